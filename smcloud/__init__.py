@@ -1,0 +1,1 @@
+"""smcloud: distributed, cloud-native production of daily 1 km soil moisture."""

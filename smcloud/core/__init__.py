@@ -1,0 +1,1 @@
+"""Errors, configuration, object storage."""

@@ -1,0 +1,1 @@
+"""Cube schemas and the chunked stores behind them."""

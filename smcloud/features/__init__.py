@@ -1,0 +1,1 @@
+"""Blockwise features and the sample table."""

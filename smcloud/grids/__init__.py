@@ -1,0 +1,1 @@
+"""Grids, tiles, land and regridding."""

@@ -1,0 +1,1 @@
+"""Granules and station archives to cubes and tables."""

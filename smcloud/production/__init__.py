@@ -1,0 +1,1 @@
+"""Plan, runner, ledger, lease and cluster: the user of dask.distributed."""

@@ -1,0 +1,1 @@
+"""The products, each a file that reads as a recipe."""

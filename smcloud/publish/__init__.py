@@ -1,0 +1,1 @@
+"""Writers for people: COG, STAC, maps."""

@@ -1,0 +1,1 @@
+"""A simulated Earth and its native files."""

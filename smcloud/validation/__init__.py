@@ -1,0 +1,1 @@
+"""Scores, splits, collocation and the report."""
