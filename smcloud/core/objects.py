@@ -1,0 +1,265 @@
+"""Object storage behind one small interface; the only module that knows its client library.
+
+A URL names a bucket or a folder and a prefix in it: ``s3://bucket/prefix``, ``gs://bucket/prefix``,
+``file:///folder``, ``memory://name`` (this process only) or a plain path. Tasks carry URLs, never
+opened stores: a pickled store would carry its secret. Credentials, region and endpoint come from
+the environment of each process (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ...), so that a worker
+refreshes its own.
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import ClientConfig, LocalStore, MemoryStore, ObjectStore, RetryConfig, from_url
+
+from smcloud.core.errors import ConfigError, NotFoundError, StoreError, StoreFullError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SCHEMES = ("s3", "gs", "az", "file", "memory")
+READ_ATTEMPTS = 4
+"""Bodies cut short are not retried by the client library, so reads are retried here."""
+_RETRIES: RetryConfig = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
+_CLIENT: ClientConfig = {"allow_http": True, "timeout": timedelta(minutes=2)}
+
+
+@dataclass(frozen=True, order=True)
+class ObjectInfo:
+    """One stored object: its key below the prefix, its size in bytes, and the store's own clock."""
+
+    key: str
+    size: int
+    modified: datetime
+    etag: str
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects below one URL.
+
+    Attributes
+    ----------
+    url : str
+        Normalised URL without a trailing slash; equal URLs are equal objects.
+    bucket : obstore.store.ObjectStore
+        The client's store of the whole bucket (or file system); only `cube` passes it on.
+    prefix : str
+        Path of `url` inside the bucket, without slashes at its ends.
+    """
+
+    url: str
+    bucket: ObjectStore
+    prefix: str
+
+    def __reduce__(self) -> tuple[Callable[[str], "Objects"], tuple[str]]:
+        """Travel as a URL, so that no secret is ever pickled."""
+        return open_objects, (self.url,)
+
+    def __repr__(self) -> str:
+        return f"Objects({self.url!r})"
+
+    def path(self, key: str) -> str:
+        """Return the path of `key` inside the bucket."""
+        return "/".join(part for part in (self.prefix, key.strip("/")) if part)
+
+    def child(self, path: str) -> "Objects":
+        """Return the objects below `path`."""
+        return open_objects(f"{self.url}/{path.strip('/')}")
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes of one object.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such object.
+        StoreError
+            If the store refuses, or fails after its retries.
+        """
+        return self._read(key, lambda: bytes(obstore.get(self.bucket, self.path(key)).bytes()))
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return `length` bytes from `start` (negative: counted from the end of the object)."""
+        if start < 0:
+            start += self.head(key).size
+        return self._read(
+            key,
+            lambda: bytes(
+                obstore.get_range(self.bucket, self.path(key), start=start, length=length)
+            ),
+        )
+
+    def head(self, key: str) -> ObjectInfo:
+        """Return size and time of one object, or raise `NotFoundError`."""
+        meta = self._read(key, lambda: obstore.head(self.bucket, self.path(key)))
+        return ObjectInfo(key, meta["size"], meta["last_modified"], meta["e_tag"] or "")
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is an object of this key."""
+        try:
+            self.head(key)
+        except NotFoundError:
+            return False
+        return True
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store `data` in one request; a reader sees the old bytes or the new ones, never a mix."""
+        with self._translated(key):
+            obstore.put(self.bucket, self.path(key), data, use_multipart=False)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Store `data` if the key is absent; return whether it was.
+
+        When the reply to a successful request is lost, the retried request finds the key taken:
+        callers that need to know who won read the object back and look for their own mark.
+        """
+        with self._translated(key):
+            try:
+                obstore.put(self.bucket, self.path(key), data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def list(self, prefix: str = "") -> list[ObjectInfo]:
+        """Return all objects below `prefix`, sorted by key; an absent prefix is empty."""
+        start = len(self.prefix) + 1 if self.prefix else 0
+        with self._translated(prefix):
+            try:
+                found = [
+                    ObjectInfo(m["path"][start:], m["size"], m["last_modified"], m["e_tag"] or "")
+                    for page in obstore.list(self.bucket, self.path(prefix) or None)
+                    for m in page
+                ]
+            except FileNotFoundError:
+                return []
+        return sorted(found)
+
+    def delete(self, key: str) -> None:
+        """Delete one object; only clean-up commands call this, never a worker."""
+        with self._translated(key):
+            obstore.delete(self.bucket, self.path(key))
+
+    @contextmanager
+    def fetch(self, key: str) -> Iterator[Path]:
+        """Give a local path with the object's content, for libraries that read only files."""
+        if self.url.startswith("file://"):
+            path = Path("/", self.path(key))
+            if not path.is_file():
+                raise NotFoundError(f"no file {path}: check the path and run again")
+            yield path
+            return
+        data = self.get(key)
+        with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
+            path = Path(folder, key.rsplit("/", 1)[-1])
+            path.write_bytes(data)
+            yield path
+
+    def _read(self, key: str, request: Callable[[], T]) -> T:
+        for attempt in range(READ_ATTEMPTS):
+            with self._translated(key):
+                try:
+                    return request()
+                except (PermissionDeniedError, UnauthenticatedError):
+                    raise
+                except BaseError as err:
+                    if attempt == READ_ATTEMPTS - 1:
+                        raise
+                    log.warning("read of %s/%s failed, trying again: %s", self.url, key, err)
+                    time.sleep(0.1 * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as err:
+            raise NotFoundError(
+                f"no object {self.url}/{key}: it was never written, or the bucket does not exist"
+            ) from err
+        except (BaseError, OSError) as err:
+            raise _store_error(err, f"{self.url}/{key}") from err
+
+
+def _store_error(err: Exception, where: str) -> StoreError:
+    text = str(err)
+    if "No space left" in text or "os error 28" in text or "Disk quota" in text:
+        return StoreFullError(
+            f"no space left while writing {where}: free some, then run the same command again"
+        )
+    if "NoSuchBucket" in text:
+        return NotFoundError(f"the bucket of {where} does not exist: create it or mend the URL")
+    if isinstance(err, PermissionDeniedError | UnauthenticatedError) or "ermission denied" in text:
+        return StoreError(
+            f"access to {where} was refused: check the credentials and the rights of this user"
+        )
+    return StoreError(f"the store failed at {where}: {_first_line(text)}")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no reason given"
+
+
+def normalise_url(url: str) -> str:
+    """Return `url` without a trailing slash; a plain path becomes an absolute ``file://`` URL.
+
+    Raises
+    ------
+    ConfigError
+        If the scheme is not one that smcloud can read and write.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "" or (len(parts.scheme) == 1 and parts.scheme.isalpha()):
+        return "file://" + str(Path(url).expanduser().absolute())
+    if parts.scheme not in SCHEMES:
+        raise ConfigError(
+            f"the URL {url!r} has the scheme {parts.scheme!r}; expected a path or one of "
+            + ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        )
+    if parts.scheme == "file":
+        return "file://" + (parts.netloc + parts.path).rstrip("/")
+    if not parts.netloc:
+        raise ConfigError(f"the URL {url!r} names no bucket: expected {parts.scheme}://bucket/path")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def open_objects(url: str) -> Objects:
+    """Return the objects below `url`; nothing is asked of the network yet."""
+    normal = normalise_url(url)
+    parts = urlsplit(normal)
+    if parts.scheme == "file":
+        return Objects(normal, _bucket("file", ""), parts.path.strip("/"))
+    if parts.scheme == "memory":
+        return Objects(normal, _bucket("memory", ""), normal.removeprefix("memory://").strip("/"))
+    return Objects(normal, _bucket(parts.scheme, parts.netloc), parts.path.strip("/"))
+
+
+@lru_cache(maxsize=32)
+def _bucket(scheme: str, bucket: str) -> ObjectStore:
+    """Open one bucket once per process; the client refreshes its credentials itself."""
+    if scheme == "file":
+        return LocalStore()
+    if scheme == "memory":
+        return MemoryStore()
+    return from_url(
+        f"{scheme}://{bucket}",
+        client_options=_CLIENT,
+        retry_config=_RETRIES,
+    )

@@ -1,0 +1,72 @@
+"""Object storage: the promises that the rest of smcloud builds on."""
+
+import os
+import pickle
+
+import pytest
+
+from smcloud.core.errors import ConfigError, NotFoundError, StoreError
+from smcloud.core.objects import normalise_url, open_objects
+
+
+@pytest.fixture(params=["memory", "file"])
+def objects(request, tmp_path):
+    url = f"memory://objects/{tmp_path.name}" if request.param == "memory" else str(tmp_path)
+    return open_objects(url)
+
+
+def test_what_was_put_comes_back(objects):
+    objects.put("a/b.bin", b"12345")
+    assert objects.get("a/b.bin") == b"12345"
+    assert objects.get_range("a/b.bin", 1, 2) == b"23"
+    assert objects.get_range("a/b.bin", -2, 2) == b"45"
+    assert objects.head("a/b.bin").size == 5
+
+
+def test_create_has_one_winner(objects):
+    assert objects.create("lease/000001", b"first")
+    assert not objects.create("lease/000001", b"second")
+    assert objects.get("lease/000001") == b"first"
+
+
+def test_list_is_sorted_and_relative_to_the_prefix(objects):
+    for key in ("b/2", "b/1", "a"):
+        objects.put(key, b"x")
+    assert [info.key for info in objects.list()] == ["a", "b/1", "b/2"]
+    assert [info.key for info in objects.child("b").list()] == ["1", "2"]
+    assert objects.child("absent").list() == []
+
+
+def test_absent_object_is_named(objects):
+    with pytest.raises(NotFoundError, match="nowhere"):
+        objects.get("nowhere")
+    assert not objects.exists("nowhere")
+
+
+def test_only_the_url_is_pickled(objects):
+    assert objects.url.encode() in pickle.dumps(objects)
+    assert pickle.loads(pickle.dumps(objects)).url == objects.url
+
+
+def test_fetch_gives_a_readable_file(objects):
+    objects.put("x/name.hdf", b"content")
+    with objects.fetch("x/name.hdf") as path:
+        assert path.name == "name.hdf"
+        assert path.read_bytes() == b"content"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_refused_write_is_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="refused"):
+        open_objects(str(tmp_path)).put("x", b"1")
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "s3://", "s3:///key"])
+def test_unusable_urls_are_config_errors(url):
+    with pytest.raises(ConfigError):
+        normalise_url(url)
+
+
+def test_plain_paths_become_file_urls(tmp_path):
+    assert normalise_url(str(tmp_path) + "/") == f"file://{tmp_path}"
