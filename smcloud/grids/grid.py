@@ -1,0 +1,192 @@
+"""The grids that smcloud reads and writes, and rectangles of their pixels.
+
+The output grid is the MODIS sinusoidal one at 1 km: a sphere of radius 6371007.181 m, 36 x 18 tiles
+of 1200 x 1200 pixels, 43200 x 21600 pixels in all. It has no EPSG code; its CRS travels as WKT2.
+Row 0 is the northernmost row, column 0 the westernmost; pixel centres are float64 and always
+slices of one global array, so that two tiles can never disagree about a coordinate.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from affine import Affine
+from pyproj import CRS
+
+from smcloud.core.errors import ConfigError
+
+EARTH_RADIUS_M = 6371007.181
+TILE_SIZE_M = 1111950.5196666667
+TILE_PIXELS = 1200
+TILES_ACROSS = 36
+TILES_DOWN = 18
+PIXEL_M = TILE_SIZE_M / TILE_PIXELS
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_SINUSOIDAL = f"+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R={EARTH_RADIUS_M} +units=m +no_defs"
+_GEOGRAPHIC = "EPSG:4326"
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """Pixels ``[row0, row1) x [col0, col1)`` of a whole grid, counted from its north-west corner."""
+
+    row0: int
+    row1: int
+    col0: int
+    col1: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (rows, columns)."""
+        return self.row1 - self.row0, self.col1 - self.col0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Return the slices of rows and columns."""
+        return slice(self.row0, self.row1), slice(self.col0, self.col1)
+
+    def intersect(self, other: "Window") -> "Window | None":
+        """Return the pixels in both windows, or None."""
+        row0, row1 = max(self.row0, other.row0), min(self.row1, other.row1)
+        col0, col1 = max(self.col0, other.col0), min(self.col1, other.col1)
+        return Window(row0, row1, col0, col1) if row0 < row1 and col0 < col1 else None
+
+    def within(self, outer: "Window") -> tuple[slice, slice]:
+        """Return the slices of this window in an array that covers `outer`."""
+        return (
+            slice(self.row0 - outer.row0, self.row1 - outer.row0),
+            slice(self.col0 - outer.col0, self.col1 - outer.col0),
+        )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid of pixels in one CRS.
+
+    Attributes
+    ----------
+    name : str
+        Word of the grid in keys, such as ``sin1km``.
+    rows, cols : int
+        Size of the whole grid in pixels.
+    x_first, y_first : float
+        Centre of the north-west pixel, in CRS units (m or degrees).
+    step : float
+        Pixel size in CRS units, the same in x and y; rows go south.
+    projected : bool
+        True on the sinusoidal sphere (m), False for latitude and longitude (degrees).
+    """
+
+    name: str
+    rows: int
+    cols: int
+    x_first: float
+    y_first: float
+    step: float
+    projected: bool
+
+    @property
+    def dims(self) -> tuple[str, str]:
+        """Return the names of the row and column dimensions in stores of this grid."""
+        return ("y", "x") if self.projected else ("latitude", "longitude")
+
+    @property
+    def window(self) -> Window:
+        """Return the window of the whole grid."""
+        return Window(0, self.rows, 0, self.cols)
+
+    @cached_property
+    def crs(self) -> CRS:
+        """Return the CRS."""
+        return CRS.from_user_input(_SINUSOIDAL if self.projected else _GEOGRAPHIC)
+
+    @cached_property
+    def x(self) -> Floats:
+        """Return the pixel centres along a row (cols,), in CRS units, west to east."""
+        return self.x_first + self.step * np.arange(self.cols, dtype=np.float64)
+
+    @cached_property
+    def y(self) -> Floats:
+        """Return the pixel centres along a column (rows,), in CRS units, north to south."""
+        return self.y_first - self.step * np.arange(self.rows, dtype=np.float64)
+
+    def geobox(self, window: Window) -> GeoBox:
+        """Return the odc-geo box of a window."""
+        west = self.x_first + self.step * (window.col0 - 0.5)
+        north = self.y_first - self.step * (window.row0 - 0.5)
+        return GeoBox(
+            window.shape, Affine(self.step, 0.0, west, 0.0, -self.step, north), self.crs.to_wkt()
+        )
+
+    def lonlat(self, window: Window) -> tuple[Floats, Floats]:
+        """Return longitude and latitude of the pixel centres, degrees, each (rows, cols).
+
+        NaN where a sinusoidal pixel lies off the globe. The sphere's own latitude is taken as the
+        geographic one, as the MODIS grid defines it.
+        """
+        rows, cols = window.slices
+        x, y = self.x[cols][None, :], self.y[rows][:, None]
+        if not self.projected:
+            shape = window.shape
+            return np.broadcast_to(x, shape).copy(), np.broadcast_to(y, shape).copy()
+        lat = np.broadcast_to(np.degrees(y / EARTH_RADIUS_M), window.shape).copy()
+        lon = np.degrees(x / (EARTH_RADIUS_M * np.cos(y / EARTH_RADIUS_M)))
+        off_globe = np.abs(lon) > 180.0
+        lon[off_globe] = np.nan
+        lat[off_globe] = np.nan
+        return lon, lat
+
+    def pixel_of(self, lon: Floats | float, lat: Floats | float) -> tuple[Ints, Ints]:
+        """Return row and column of the pixels that contain the points (degrees).
+
+        Raises
+        ------
+        ConfigError
+            If a point is NaN, beyond the poles or off the grid.
+        """
+        lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+        if not (np.isfinite(lon).all() and (np.abs(lat) <= 90.0).all()):
+            raise ConfigError("a point has no usable coordinates: latitude within -90..90, degrees")
+        if self.projected:
+            wrapped = (lon + 180.0) % 360.0 - 180.0
+            phi = np.radians(lat)
+            x = EARTH_RADIUS_M * np.radians(wrapped) * np.cos(phi)
+            y = EARTH_RADIUS_M * phi
+        else:
+            first_edge = self.x_first - self.step / 2
+            x, y = (lon - first_edge) % 360.0 + first_edge, lat
+        col = np.floor((x - self.x_first) / self.step + 0.5).astype(np.int64)
+        row = np.floor((self.y_first - y) / self.step + 0.5).astype(np.int64)
+        return np.clip(row, 0, self.rows - 1), np.clip(col, 0, self.cols - 1)
+
+
+SIN1KM = Grid(
+    "sin1km",
+    rows=TILES_DOWN * TILE_PIXELS,
+    cols=TILES_ACROSS * TILE_PIXELS,
+    x_first=-TILES_ACROSS / 2 * TILE_SIZE_M + PIXEL_M / 2,
+    y_first=TILES_DOWN / 2 * TILE_SIZE_M - PIXEL_M / 2,
+    step=PIXEL_M,
+    projected=True,
+)
+ERA5LAND = Grid("era5land", 1801, 3600, x_first=0.0, y_first=90.0, step=0.1, projected=False)
+
+GRIDS = {grid.name: grid for grid in (SIN1KM, ERA5LAND)}
+
+
+@lru_cache(maxsize=1)
+def sinusoidal_wkt() -> str:
+    """Return the CRS of the output grid as WKT2, the text that stores and files carry."""
+    return str(SIN1KM.crs.to_wkt("WKT2_2019"))
+
+
+def grid_named(name: str) -> Grid:
+    """Return the grid of this name, or raise `ConfigError` listing the names."""
+    if name not in GRIDS:
+        raise ConfigError(f"unknown grid {name!r}: expected one of {', '.join(sorted(GRIDS))}")
+    return GRIDS[name]
