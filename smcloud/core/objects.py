@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
@@ -26,9 +26,12 @@ from obstore.exceptions import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-from obstore.store import ClientConfig, LocalStore, MemoryStore, ObjectStore, RetryConfig, from_url
+from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from smcloud.core.errors import ConfigError, NotFoundError, StoreError, StoreFullError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +40,8 @@ T = TypeVar("T")
 SCHEMES = ("s3", "gs", "az", "file", "memory")
 READ_ATTEMPTS = 4
 """Bodies cut short are not retried by the client library, so reads are retried here."""
-_RETRIES: RetryConfig = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
-_CLIENT: ClientConfig = {"allow_http": True, "timeout": timedelta(minutes=2)}
+_RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
+_CLIENT: "ClientConfig" = {"allow_http": True, "timeout": timedelta(minutes=2)}
 
 
 @dataclass(frozen=True, order=True)
