@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from affine import Affine
 from pyproj import CRS
 
 from smcloud.core.errors import ConfigError
@@ -33,7 +33,7 @@ _GEOGRAPHIC = "EPSG:4326"
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """Pixels ``[row0, row1) x [col0, col1)`` of a whole grid, counted from its north-west corner."""
+    """Pixels ``[row0, row1) x [col0, col1)`` of a whole grid, counted from its north-west."""
 
     row0: int
     row1: int

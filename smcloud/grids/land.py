@@ -44,7 +44,8 @@ def is_land(lon: Floats, lat: Floats) -> Mask:
     col_index = np.floor(col).astype(np.int64) % MASK_COLS
     byte = bits[row_index, col_index >> 3]
     is_ocean = (byte >> (7 - (col_index & 7)).astype(np.uint8)) & 1
-    return known & (is_ocean == 0)
+    land: Mask = known & (is_ocean == 0)
+    return land
 
 
 def land_mask(window: Window) -> Mask:

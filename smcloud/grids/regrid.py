@@ -70,9 +70,7 @@ def bilinear(grid: Grid, lon: Floats, lat: Floats) -> Weights:
     row = np.clip((grid.y_first - lat) / grid.step, 0.0, grid.rows - 1.0)
     west = np.floor(col).astype(np.int64)
     north = np.minimum(np.floor(row).astype(np.int64), grid.rows - 2)
-    window = Window(
-        int(north.min()), int(north.max()) + 2, int(west.min()), int(west.max()) + 2
-    )
+    window = Window(int(north.min()), int(north.max()) + 2, int(west.min()), int(west.max()) + 2)
     width = window.shape[1]
     corner = (north - window.row0) * width + (west - window.col0)
     east_share, south_share = col - west, row - north

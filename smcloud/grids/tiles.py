@@ -62,7 +62,9 @@ class TileYear:
         return cls(parts[0], parts[1], None if parts[2] == STATIC else int(parts[2]))
 
     def __str__(self) -> str:
-        return f"{self.grid}/{self.tile}/{STATIC if self.year is None else format(self.year, '04d')}"
+        return (
+            f"{self.grid}/{self.tile}/{STATIC if self.year is None else format(self.year, '04d')}"
+        )
 
     def __lt__(self, other: "TileYear") -> bool:
         return (self.grid, self.tile, self.year or 0) < (other.grid, other.tile, other.year or 0)
@@ -83,7 +85,9 @@ def tile_window(grid: Grid, tile: str) -> Window:
     """
     if grid is not SIN1KM:
         if tile != GLOBE:
-            raise ConfigError(f"unknown tile {tile!r} of grid {grid.name}: its only tile is 'globe'")
+            raise ConfigError(
+                f"unknown tile {tile!r} of grid {grid.name}: its only tile is 'globe'"
+            )
         return grid.window
     match = _TILE.fullmatch(tile)
     if not match or int(match[1]) >= TILES_ACROSS or int(match[2]) >= TILES_DOWN:
