@@ -146,7 +146,7 @@ def test_own_region_store_of_floats_is_accepted(tmp_path):
             "crs": ((), 0, {"crs_wkt": SIN1KM.crs.to_wkt()}),
         },
     )
-    ds.to_zarr(tmp_path / "own.zarr", zarr_format=3)
+    ds.to_zarr(tmp_path / "own.zarr", zarr_format=3, consolidated=False)
     schema = replace(SCHEMA, variables=(LST,))
     cube = open_cube(str(tmp_path / "own.zarr"), schema, 2019)
     assert cube.window == BLOCK
