@@ -23,6 +23,7 @@ GLOBE = "globe"
 STATIC = "static"
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 _TILE = re.compile(r"h(\d{2})v(\d{2})")
+_WINDOW = re.compile(r"(\d+)x(\d+)(?:\+(\d+)\+(\d+))?")
 
 
 @total_ordering
@@ -126,3 +127,32 @@ def blocks_of(window: Window, size: int) -> list[Window]:
         for row in range(window.row0, window.row1, size)
         for col in range(window.col0, window.col1, size)
     ]
+
+
+def parse_window(text: str, tile: str) -> Window:
+    """Return the global pixels of a window written ``ROWSxCOLS`` or ``ROWSxCOLS+ROW+COL``.
+
+    The position counts from the tile's north-west corner; without one the window is centred.
+
+    Raises
+    ------
+    ConfigError
+        If the text is unreadable or the window does not lie inside the tile.
+    """
+    match = _WINDOW.fullmatch(text)
+    if not match:
+        raise ConfigError(
+            f"unreadable window {text!r}: expected ROWSxCOLS such as 240x240, "
+            "or with a position in the tile, 240x240+600+750"
+        )
+    rows, cols = int(match[1]), int(match[2])
+    row = int(match[3]) if match[3] else (TILE_PIXELS - rows) // 2
+    col = int(match[4]) if match[4] else (TILE_PIXELS - cols) // 2
+    if min(rows, cols) < 1 or min(row, col) < 0 or max(row + rows, col + cols) > TILE_PIXELS:
+        raise ConfigError(
+            f"window {text!r} does not lie inside a tile of {TILE_PIXELS} x {TILE_PIXELS} pixels"
+        )
+    outer = tile_window(SIN1KM, tile)
+    return Window(
+        outer.row0 + row, outer.row0 + row + rows, outer.col0 + col, outer.col0 + col + cols
+    )

@@ -1,0 +1,204 @@
+"""A run file: everything one run needs to know, read once by the CLI and passed down.
+
+The file is TOML. An unknown key is an error that names the known ones; a value out of range is an
+error that names the key and the range. Nothing is read from it at import time.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from smcloud.core.errors import ConfigError
+from smcloud.core.layout import Layout, join
+from smcloud.core.objects import normalise_url
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Parameter = int | float | str | bool
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreConfig(_Section):
+    """Where things lie. URLs of any store, or paths relative to the working directory."""
+
+    root: str
+    """Cubes, tables, models, products, ledger and reports are written below this URL."""
+    granules: str = ""
+    """Native files are read from below this URL; not needed by a run that skips ingest."""
+    truth: str = ""
+    """The simulated Earth's own soil moisture, if there is one: used by validate only."""
+
+    @field_validator("root", "granules", "truth")
+    @classmethod
+    def _normal(cls, url: str) -> str:
+        return normalise_url(url) if url else ""
+
+
+class IngestConfig(_Section):
+    """How granules become cubes."""
+
+    at: Literal["tiles", "stations"] = "tiles"
+    """`stations` writes only the shards that hold stations."""
+    quality: dict[str, str] = {}
+    """Quality rule per source, such as ``mod11a1 = "relaxed"``; the source's first by default."""
+    cubes: dict[str, str] = {}
+    """URL per source of cubes that exist already on the grid: their ingest is skipped."""
+
+
+class StationsConfig(_Section):
+    """How station archives become daily means."""
+
+    archive: str = "ISMN"
+    """Folder or zip below `granules` (or a URL) in ISMN's layout."""
+    flags: tuple[str, ...] = ("G", "U")
+    """Accepted quality flags; downloads from before 2013 mark good values U."""
+    minimum_hours: Annotated[int, Field(ge=1, le=24)] = 12
+    """A day with fewer accepted hourly values is unknown."""
+    maximum_depth_m: float = 0.0508
+    """The deepest end of a sensor that stands for 0 to 5 cm (2 inches in US networks)."""
+
+
+class TrainConfig(_Section):
+    """How the model is fitted and scored."""
+
+    model: str = ""
+    """Name of the model; the product's own name by default."""
+    features: tuple[str, ...] = ()
+    """Feature names in order; the product's own list by default."""
+    years: tuple[int, ...] = ()
+    """Years of the station table; the run's years by default."""
+    seed: int = 0
+    block_degrees: float = Field(default=0.5, gt=0.0)
+    """Side of the spatial blocks that keep neighbouring stations on one side of a split."""
+    rounds: Positive = 300
+    early_stopping: Positive = 30
+    distributed: Literal["auto", "dask", "local"] = "auto"
+    """`auto`: plain hist on one host, xgboost.dask on several or when rows exceed memory."""
+    parameters: dict[str, Parameter] = {}
+    """Overrides of the product's XGBoost parameters."""
+
+
+class ProduceConfig(_Section):
+    """How a year is written."""
+
+    window: str = ""
+    """Part of each tile to produce, ROWSxCOLS+ROW+COL; the whole tile by default."""
+    block_pixels: Literal[150, 300] = 150
+    """Side of the block, and shard, that one task writes."""
+    step_days: Positive = 46
+    """Days whose features are in memory at once."""
+    tasks_per_worker: Positive = 2
+    """Blocks submitted ahead per worker: the window that bounds the graph."""
+    heartbeat_seconds: float = Field(default=10.0, gt=0.0)
+    """Beat of the lease; it expires after three missed beats."""
+    core_hour_price: float = Field(default=0.05, ge=0.0)
+    """Price of a core-hour in the currency of the plan's cost line."""
+
+
+class PublishConfig(_Section):
+    """What is written for people."""
+
+    days: tuple[str, ...] = ()
+    """Days (YYYY-MM-DD) exported as COG; the middle of each season by default."""
+
+
+class ClusterConfig(_Section):
+    """The Dask cluster."""
+
+    scheduler: str = ""
+    """Address of a running scheduler; a local cluster is started without one."""
+    workers: Positive | None = None
+    """Processes of the local cluster; one per core by default."""
+    threads: Positive = 1
+    memory: str = "2GiB"
+    """Limit of one worker."""
+    dashboard: str = ":0"
+
+
+class RunConfig(_Section):
+    """One run of one product."""
+
+    product: str
+    years: Annotated[tuple[int, ...], Field(min_length=1)]
+    tiles: Annotated[tuple[str, ...], Field(min_length=1)]
+    store: StoreConfig
+    ingest: IngestConfig = IngestConfig()
+    stations: StationsConfig = StationsConfig()
+    train: TrainConfig = TrainConfig()
+    produce: ProduceConfig = ProduceConfig()
+    publish: PublishConfig = PublishConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @property
+    def layout(self) -> Layout:
+        """Return where everything of this run lies."""
+        return Layout(self.store.root)
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model that this run trains or uses."""
+        return self.train.model or self.product
+
+    @property
+    def training_years(self) -> tuple[int, ...]:
+        """Return the years of the station table."""
+        return self.train.years or self.years
+
+    @property
+    def station_archive(self) -> str:
+        """Return the URL of the station archive."""
+        archive = self.stations.archive
+        return archive if "://" in archive else join(self.store.granules, archive)
+
+    def cube_prefix(self, source: str) -> str:
+        """Return the URL prefix of the cubes of a source: the user's own, or those ingested."""
+        return self.ingest.cubes.get(source) or self.layout.cubes(source)
+
+
+def load_config(path: str | Path) -> RunConfig:
+    """Return the run that a TOML file describes.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent, is not TOML, or has an unknown key or an unusable value.
+    """
+    try:
+        text = Path(path).read_bytes().decode()
+    except FileNotFoundError as err:
+        raise ConfigError(f"no run file {path}: examples/glass-sm.toml is one to copy") from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path} cannot be read as a TOML text file: {err}") from err
+    try:
+        return RunConfig.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigError(f"{path} is not valid TOML: {err}") from err
+    except ValidationError as err:
+        raise ConfigError(f"{path}: {_explain(err)}") from err
+
+
+def _explain(err: ValidationError) -> str:
+    """Return the first fault of a run file in one line."""
+    fault = err.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    more = f" (and {err.error_count() - 1} more)" if err.error_count() > 1 else ""
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_section_at(fault["loc"][:-1]).model_fields))
+        return f"unknown key {where!r}: expected one of {known}{more}"
+    if fault["type"] == "missing":
+        return f"the key {where!r} is missing{more}"
+    return f"{where} = {fault.get('input')!r}: {fault['msg']}{more}"
+
+
+def _section_at(loc: tuple[int | str, ...]) -> type[BaseModel]:
+    section: type[BaseModel] = RunConfig
+    for part in loc:
+        found = section.model_fields[str(part)].annotation
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            section = found
+    return section
