@@ -1,0 +1,179 @@
+"""A Dask cluster to work on: started here, or found at a scheduler's address."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed.comm.addressing import parse_address
+
+from smcloud.core.errors import ClusterError, ConfigError
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5
+WORKER_SECONDS = 60
+WARM_UP = "smcloud-warm-up"
+
+
+@dataclass(frozen=True)
+class ClusterRequest:
+    """What a run asks of its cluster."""
+
+    workers: int = 2
+    """Worker processes to start (a local cluster only)."""
+    threads: int = 1
+    """Threads of each worker; BLAS, OpenMP and zarr pools are bounded to the same number."""
+    worker_bytes: int = 0
+    """Memory of one worker in bytes; 0 shares the machine's memory among the workers."""
+    scheduler: str = ""
+    """Address of a running scheduler, as ``tcp://host:8786``; empty starts a local cluster."""
+    dashboard: str = ":0"
+    """Address of the local dashboard; ``:0`` takes any free port."""
+
+
+def thread_bounds(threads: int) -> dict[str, str]:
+    """Return the environment that keeps every library's own pool to `threads` threads.
+
+    One-thread workers on one host otherwise start as many BLAS, OpenMP and zarr threads each as
+    the host has cores.
+    """
+    names = (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "BLOSC_NTHREADS",
+        "ZARR_THREADING__MAX_WORKERS",
+    )
+    return dict.fromkeys(names, str(threads))
+
+
+class WarmUp(WorkerPlugin):
+    """Bounds thread pools and imports the heavy modules before a worker's first task.
+
+    The scheduler hands it to every worker that joins later too, so restarted workers are covered.
+    """
+
+    name = WARM_UP
+
+    def __init__(self, threads: int = 1, modules: tuple[str, ...] = ()) -> None:
+        self.threads = threads
+        self.modules = modules
+
+    def setup(self, worker: Worker) -> None:
+        """Prepare `worker`; an environment that its operator set on purpose is kept."""
+        for name, value in thread_bounds(self.threads).items():
+            os.environ.setdefault(name, value)
+        for module in self.modules:
+            __import__(module)
+        log.debug("worker %s is warm, Python %s", worker.address, sys.version.split()[0])
+
+
+@contextmanager
+def connect(request: ClusterRequest, modules: tuple[str, ...] = ()) -> Iterator[Client]:
+    """Yield a client of the requested cluster, with warm workers; closes what it started.
+
+    Parameters
+    ----------
+    request
+        A local cluster of processes, or the address of a scheduler.
+    modules
+        Modules each worker imports before its first task.
+
+    Raises
+    ------
+    ClusterError
+        When the scheduler does not answer within seconds, or has no worker.
+    """
+    if request.scheduler:
+        client = _client_at(request.scheduler)
+        try:
+            yield _warm(client, request, modules)
+        finally:
+            client.close()
+        return
+    with _local_cluster(request) as cluster, Client(cluster) as client:
+        yield _warm(client, request, modules)
+
+
+def refuse_memory_urls(client: Client | None, urls: Iterable[str]) -> None:
+    """Raise ConfigError when a ``memory://`` URL is meant for workers in other processes.
+
+    Each process has its own ``memory://``: what one worker writes no other process can see.
+    """
+    if client is None:
+        return
+    held = sorted(url for url in urls if url.startswith("memory:"))
+    if held and not _workers_are_here(client):
+        raise ConfigError(
+            f"{held[0]} lives in one process, but this cluster works in several: "
+            "use a folder (file://) or a bucket (s3://, gs://)"
+        )
+
+
+def smallest_worker_bytes(client: Client) -> int:
+    """Return the memory limit of the smallest worker in bytes; 0 where none is set."""
+    limits = [int(info["memory_limit"] or 0) for info in _workers(client).values()]
+    return min(limits, default=0)
+
+
+def worker_threads(client: Client) -> int:
+    """Return how many tasks the cluster runs at a time."""
+    return sum(int(info["nthreads"]) for info in _workers(client).values())
+
+
+def _workers(client: Client) -> dict[str, dict[str, Any]]:
+    workers: dict[str, dict[str, Any]] = client.scheduler_info()["workers"]
+    return workers
+
+
+def _workers_are_here(client: Client) -> bool:
+    return all(address.startswith("inproc://") for address in _workers(client))
+
+
+def _local_cluster(request: ClusterRequest) -> LocalCluster:
+    bounds = thread_bounds(request.threads)
+    # pre-spawn: the pools are sized at import, before a worker could set its own environment.
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": bounds}):
+        return LocalCluster(
+            n_workers=request.workers,
+            threads_per_worker=request.threads,
+            processes=True,
+            memory_limit=request.worker_bytes or "auto",
+            dashboard_address=request.dashboard,
+            env=bounds,
+        )
+
+
+def _client_at(address: str) -> Client:
+    try:
+        parse_address(address, strict=True)
+    except ValueError as err:
+        raise ClusterError(
+            f"a scheduler address reads like tcp://host:8786, found {address!r}"
+        ) from err
+    try:
+        return Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError) as err:
+        raise ClusterError(
+            f"the scheduler at {address} did not answer within {CONNECT_SECONDS} s: "
+            "check that it runs and that this host can reach it, or leave `scheduler` out"
+        ) from err
+
+
+def _warm(client: Client, request: ClusterRequest, modules: tuple[str, ...]) -> Client:
+    try:
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
+    except TimeoutError as err:
+        raise ClusterError(
+            f"the scheduler at {request.scheduler or 'this host'} has no worker after "
+            f"{WORKER_SECONDS} s: start workers that join it"
+        ) from err
+    client.register_plugin(WarmUp(request.threads, modules), name=WARM_UP)
+    return client
