@@ -1,0 +1,56 @@
+# Everything runs in .venv, which the first target that needs it makes from pyproject.toml under
+# constraints.txt. PYTHON picks the interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EARTH := --tiles h18v04 --window 240x240+600+750 --year 2019 --seed 7 --stations 60
+export MPLBACKEND := Agg
+
+.PHONY: help demo demo-s3 test lint bench real gates clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "smcloud needs Python 3.11 or newer; name one with make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.demo ## The main job on a simulated Earth in ./demo: granules to maps and scores
+	$(BIN)/smcloud simulate $(EARTH) --out demo
+	$(BIN)/smcloud run examples/glass-sm.toml
+
+demo-s3: $(VENV)/.demo ## The same demo against an S3 API that the command starts on loopback
+	$(BIN)/python examples/loopback_s3.py smcloud-demo -- sh -c '\
+	  $(BIN)/smcloud simulate $(EARTH) --out s3://smcloud-demo && \
+	  $(BIN)/smcloud run examples/glass-sm-s3.toml'
+
+test: $(VENV)/.test lint ## All tests, ruff, mypy strict and the layer contracts
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.test ## ruff, mypy strict, import-linter, codespell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell smcloud tests docs README.md CONTRIBUTING.md CHANGELOG.md
+
+bench: $(VENV)/.test ## Throughput per tile against its peers, in one run
+	$(BIN)/python -m benchmarks run
+
+real: $(VENV)/.demo ## The same commands on real product files (SMCLOUD_REALDATA)
+	$(BIN)/python examples/real.py real
+
+gates: $(VENV)/.demo ## Print how hard the simulated Earth is
+	$(BIN)/smcloud simulate --gates
+
+clean: ## Remove what demo and real wrote
+	rm -rf demo real

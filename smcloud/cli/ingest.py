@@ -1,0 +1,168 @@
+"""`smcloud ingest`: granules in a bucket to driver cubes, station archives to daily means."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smcloud.cli.console import RichListener, cluster_from, console, table
+from smcloud.core.config import ClusterConfig, load_config
+from smcloud.core.errors import UserError
+from smcloud.ingest.stations import StationRules, station_points
+from smcloud.production.ingest_stage import (
+    IngestRequest,
+    IngestSummary,
+    ingest_source,
+    run,
+    source_named,
+)
+from smcloud.production.stations_stage import StationsSummary, ingest_stations
+
+STATIONS_WORD = "stations"
+NAMES_SHOWN = 10
+
+
+def ingest(
+    what: Annotated[
+        str, typer.Argument(help="A source (mod11a1, era5land, ismn, ...) or a run file (.toml)")
+    ],
+    from_url: Annotated[str, typer.Option("--from", help="Where the native files lie")] = "",
+    to_url: Annotated[str, typer.Option("--to", help="Root that cubes/ is written below")] = "",
+    tiles: Annotated[
+        str, typer.Option(help="Tiles, comma separated; all that have granules by default")
+    ] = "",
+    year: Annotated[str, typer.Option(help="Years, comma separated")] = "",
+    at: Annotated[
+        str,
+        typer.Option(help="Only the shards that hold these: `stations`, or a CSV of lon and lat"),
+    ] = "",
+    quality: Annotated[str, typer.Option(help="Quality rule, such as good or relaxed")] = "",
+    flags: Annotated[str, typer.Option(help="ismn: accepted quality flags")] = "G,U",
+    minimum_hours: Annotated[
+        float, typer.Option(help="ismn: hours that make a day known", min=1, max=24)
+    ] = 12.0,
+    workers: Annotated[int, typer.Option(help="Worker processes; 0 is one per core", min=0)] = 0,
+    scheduler: Annotated[str, typer.Option(help="Address of a running Dask scheduler")] = "",
+    redo: Annotated[bool, typer.Option(help="Do again what an earlier run finished")] = False,
+) -> None:
+    """Bring native files to chunked cubes; a second run does only what is missing or changed.
+
+    Missing and damaged files are named and stay unknown; the run goes on and ends with 0.
+    """
+    listener = RichListener()
+    if what.endswith(".toml"):
+        config = load_config(what)
+        with cluster_from(config.cluster, listener) as client:
+            result = run(config, client, listener, redo=redo)
+        show_sources(result.sources)
+        if result.stations is not None:
+            show_stations(result.stations)
+        return
+    for option, url in (("--from", from_url), ("--to", to_url)):
+        if not url:
+            raise UserError(f"ingest {what} needs {option} URL; a run file needs no options")
+    cluster = ClusterConfig(workers=workers or None, scheduler=scheduler)
+    if what == "ismn":
+        rules = StationRules(tuple(_words(flags)), minimum_hours)
+        with cluster_from(cluster, listener) as client:
+            show_stations(ingest_stations(from_url, to_url, rules, client, listener))
+        return
+    source_named(what)
+    request = IngestRequest(
+        what, from_url, to_url, tuple(_words(tiles)), _years(year), quality, _points(at, to_url), redo
+    )
+    with cluster_from(cluster, listener) as client:
+        show_sources([ingest_source(request, client, listener)])
+
+
+def show_sources(summaries: list[IngestSummary] | tuple[IngestSummary, ...]) -> None:
+    """Print one row a source and the names of what could not be used."""
+    table(
+        "Ingested",
+        ["source", "tasks", "skipped", "read", "missing", "damaged", "duplicates", "MB", "seconds"],
+        [
+            [
+                s.source,
+                s.tasks,
+                s.tasks_skipped,
+                s.granules_read,
+                len(s.missing),
+                len(s.damaged),
+                len(s.duplicates),
+                f"{s.bytes_written / 1e6:,.1f}",
+                f"{s.seconds:.1f}",
+            ]
+            for s in summaries
+        ],
+    )
+    for summary in summaries:
+        for bad in summary.damaged[:NAMES_SHOWN]:
+            console.print(f"  damaged {bad.name}: {bad.reason}", markup=False)
+        if summary.missing or summary.damaged or summary.duplicates:
+            console.print(f"  all names are in {summary.report_url}", markup=False)
+
+
+def show_stations(summary: StationsSummary) -> None:
+    """Print what was read of a station archive, its flags and the files that were left out."""
+    flags = ", ".join(f"{flag or 'none'} {count:,}" for flag, count in summary.flags.items())
+    table(
+        "Stations",
+        ["archive", "networks", "stations", "sensors", "days", "broken files", "seconds"],
+        [
+            [
+                summary.archive,
+                summary.networks,
+                summary.stations,
+                summary.sensors,
+                f"{summary.days:,}",
+                len(summary.broken),
+                f"{summary.seconds:.1f}",
+            ]
+        ],
+    )
+    console.print(f"  flags: {flags}", markup=False)
+    for bad in summary.broken[:NAMES_SHOWN]:
+        console.print(f"  left out {bad.name}: {bad.reason}", markup=False)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _years(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in _words(text))
+    except ValueError as err:
+        raise UserError(f"--year {text!r}: expected years such as 2019 or 2018,2019") from err
+
+
+def _points(at: str, to_url: str) -> tuple[tuple[float, float], ...] | None:
+    """Return the points (longitude, latitude) that --at names; None without it."""
+    if not at:
+        return None
+    if at == STATIONS_WORD:
+        return station_points(to_url)
+    return _csv_points(at)
+
+
+def _csv_points(path: str) -> tuple[tuple[float, float], ...]:
+    """Return the points of a CSV file with columns longitude and latitude (or lon and lat)."""
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as err:
+        raise UserError(f"--at {path}: expected `stations` or a readable CSV file: {err}") from err
+    rows = list(csv.DictReader(io.StringIO(text)))
+    for lon, lat in (("longitude", "latitude"), ("lon", "lat")):
+        if rows and lon in rows[0] and lat in rows[0]:
+            try:
+                return tuple((float(row[lon]), float(row[lat])) for row in rows)
+            except (TypeError, ValueError) as err:
+                raise UserError(f"--at {path}: {lon} and {lat} must be numbers: {err}") from err
+    raise UserError(f"--at {path}: expected a CSV with columns longitude and latitude, and rows")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("ingest")(ingest)

@@ -1,0 +1,71 @@
+"""What a product is: a record that reads as a recipe. The engine does the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smcloud.cube.schema import CubeSchema
+from smcloud.features.spec import Driver
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the model learns to say.
+
+    Attributes
+    ----------
+    column : str
+        Name of the target in the sample table and of the variable in the product.
+    units : str
+    valid : (float, float)
+        Physical range: samples outside are dropped, estimates outside are clipped and flagged.
+    rule : str
+        How a sample comes about, in one line for the model card.
+    """
+
+    column: str
+    units: str
+    valid: tuple[float, float]
+    rule: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that the data set's authors report: shown beside ours, never mixed with it."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product.
+
+    Attributes
+    ----------
+    name, title, reference : str
+        Word of the product, a line for people, and the data set that it follows.
+    drivers : tuple of Driver
+        Sources and how each is brought to the grid and to daily steps.
+    features : tuple of str
+        Names from the catalogue, in the order of the model's columns.
+    target : Target
+    parameters : mapping
+        XGBoost parameters; a run file may override them.
+    schema : CubeSchema
+        The store of one year.
+    published : tuple of Published
+    version : int
+        Raised when the recipe changes what the same inputs give.
+    """
+
+    name: str
+    title: str
+    reference: str
+    drivers: tuple[Driver, ...]
+    features: tuple[str, ...]
+    target: Target
+    parameters: Mapping[str, float | int | str]
+    schema: CubeSchema
+    published: tuple[Published, ...] = field(default=())
+    version: int = 1
