@@ -1,0 +1,258 @@
+"""Soil columns: weather brought to pixels, and pixels stepped through the days of a year."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smcloud.simulate.climate import (
+    TEXTURES,
+    Climate,
+    Lattice,
+    Normals,
+    Weather,
+    day_of_year,
+    warmth,
+)
+from smcloud.simulate.noise import (
+    BLOCK,
+    Doubles,
+    Floats,
+    fractal,
+    pixel_hash,
+    pixel_keys,
+    sphere,
+    stream,
+)
+from smcloud.simulate.records import Bools, DayState, Ground
+from smcloud.simulate.surface import reflectances, white_sky_albedo
+from smcloud.simulate.water import (
+    IRRIGATION_DAYS,
+    Fluxes,
+    Forcing,
+    Limits,
+    WaterState,
+    first_state,
+    step,
+)
+
+SPIN_UP_DAYS = 183
+LAPSE_K_PER_M = np.float32(0.0065)
+ZERO_C = np.float32(273.15)
+
+
+@dataclass
+class _Block:
+    """Pixels stepped together: as many as fit the cache."""
+
+    part: slice
+    ground: Ground
+    limits: Limits
+    aridity: Floats
+    sin_lat: Floats
+    cos_lat: Floats
+    textures: Floats
+    """(TEXTURES, n) fixed kilometre-scale patterns."""
+    turn: NDArray[np.uint32]
+    """Day of the irrigation cycle on which a pixel is watered."""
+
+
+class Columns:
+    """The soil columns of a set of pixels, stepped through a year."""
+
+    def __init__(self, climate: Climate, lon: Doubles, lat: Doubles, ground: Ground) -> None:
+        self.climate = climate
+        self.lattice = Lattice.about(lon, lat)
+        self.normals = climate.normals(self.lattice.lon, self.lattice.lat)
+        self.size = lon.size
+        local = climate.normals_at(lon, lat)
+        starts = range(0, lon.size, BLOCK)
+        parts = [slice(start, min(start + BLOCK, lon.size)) for start in starts]
+        self.blocks = [_block(climate.seed, lon[p], lat[p], p, ground, local) for p in parts]
+
+    def year(self, wanted: NDArray[np.datetime64]) -> Iterator[DayState]:
+        """Yield the wanted days, all of one calendar year, from its own anchor."""
+        first = wanted[0].astype("datetime64[Y]").astype("datetime64[D]")
+        anchor = first - np.timedelta64(SPIN_UP_DAYS, "D")
+        states = self._start(anchor)
+        asked = set(wanted.astype(int).tolist())
+        for day in np.arange(anchor, wanted[-1] + 1):
+            weather = np.stack(self.climate.weather(self.lattice, self.normals, day))
+            is_asked = int(day.astype(int)) in asked
+            out = _empty(day, self.size) if is_asked else None
+            for block, state in zip(self.blocks, states, strict=True):
+                local = Weather(*self.lattice.to_pixels(weather, block.part))
+                result = _advance(block, state, local, day, is_asked)
+                if out is not None and result is not None:
+                    _insert(out, block.part, result)
+            if out is not None:
+                yield out
+
+    def _start(self, anchor: np.datetime64) -> list[WaterState]:
+        """Return the states of all blocks at the anchor of a year."""
+        phase = warmth(self.lattice.lat, day_of_year(anchor)).astype(np.float32)
+        at_sea = self.normals.mean_temperature_c + self.normals.temperature_swing_c * phase
+        states = []
+        for block in self.blocks:
+            (sea,) = self.lattice.to_pixels(at_sea[None].astype(np.float32), block.part)
+            temperature = sea - LAPSE_K_PER_M * block.ground.elevation_m
+            states.append(first_state(block.limits, block.aridity, temperature))
+        return states
+
+
+def _block(
+    seed: int, lon: Doubles, lat: Doubles, part: slice, ground: Ground, normals: Normals
+) -> _Block:
+    """Return what does not change of the pixels of one block."""
+    mine = Ground(**{field.name: getattr(ground, field.name)[part] for field in fields(Ground)})
+    points = sphere(lon, lat)
+    patterns = [
+        fractal(stream(seed, f"texture-{k}"), points, 11.0, 2, 0.7) for k in range(TEXTURES)
+    ]
+    warm = normals.mean_temperature_c[part] - LAPSE_K_PER_M * mine.elevation_m
+    turns = pixel_hash(pixel_keys(np.round(lon, 1), np.round(lat, 1)), stream(seed, "turn"))
+    return _Block(
+        part,
+        mine,
+        Limits.of(mine, normals.aridity[part], warm),
+        normals.aridity[part],
+        np.sin(np.deg2rad(lat)).astype(np.float32),
+        np.cos(np.deg2rad(lat)).astype(np.float32),
+        np.stack(patterns),
+        turns % np.uint32(IRRIGATION_DAYS),
+    )
+
+
+def _advance(
+    block: _Block, state: WaterState, weather: Weather, day: np.datetime64, is_asked: bool
+) -> DayState | None:
+    """Step the columns of a block by a day; return their state where it is asked for."""
+    ground = block.ground
+    cells = weather.texture_0 * block.textures[0] + weather.texture_1 * block.textures[1]
+    cells += weather.texture_2 * block.textures[2] + weather.texture_3 * block.textures[3]
+    rain = (
+        weather.rain_mm * ground.rain_factor * np.exp(np.float32(0.45) * cells - np.float32(0.10))
+    )
+    air = weather.temperature_c - LAPSE_K_PER_M * ground.elevation_m
+    before = state.surface_mm
+    green = 1 - np.exp(np.float32(-0.55) * state.lai)
+    albedo = white_sky_albedo(ground, before / block.limits.surface_full, green, state.snow_mm)
+    turn = block.turn == np.uint32(int(day.astype(int)) % IRRIGATION_DAYS)
+    forcing = Forcing(rain, air, weather.shortwave_mj, weather.cover_day, albedo, turn)
+    fluxes = step(state, block.limits, ground, forcing)
+    if not is_asked:
+        return None
+    return _describe(block, state, weather, forcing, fluxes, before, cells, day)
+
+
+def _describe(
+    block: _Block,
+    state: WaterState,
+    weather: Weather,
+    forcing: Forcing,
+    fluxes: Fluxes,
+    before_mm: Floats,
+    cells: Floats,
+    day: np.datetime64,
+) -> DayState:
+    """Return the full state of a day from the balance and its fluxes."""
+    start, end = before_mm / np.float32(50.0), state.surface_mm / np.float32(50.0)
+    # The day's change is complete by its end, and on a wet day falls about the hour of the rain.
+    share = np.where(
+        forcing.rain_mm > 0.5, 1 - weather.rain_hour / np.float32(24.0), np.float32(0.5)
+    )
+    moisture = start + (end - start) * share
+    saturation = moisture / block.ground.porosity
+    wsa = white_sky_albedo(block.ground, saturation, fluxes.green_cover, state.snow_mm)
+    noon = _noon(block, day)
+    lst_day, lst_night = _skin(state, weather, forcing, fluxes, saturation, cells)
+    cloud_cells = np.float32(0.22) * cells
+    root = state.root_mm / block.ground.root_depth_mm
+    vigour = np.clip(
+        (root - block.ground.wilting_point)
+        / (block.ground.field_capacity - block.ground.wilting_point),
+        0,
+        1,
+    )
+    return DayState(
+        day=day,
+        soil_moisture=moisture,
+        soil_moisture_start=start,
+        soil_moisture_end=end,
+        rain_hour=weather.rain_hour,
+        root_moisture=root,
+        rain_mm=forcing.rain_mm,
+        irrigation_mm=fluxes.irrigation_mm,
+        evaporation_mm=fluxes.evaporation_mm,
+        snow_water_mm=state.snow_mm,
+        soil_temperature_k=state.soil_c + ZERO_C,
+        is_frozen=fluxes.is_frozen,
+        air_temperature_k=forcing.temperature_c + ZERO_C,
+        temperature_range_k=weather.temperature_range_k,
+        lst_day_k=lst_day,
+        lst_night_k=lst_night,
+        lai=state.lai,
+        albedo_wsa=wsa,
+        albedo_bsa=wsa * (np.float32(1.08) - np.float32(0.14) * noon),
+        reflectance=reflectances(
+            block.ground, saturation, fluxes.green_cover, vigour, state.snow_mm
+        ),
+        cloud_day=weather.cover_day + cloud_cells > np.float32(0.5),
+        cloud_night=weather.cover_night + cloud_cells > np.float32(0.5),
+    )
+
+
+def _skin(
+    state: WaterState,
+    weather: Weather,
+    forcing: Forcing,
+    fluxes: Fluxes,
+    saturation: Floats,
+    cells: Floats,
+) -> tuple[Floats, Floats]:
+    """Return the true skin temperature (K) by day and by night.
+
+    By day a linear surface energy balance: the part of the net radiation that does not evaporate
+    water warms the skin against a conductance that leaves and wind increase. By night clear sky
+    cools it below the air, the less the wetter (hence inert) the soil.
+    """
+    air, spread = forcing.temperature_c, weather.temperature_range_k
+    gust = np.exp(np.float32(0.18) * weather.wind + np.float32(0.10) * cells)
+    noon_watts = np.float32(24.0) * (1 - forcing.albedo) * forcing.shortwave_mj
+    sensible = noon_watts * (1 - np.float32(0.75) * fluxes.evaporative_fraction) - np.float32(25.0)
+    conductance = (np.float32(19.0) + np.float32(26.0) * fluxes.green_cover) * gust
+    day = air + np.float32(0.22) * spread + np.maximum(sensible, -40) / conductance
+    clear = 1 - weather.cover_night
+    inertia = np.float32(0.6) + np.float32(0.7) * saturation
+    night = air - np.float32(0.30) * spread - np.float32(3.0) * clear / (inertia * gust)
+    melting = np.float32(0.5)
+    is_white = state.snow_mm > 8
+    day = np.where(is_white, np.minimum(day, melting), day)
+    night = np.where(is_white, np.minimum(night, melting), night)
+    return day + ZERO_C, night + ZERO_C
+
+
+def _noon(block: _Block, day: np.datetime64) -> Floats:
+    """Return the cosine of the solar zenith angle at local noon."""
+    declination = 0.409 * np.sin(2.0 * np.pi * day_of_year(day) / 365.0 - 1.39)
+    sine, cosine = np.float32(np.sin(declination)), np.float32(np.cos(declination))
+    return np.clip(sine * block.sin_lat + cosine * block.cos_lat, 0, 1)
+
+
+def _empty(day: np.datetime64, size: int) -> DayState:
+    """Return a record to be filled block by block."""
+    values: dict[str, Any] = {"day": day, "reflectance": np.empty((7, size), np.float32)}
+    for field in fields(DayState):
+        if field.name not in values:
+            kind = np.bool_ if field.type == "Bools" or field.type is Bools else np.float32
+            values[field.name] = np.empty(size, kind)
+    return DayState(**values)
+
+
+def _insert(out: DayState, part: slice, block: DayState) -> None:
+    """Copy the state of a block into its place."""
+    for field in fields(DayState):
+        if field.name != "day":
+            getattr(out, field.name)[..., part] = getattr(block, field.name)
