@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 
 import h5netcdf
+import h5py
 import numpy as np
 
 from smcloud.core.errors import ConfigError
@@ -134,7 +135,7 @@ def _write_coordinates(
             attrs["stored_direction"] = "decreasing"
         file.create_variable(name, (name,), data=nodes).attrs.update(attrs)
     versions = np.array(["0001"] * len(times), dtype=object)
-    file.create_variable("expver", ("valid_time",), dtype=str, data=versions)
+    file.create_variable("expver", ("valid_time",), dtype=h5py.string_dtype(), data=versions)
 
 
 def _write_field(file: h5netcdf.File, name: str, values: Array) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from affine import Affine
 from pyproj import CRS, Transformer
-from rasterio.transform import from_origin
 from rasterio.windows import Window as RasterWindow
 
 from smcloud.simulate.hdf_eos import Array
@@ -89,7 +89,7 @@ def write_elevation(folder: Path, south: int, west: int, elevation_m: Array) -> 
         count=1,
         dtype="float32",
         crs="EPSG:4326",
-        transform=from_origin(west, south + SHEET_DEGREES, step, step),
+        transform=_from_corner(west, south + SHEET_DEGREES, step),
         nodata=ELEVATION_NODATA,
         tiled=True,
         blockxsize=256,
@@ -103,6 +103,11 @@ def write_elevation(folder: Path, south: int, west: int, elevation_m: Array) -> 
         file.set_band_description(1, "elevation (m)")
     part.replace(path)
     return path
+
+
+def _from_corner(west: float, north: float, step: float) -> Affine:
+    """Return the transform of square pixels from the north-west corner."""
+    return Affine(step, 0.0, west, 0.0, -step, north)
 
 
 def soil_file_name(layer: SoilLayer, region: str) -> str:
@@ -141,9 +146,7 @@ def write_soil_maps(
         "count": 1,
         "dtype": "int16",
         "crs": HOMOLOSINE.to_wkt(),
-        "transform": from_origin(
-            first_col * size_m, -first_row * size_m, SOIL_PIXEL_M, SOIL_PIXEL_M
-        ),
+        "transform": _from_corner(first_col * size_m, -first_row * size_m, SOIL_PIXEL_M),
         "nodata": SOIL_NODATA,
         "tiled": True,
         "blockxsize": SOIL_BLOCK,
