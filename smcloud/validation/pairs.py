@@ -157,6 +157,10 @@ class PairStats:
             )
         )
 
+    def reshaped(self, *shape: int) -> PairStats:
+        """Return the same groups in another shape."""
+        return self._each(lambda _, value: value.reshape(shape))
+
     def at(self, index: Any) -> PairStats:
         """Return the groups that `index` selects, as NumPy would index each field."""
         return self._each(lambda _, value: np.asarray(value[index]))

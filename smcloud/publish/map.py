@@ -1,0 +1,203 @@
+"""Maps as PNG bytes: sinusoidal overviews drawn on longitude and latitude, with coast and grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from smcloud.grids.grid import EARTH_RADIUS_M, Floats
+from smcloud.grids.land import is_land
+from smcloud.validation.figures import INK, MUTED, new_figure, png_bytes
+from smcloud.validation.overview import SEASONS, Overview
+
+OCEAN, LAND_ELSEWHERE, GAP = "#e9eff5", "#efede8", "#a8a6a1"
+"""Ground below the values: sea, land that was not asked for, land of the product without a value."""
+MOISTURE_COLOURS = LinearSegmentedColormap.from_list(
+    "moisture",
+    ["#f6e8c3", "#dfc27d", "#b8c48f", "#63b1a3", "#2a8a9e", "#1f5f96", "#1b2f6b"],
+)
+"""From sand to deep water with even steps of lightness; readable with any colour vision."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How values become colours, and what the bar says."""
+
+    label: str
+    low: float
+    high: float
+    colours: Colormap | str
+    extend: str = "neither"
+
+    @property
+    def norm(self) -> Normalize:
+        """Return the linear scale from `low` to `high`."""
+        return Normalize(self.low, self.high)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One map: cell values of an overview's mosaic, with a title."""
+
+    title: str
+    values: NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The longitudes and latitudes (degrees) of a picture's pixel centres, 1-D, north to south."""
+
+    lon: Floats
+    lat: Floats
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """West, east, south, north edge in degrees."""
+        across, down = (self.lon[1] - self.lon[0]) / 2, (self.lat[0] - self.lat[1]) / 2
+        return (
+            float(self.lon[0] - across),
+            float(self.lon[-1] + across),
+            float(self.lat[-1] - down),
+            float(self.lat[0] + down),
+        )
+
+
+def view_of(overview: Overview, longest: int = 900) -> View:
+    """Return the view that shows the whole overview, clipped to the globe."""
+    west, east, south, north = overview.extent
+    lat = np.degrees(np.linspace(north, south, 200) / EARTH_RADIUS_M)
+    shrink = np.maximum(np.cos(np.radians(lat)), 1e-6)
+    lon = np.degrees(np.array([[west], [east]]) / EARTH_RADIUS_M) / shrink
+    first, last = max(-180.0, float(lon.min())), min(180.0, float(lon.max()))
+    top, bottom = float(lat[0]), float(lat[-1])
+    true_width = (last - first) * np.cos(np.radians((top + bottom) / 2))
+    scale = longest / max(true_width, top - bottom)
+    across, down = max(2, round(true_width * scale)), max(2, round((top - bottom) * scale))
+    step_x, step_y = (last - first) / across, (top - bottom) / down
+    return View(first + step_x * (np.arange(across) + 0.5), top - step_y * (np.arange(down) + 0.5))
+
+
+def reproject(overview: Overview, values: NDArray[np.floating], view: View) -> Floats:
+    """Return `values` of the overview's cells at the pixels of `view`, nearest cell, NaN outside.
+
+    Nearest and not averaged: the cells are already means, and gaps must stay gaps.
+    """
+    lon, lat = np.radians(view.lon)[None, :], np.radians(view.lat)[:, None]
+    x, y = EARTH_RADIUS_M * lon * np.cos(lat), EARTH_RADIUS_M * lat
+    west, east, south, north = overview.extent
+    rows, cols = values.shape
+    col = np.floor((x - west) / (east - west) * cols).astype(np.int64)
+    row = np.floor((north - y) / (north - south) * rows).astype(np.int64)
+    row = np.broadcast_to(row, col.shape)
+    inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
+    found = np.asarray(values, np.float64)[np.clip(row, 0, rows - 1), np.clip(col, 0, cols - 1)]
+    return np.where(inside, found, np.nan)
+
+
+def map_picture(
+    overview: Overview, panels: Sequence[Panel], style: Style, *, columns: int = 2
+) -> bytes:
+    """Return the panels side by side under one colour bar."""
+    view = view_of(overview)
+    rows, columns = -(-len(panels) // columns), min(columns, len(panels))
+    west, east, south, north = view.edges
+    aspect = (east - west) * np.cos(np.radians((south + north) / 2)) / (north - south)
+    width = 9.2 / columns
+    height = float(np.clip(width / aspect, 1.4, 7.0))
+    figure = new_figure(9.2, rows * (height + 0.45) + 0.55)
+    ground = _ground(overview, view)
+    axes_grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in axes_grid.reshape(-1)[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(axes_grid.reshape(-1), panels, strict=False):
+        _draw(axes, view, ground, reproject(overview, panel.values, view), style)
+        axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK)
+    _colour_bar(figure, axes_grid, style)
+    return png_bytes(figure)
+
+
+def season_panels(overview: Overview) -> list[Panel]:
+    """Return one panel per season of the calendar year."""
+    return [Panel(name, overview.mean(months)) for name, months in SEASONS.items()]
+
+
+def moisture_style(overview: Overview) -> Style:
+    """Return the colours of soil moisture from 0 to a round value above nearly all cell means."""
+    mean = overview.mean()
+    known = mean[np.isfinite(mean)]
+    top = float(np.quantile(known, 0.995)) if known.size else 0.4
+    high = float(np.clip(np.ceil(top * 20 + 1) / 20, 0.2, 0.6))
+    return Style("volumetric soil moisture, m³ m⁻³", 0.0, high, MOISTURE_COLOURS, extend="max")
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """What lies below the values: the coast and its colours (rows, cols, 3)."""
+
+    land: NDArray[np.bool_]
+    colours: Floats
+
+
+def _ground(overview: Overview, view: View) -> _Ground:
+    land = is_land(*np.meshgrid(view.lon, view.lat))
+    asked = reproject(overview, overview.land_days, view) > 0
+    below = np.where(land[..., None], _rgb(LAND_ELSEWHERE), _rgb(OCEAN))
+    return _Ground(land, np.where((asked & land)[..., None], _rgb(GAP), below))
+
+
+def _draw(axes: Axes, view: View, ground: _Ground, values: Floats, style: Style) -> None:
+    west, east, south, north = view.edges
+    axes.imshow(ground.colours, extent=view.edges, origin="upper", interpolation="nearest")
+    axes.imshow(
+        values,
+        extent=view.edges,
+        origin="upper",
+        interpolation="nearest",
+        cmap=style.colours,
+        norm=style.norm,
+    )
+    if ground.land.any() and not ground.land.all():
+        axes.contour(view.lon, view.lat, ground.land, levels=[0.5], colors=[INK], linewidths=0.6)
+    axes.set_aspect(1 / max(0.1, float(np.cos(np.radians((south + north) / 2)))))
+    axes.set_xticks(*_graticule(west, east, "E", "W"))
+    axes.set_yticks(*_graticule(south, north, "N", "S"))
+    axes.grid(color=INK, alpha=0.18, linewidth=0.5)
+    axes.tick_params(colors=MUTED, labelsize=8, length=2)
+    axes.spines[:].set_color("#9aa5b1")
+    axes.spines[:].set_linewidth(0.6)
+
+
+def _graticule(low: float, high: float, positive: str, negative: str) -> tuple[Floats, list[str]]:
+    """Return at most six round degrees in (low, high) and their labels."""
+    steps = (0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60)
+    step = next((s for s in steps if (high - low) / s <= 5.5), 60)
+    ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    labels = [
+        f"{abs(tick):g}°{'' if tick == 0 else positive if tick > 0 else negative}" for tick in ticks
+    ]
+    return ticks, labels
+
+
+def _colour_bar(figure: Figure, axes: NDArray[np.object_], style: Style) -> None:
+    scale = ScalarMappable(style.norm, style.colours)
+    bar = figure.colorbar(
+        scale,
+        ax=axes.reshape(-1).tolist(),
+        location="bottom",
+        fraction=0.05,
+        aspect=45,
+        shrink=0.7,
+        extend=style.extend,
+    )
+    bar.set_label(style.label, color=INK, size=10)
+    bar.ax.tick_params(colors=MUTED, labelsize=8.5)
+    bar.outline.set_visible(False)
+
+
+def _rgb(colour: str) -> Floats:
+    return np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
