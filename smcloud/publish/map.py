@@ -16,7 +16,7 @@ from smcloud.validation.figures import INK, MUTED, new_figure, png_bytes
 from smcloud.validation.overview import SEASONS, Overview
 
 OCEAN, LAND_ELSEWHERE, GAP = "#e9eff5", "#efede8", "#a8a6a1"
-"""Ground below the values: sea, land that was not asked for, land of the product without a value."""
+"""Below the values: sea, land that was not asked for, land of the product without a value."""
 MOISTURE_COLOURS = LinearSegmentedColormap.from_list(
     "moisture",
     ["#f6e8c3", "#dfc27d", "#b8c48f", "#63b1a3", "#2a8a9e", "#1f5f96", "#1b2f6b"],
