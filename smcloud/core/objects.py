@@ -194,6 +194,8 @@ class Objects:
         try:
             yield
         except FileNotFoundError as err:
+            if "NoSuchBucket" in str(err):
+                raise _store_error(err, f"{self.url}/{key}") from err
             raise NotFoundError(
                 f"no object {self.url}/{key}: it was never written, or the bucket does not exist"
             ) from err
