@@ -1,0 +1,16 @@
+"""The products by name: one explicit table."""
+
+from smcloud.core.errors import ConfigError
+from smcloud.products.base import Product
+from smcloud.products.glass_sm import GLASS_SM
+
+PRODUCTS: dict[str, Product] = {product.name: product for product in (GLASS_SM,)}
+
+
+def product_named(name: str) -> Product:
+    """Return the product of this name, or raise `ConfigError` listing the names."""
+    if name not in PRODUCTS:
+        raise ConfigError(
+            f"unknown product {name!r}: expected one of {', '.join(sorted(PRODUCTS))}"
+        )
+    return PRODUCTS[name]
