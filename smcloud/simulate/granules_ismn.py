@@ -105,8 +105,9 @@ def members(layout: str, stations: Stations) -> list[tuple[str, bytes]]:
     for series, ground in stations:
         station = series.station
         place = f"{station.network}/{station.name}"
-        # Real downloads write '-' in file names where the header has '_'.
-        stem = f"{station.network}_{station.network}_{station.name}".replace("/", "-")
+        # Real downloads write '-' in file names where folder and header have '_'.
+        network, name = station.network.replace("_", "-"), station.name.replace("_", "-")
+        stem = f"{network}_{network}_{name}"
         probe = f"sm_{station.depth_from:.6f}_{station.depth_to:.6f}_{station.sensor}"
         span = f"{_compact(series.times[0])}_{_compact(series.times[-1])}"
         files[f"{place}/{stem}_{probe.replace(' ', '-')}_{span}.stm"] = station_text(layout, series)

@@ -276,8 +276,8 @@ def _ismn(folder: Path, seed: int) -> list[Path]:
         flags[7], flags[9] = "C03", "D01,D03"
         return StationSeries(station, times, values.astype(np.float32), flags), _ground()
 
-    header = [probe("SIMNET", f"S_{i}", 600 * i, "new") for i in range(2)]
-    ceop = [probe("OLDNET", f"O {i}", 700 * i + 35, "old") for i in range(2)]
+    header = [probe("SIM_NET", f"S_{i}", 600 * i, "new") for i in range(2)]
+    ceop = [probe("OLDNET", f"O-{i}", 700 * i + 35, "old") for i in range(2)]
     return [write_folder(folder, HEADER, header), write_zip(folder, CEOP, ceop)]
 
 

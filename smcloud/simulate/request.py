@@ -1,0 +1,159 @@
+"""What is asked of `simulate`, checked once; and which pixels of each tile it means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from smcloud.core.errors import ConfigError
+from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, TILE_PIXELS
+from smcloud.grids.land import is_land
+from smcloud.grids.tiles import TileYear, parse_window, tile_window
+from smcloud.simulate.hdf_eos import Array, TilePixels
+from smcloud.simulate.records import Station
+
+FOLDERS: Mapping[str, str] = {
+    "mod11a1": "MOD11A1",
+    "mod13a2": "MOD13A2",
+    "mod15a2h": "MOD15A2H",
+    "mod09a1": "MOD09A1",
+    "mcd43a3": "MCD43A3",
+    "glass_lai": "GLASS-LAI",
+    "glass_albedo": "GLASS-Albedo",
+    "glass_lst": "GLASS-LST",
+    "era5land": "ERA5-Land",
+    "terrain": "DEM",
+    "soilgrids": "SoilGrids",
+    "ismn": "ISMN",
+}
+"""Folder below ``granules/`` of every source that can be simulated."""
+TRUTH = "truth"
+"""The word that asks for the truth cube."""
+DEFAULT_SOURCES = (
+    "mod11a1",
+    "glass_lai",
+    "glass_albedo",
+    "mod13a2",
+    "mod09a1",
+    "era5land",
+    "terrain",
+    "soilgrids",
+    "ismn",
+    TRUTH,
+)
+"""What glass-sm needs."""
+STATION_RADIUS = 1
+"""Pixels on each side of a station's own that are simulated with ``--at stations``."""
+
+
+@dataclass(frozen=True)
+class SimulateRequest:
+    """One call of `simulate`.
+
+    Attributes
+    ----------
+    out : str
+        URL below which ``granules/`` and ``truth/`` are written.
+    tiles : tuple of str
+        Sinusoidal tiles.
+    years : tuple of int
+        Calendar years.
+    seed : int
+        Of the Earth; another seed is another planet.
+    window : str
+        Part of each tile, ``ROWSxCOLS`` or ``ROWSxCOLS+ROW+COL``; the whole tile when empty.
+    at_stations : bool
+        Only small windows around the stations.
+    stations : int
+        How many stations stand in the tiles (in the window, if there is one).
+    sources : tuple of str
+        Keys of `FOLDERS`, and ``truth``.
+    workers : int
+        Processes; 1 runs in this one.
+
+    Raises
+    ------
+    ConfigError
+        If a tile, year, window, source or number does not exist or contradicts another.
+    """
+
+    out: str
+    tiles: tuple[str, ...]
+    years: tuple[int, ...]
+    seed: int = 0
+    window: str = ""
+    at_stations: bool = False
+    stations: int = 60
+    sources: tuple[str, ...] = DEFAULT_SOURCES
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.tiles or not self.years:
+            raise ConfigError("simulate needs at least one tile (--tiles h18v04) and year (--year)")
+        known = {*FOLDERS, TRUTH}
+        if unknown := [word for word in self.sources if word not in known]:
+            raise ConfigError(
+                f"unknown source {unknown[0]!r}: expected one of {', '.join(sorted(known))}"
+            )
+        if self.window and self.at_stations:
+            raise ConfigError("--window and --at stations exclude each other: give one of them")
+        if self.stations < 0 or self.workers < 1:
+            raise ConfigError("--stations must be at least 0 and --workers at least 1")
+        if self.stations == 0 and self.at_stations:
+            raise ConfigError("--at stations needs stations: give --stations 1 or more")
+        for tile in self.tiles:
+            for year in self.years:
+                TileYear(SIN1KM.name, tile, year)
+            if self.window:
+                parse_window(self.window, tile)
+
+    @property
+    def area(self) -> str:
+        """Return the part of a tile that is simulated, as one word for records and checks."""
+        return "stations" if self.at_stations else self.window or "tile"
+
+
+def land_pixels(request: SimulateRequest, tile: str) -> TilePixels:
+    """Return the land pixels of the asked window of a tile.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    window = parse_window(request.window or f"{TILE_PIXELS}x{TILE_PIXELS}", tile)
+    lon, lat = SIN1KM.lonlat(window)
+    rows, cols = np.nonzero(is_land(lon, lat))
+    if not len(rows):
+        where = f"window {request.window} of tile {tile}" if request.window else f"tile {tile}"
+        raise ConfigError(f"{where} has no land: choose another (h18v04 is central Europe)")
+    outer = tile_window(SIN1KM, tile)
+    return TilePixels(tile, rows + window.row0 - outer.row0, cols + window.col0 - outer.col0)
+
+
+def station_pixels(tile: str, stations: tuple[Station, ...]) -> TilePixels:
+    """Return the pixels of a tile within STATION_RADIUS of a station's own, sorted."""
+    outer = tile_window(SIN1KM, tile)
+    lon = np.array([station.longitude for station in stations])
+    lat = np.array([station.latitude for station in stations])
+    rows, cols = SIN1KM.pixel_of(lon, lat)
+    reach = np.arange(-STATION_RADIUS, STATION_RADIUS + 1)
+    around_rows = (rows[:, None, None] - outer.row0 + reach[None, :, None]).repeat(len(reach), 2)
+    around_cols = (cols[:, None, None] - outer.col0 + reach[None, None, :]).repeat(len(reach), 1)
+    inside = (
+        (around_rows >= 0)
+        & (around_rows < TILE_PIXELS)
+        & (around_cols >= 0)
+        & (around_cols < TILE_PIXELS)
+    )
+    flat = np.unique(around_rows[inside] * TILE_PIXELS + around_cols[inside])
+    return TilePixels(tile, flat // TILE_PIXELS, flat % TILE_PIXELS)
+
+
+def lonlat_of(pixels: TilePixels) -> tuple[Array, Array]:
+    """Return longitude and latitude (n,) of the pixels' centres, degrees."""
+    outer = tile_window(SIN1KM, pixels.tile)
+    x = SIN1KM.x[outer.col0 + pixels.cols]
+    y = SIN1KM.y[outer.row0 + pixels.rows]
+    lat = np.degrees(y / EARTH_RADIUS_M)
+    return np.degrees(x / (EARTH_RADIUS_M * np.cos(np.radians(lat)))), lat
