@@ -7,18 +7,16 @@ list below is a default that a run file may replace.
 """
 
 from smcloud.cube.schema import YEAR_STEPS, CubeSchema, Variable
-from smcloud.features.blockwise import QUALITY_BITS
-from smcloud.features.spec import Driver
+from smcloud.features.spec import QUALITY_MEANINGS, Driver
 from smcloud.products.base import Product, Published, Target
 
 _PAPER = "ESSD 15, 2055, 2023"
-ESTIMATE_BITS = {
-    "estimate_clipped_to_physical_range": 32,
-    "no_estimate_required_driver_unknown": 64,
+ESTIMATE_CLIPPED = 32
+NO_ESTIMATE = 64
+_FLAGS = dict(QUALITY_MEANINGS) | {
+    ESTIMATE_CLIPPED: "estimate_clipped_to_physical_range",
+    NO_ESTIMATE: "no_estimate_because_a_required_driver_is_unknown",
 }
-"""Bits of the quality flag that production adds to those of the features."""
-
-_FLAGS = QUALITY_BITS | ESTIMATE_BITS
 
 SOIL_MOISTURE = Variable(
     "soil_moisture",
@@ -43,7 +41,7 @@ QUALITY_FLAG = Variable(
     "quality of soil_moisture",
     valid=(0.0, 255.0),
     standard_name="quality_flag",
-    attrs={"flag_masks": list(_FLAGS.values()), "flag_meanings": " ".join(_FLAGS)},
+    attrs={"flag_masks": list(_FLAGS), "flag_meanings": " ".join(_FLAGS.values())},
 )
 
 GLASS_SM = Product(

@@ -1,0 +1,1 @@
+"""Workloads that are timed: plain functions, their peers, and records of what was measured."""
