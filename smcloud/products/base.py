@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smcloud.cube.schema import CubeSchema
-from smcloud.features.spec import Driver
+from smcloud.features.spec import QUALITY_MEANINGS, Driver
+
+ESTIMATE_CLIPPED = 32
+NO_ESTIMATE = 64
+QUALITY_FLAGS: Mapping[int, str] = {
+    **QUALITY_MEANINGS,
+    ESTIMATE_CLIPPED: "estimate_clipped_to_valid_range",
+    NO_ESTIMATE: "no_estimate_because_a_required_driver_is_unknown",
+}
+"""Bits of a product's quality flag: those of the features, and those that production adds."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,9 @@ class Product:
     parameters : mapping
         XGBoost parameters; a run file may override them.
     schema : CubeSchema
-        The store of one year.
+        The store of one year: the target's variable and `quality_flag`.
+    no_estimate_where : int
+        Quality bits of the features under which a pixel gets no estimate (fill and NO_ESTIMATE).
     published : tuple of Published
     version : int
         Raised when the recipe changes what the same inputs give.
@@ -67,5 +78,6 @@ class Product:
     target: Target
     parameters: Mapping[str, float | int | str]
     schema: CubeSchema
+    no_estimate_where: int = 0
     published: tuple[Published, ...] = field(default=())
     version: int = 1

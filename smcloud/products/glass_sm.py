@@ -7,17 +7,10 @@ list below is a default that a run file may replace.
 """
 
 from smcloud.cube.schema import YEAR_STEPS, CubeSchema, Variable
-from smcloud.features.spec import QUALITY_MEANINGS, Driver
-from smcloud.products.base import Product, Published, Target
+from smcloud.features.spec import Driver, Quality
+from smcloud.products.base import QUALITY_FLAGS, Product, Published, Target
 
 _PAPER = "ESSD 15, 2055, 2023"
-ESTIMATE_CLIPPED = 32
-NO_ESTIMATE = 64
-_FLAGS = dict(QUALITY_MEANINGS) | {
-    ESTIMATE_CLIPPED: "estimate_clipped_to_physical_range",
-    NO_ESTIMATE: "no_estimate_because_a_required_driver_is_unknown",
-}
-
 SOIL_MOISTURE = Variable(
     "soil_moisture",
     "int16",
@@ -41,7 +34,7 @@ QUALITY_FLAG = Variable(
     "quality of soil_moisture",
     valid=(0.0, 255.0),
     standard_name="quality_flag",
-    attrs={"flag_masks": list(_FLAGS), "flag_meanings": " ".join(_FLAGS.values())},
+    attrs={"flag_masks": list(QUALITY_FLAGS), "flag_meanings": " ".join(QUALITY_FLAGS.values())},
 )
 
 GLASS_SM = Product(
@@ -109,6 +102,7 @@ GLASS_SM = Product(
         shards=(YEAR_STEPS, 150, 150),
         title="smcloud glass-sm: daily 1 km soil moisture of the top 5 cm",
     ),
+    no_estimate_where=int(Quality.REANALYSIS_MISSING | Quality.STATIC_MISSING),
     published=(
         Published("R, random split", "0.941", f"{_PAPER}; its abstract calls it overfitting"),
         Published("RMSE, random split", "0.038 m3 m-3", f"{_PAPER}; overfitting, as above"),
