@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
-from distributed.comm.addressing import parse_address
+from distributed.comm.addressing import parse_address, parse_host_port
 
 from smcloud.core.errors import ClusterError, ConfigError
 
@@ -159,12 +160,25 @@ def _client_at(address: str) -> Client:
             f"a scheduler address reads like tcp://host:8786, found {address!r}"
         ) from err
     try:
+        _hear_scheduler(address)
         return Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as err:
+    except (OSError, TimeoutError) as err:
         raise ClusterError(
             f"the scheduler at {address} did not answer within {CONNECT_SECONDS} s: "
             "check that it runs and that this host can reach it, or leave `scheduler` out"
         ) from err
+
+
+def _hear_scheduler(address: str) -> None:
+    """Raise OSError unless something listens that speaks first, as Dask does on plain TCP.
+
+    A client waits for ever on a port that accepts and then stays silent.
+    """
+    scheme, where = parse_address(address)
+    host, port = parse_host_port(where)
+    with socket.create_connection((host, port), timeout=CONNECT_SECONDS) as line:
+        if scheme == "tcp" and not line.recv(1):
+            raise ConnectionError(f"{address} closed the connection without a word")
 
 
 def _warm(client: Client, request: ClusterRequest, modules: tuple[str, ...]) -> Client:

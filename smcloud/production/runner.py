@@ -3,10 +3,12 @@
 import errno
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from distributed import Client, Future, KilledWorker, wait
 from distributed.comm.core import CommClosedError
@@ -20,6 +22,7 @@ T = TypeVar("T")
 
 POLL_SECONDS = 2.0
 WORKERLESS_SECONDS = 120.0
+_submitted: WeakKeyDictionary[Client, Counter[str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,7 @@ class _Window(Generic[T]):
 
     def submit(self, flight: _Flight[T]) -> None:
         task = flight.task
-        # Another key for each attempt: a key whose future has failed is answered from memory.
-        key = f"{task.key}-retry{flight.attempt}" if flight.attempt else task.key
+        key = _fresh_key(self.client, task.key)
         future = self.client.submit(task.function, *task.args, key=key, pure=False)
         self.flying[future] = flight
 
@@ -153,6 +155,17 @@ class _Retries:
         self.total += 1
         log.warning("retry %d of %s: %s", flight.attempt, flight.task.key, error)
         self.listener.advance(0, retries=self.total)
+
+
+def _fresh_key(client: Client, key: str) -> str:
+    """Return `key`, with a number from the second submission by this client on.
+
+    The scheduler forgets a finished or failed key with some delay, and until then it answers a
+    second submission from memory, whatever its arguments are.
+    """
+    counts = _submitted.setdefault(client, Counter())
+    counts[key] += 1
+    return key if counts[key] == 1 else f"{key}-again{counts[key] - 1}"
 
 
 def _run_here(task: Task[T], told: _Retries) -> T:

@@ -1,0 +1,80 @@
+"""Training over the workers of a real cluster of processes, with one of them killed."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+from smcloud.core.objects import open_objects
+from smcloud.models.boosting import BoostingParams, Rows, train_boosting
+
+pytestmark = pytest.mark.cluster
+
+PARAMS = BoostingParams(
+    rounds=60,
+    early_stopping=60,
+    seed=3,
+    # Without draws of rows and columns both routes grow the same trees but for rounding.
+    trees={"max_depth": 4, "subsample": 1.0, "colsample_bytree": 1.0},
+    threads=1,
+)
+
+
+def world(n: int, seed: int) -> Rows:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, 5)).astype(np.float32)
+    target = 0.2 + 0.05 * features[:, 0] * features[:, 1] + 0.02 * np.sin(3 * features[:, 2])
+    return Rows(features, (target + rng.normal(0, 0.01, n)).astype(np.float32))
+
+
+@pytest.fixture
+def client():
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def test_workers_together_learn_what_one_host_learns(client: Client, tmp_path) -> None:
+    fit, stop = world(6001, 1), world(999, 2)
+    here = train_boosting(fit, stop, PARAMS)
+    spread = train_boosting(
+        fit, stop, PARAMS, client=client, route="dask", checkpoints=str(tmp_path)
+    )
+    assert spread.distributed
+    assert not here.distributed
+    assert not spread.resumed
+    assert len(spread.history) == len(here.history) == PARAMS.rounds
+    assert min(spread.history) == pytest.approx(min(here.history), rel=0.05)
+    assert open_objects(str(tmp_path)).list() == []
+
+
+@pytest.mark.faults
+def test_a_killed_worker_costs_no_more_than_the_last_rounds(client: Client, tmp_path) -> None:
+    fit, stop = world(60_000, 1), world(2000, 2)
+    params = BoostingParams(rounds=400, early_stopping=400, seed=3, threads=1)
+    victim = next(iter(client.run(os.getpid).values()))
+    killer = threading.Thread(target=kill_at_first_checkpoint, args=(str(tmp_path), victim))
+    killer.start()
+    found = train_boosting(
+        fit, stop, params, client=client, route="dask", checkpoints=str(tmp_path)
+    )
+    killer.join()
+    assert found.resumed
+    assert found.distributed
+    assert len(found.history) == params.rounds
+    assert found.history[-1] < found.history[19] < found.history[0]
+
+
+def kill_at_first_checkpoint(url: str, pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not open_objects(url).list():
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
