@@ -1,0 +1,112 @@
+"""What every reader of native files offers: a name, a cube schema, and three verbs.
+
+`identify` tells what a file is from its name alone, `read` opens it on its own grid, `steps` brings
+what was read to the grid and the time steps of the source's cube. Nothing else is known about a
+source elsewhere, so that a new one is one file and one line in the registry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import xarray as xr
+
+from smcloud.cube.schema import CubeSchema
+from smcloud.grids.grid import Window
+from smcloud.grids.tiles import TileYear
+
+
+@dataclass(frozen=True, order=True)
+class Granule:
+    """One native file, as far as its name tells.
+
+    Attributes
+    ----------
+    source : str
+        Name of the source.
+    tile : str
+        Sinusoidal tile, or ``globe`` for files that are not cut along it.
+    start, end : date
+        First and last UTC day covered, inclusive; both 1970-01-01 for static layers.
+    produced : str
+        Production stamp, sortable as text; empty where the name has none.
+    name : str
+        File name without folders.
+    """
+
+    source: str
+    tile: str
+    start: date
+    end: date
+    produced: str
+    name: str
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A reader of one kind of native file.
+
+    Attributes
+    ----------
+    name, title : str
+        Word of the command line; one line for people.
+    schema : CubeSchema
+        The cube that ingest writes.
+    quality_rules : tuple of str
+        Names of the rules for which pixels are kept, the default first; empty where files carry no
+        quality.
+    joins_granules : bool
+        True where `steps` needs all files of a slab at once.
+    lookahead_days : int
+        Days after a slab whose files are needed too: 1 where the total of a day lies in the next.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def schema(self) -> CubeSchema: ...  # noqa: D102
+    @property
+    def quality_rules(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def joins_granules(self) -> bool: ...  # noqa: D102
+    @property
+    def lookahead_days(self) -> int: ...  # noqa: D102
+
+    def identify(self, name: str) -> Granule | None:
+        """Return what a file name says, or None where it is no file of this source."""
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        """Return one file on its native grid: physical values, units in attributes, NaN unknown.
+
+        Integers are quality words, as stored. `quality` is one of `quality_rules`; empty means the
+        first.
+
+        Raises
+        ------
+        GranuleError
+            If the file is damaged or of another product, grid or collection; one line that names
+            the file, what was expected and what was found.
+        UserError
+            If there is no such quality rule.
+        MissingExtraError
+            If the library that reads this format is not installed.
+        """
+
+    def steps(
+        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
+    ) -> xr.Dataset:
+        """Return datasets of `read` on the cube's grid and steps, dims as the cube has them.
+
+        Coordinates are pixel centres of the cube's grid and, unless static, the first days of the
+        steps; values outside the files are NaN. The window is the key's tile, or on a coarse grid
+        what the files cover, cut to `within` where that is given.
+
+        Raises
+        ------
+        GranuleError
+            If the datasets do not belong to the key's tile or do not fit together.
+        """
