@@ -49,20 +49,25 @@ class Weather(NamedTuple):
 
     rain_mm: Floats
     temperature_c: Floats
-    temperature_range_k: Floats
     shortwave_mj: Floats
     """Surface solar radiation, MJ m-2 day-1."""
     cover_day: Floats
     """Cloud cover at the morning overpass, 0 to 1."""
-    cover_night: Floats
-    rain_hour: Floats
-    wind: Floats
-    """Standard normal; strong wind brings skin and air temperature together."""
     texture_0: Floats
     """Weights of the kilometre-scale patterns of the day, together of unit variance."""
     texture_1: Floats
     texture_2: Floats
     texture_3: Floats
+
+
+class Sky(NamedTuple):
+    """The rest of the weather of a day: what the water balance does not need."""
+
+    temperature_range_k: Floats
+    cover_night: Floats
+    rain_hour: Floats
+    wind: Floats
+    """Standard normal; strong wind brings skin and air temperature together."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,13 @@ class Lattice:
         node_row, node_column = np.divmod(nodes, _COLUMNS)
         return cls(node_column * NODE_DEGREES - 180.0, 90.0 - node_row * NODE_DEGREES, weights)
 
-    def to_pixels(self, fields: Floats, part: slice = slice(None)) -> Floats:
-        """Return node fields (k, nodes) at the pixels of `part`: (k, n) float32, contiguous."""
-        values = self.weights[part] @ np.ascontiguousarray(fields.T)
-        return np.ascontiguousarray(values.T)
+    def part(self, part: slice) -> "Lattice":
+        """Return the lattice of some of the pixels."""
+        return Lattice(self.lon, self.lat, self.weights[part])
+
+    def to_pixels(self, fields: Floats) -> Floats:
+        """Return node fields (k, nodes) at the pixels: (k, n) float32, contiguous."""
+        return np.ascontiguousarray((self.weights @ np.ascontiguousarray(fields.T)).T)
 
 
 def day_of_year(day: np.datetime64) -> int:
@@ -163,7 +171,8 @@ class Climate:
     def normals_at(self, lon: Doubles, lat: Doubles) -> Normals:
         """Return the climate normals of pixels, interpolated from the nodes as weather is."""
         lattice = Lattice.about(lon, lat)
-        return Normals(*lattice.to_pixels(np.stack(self.normals(lattice.lon, lattice.lat))))
+        at_nodes = np.stack(self.normals(lattice.lon, lattice.lat))
+        return Normals(*lattice.to_pixels(at_nodes))
 
     def storm(self, lon: Doubles, lat: Doubles, day: float, octaves: int = 4) -> Floats:
         """Return the standard normal storm index of places; high is wet and cloudy."""
@@ -204,38 +213,35 @@ class Climate:
         season = normals.temperature_swing_c * warmth(lat, doy)
         return (normals.mean_temperature_c + season + spread * anomaly).astype(np.float32)
 
-    def weather(self, lattice: Lattice, normals: Normals, day: np.datetime64) -> Weather:
+    def weather(
+        self, lattice: Lattice, normals: Normals, day: np.datetime64
+    ) -> tuple[Weather, Sky]:
         """Return the weather of one day at the nodes of a lattice."""
         number, doy = int(day.astype(int)), day_of_year(day)
         lon, lat, points = lattice.lon, lattice.lat, sphere(lattice.lon, lattice.lat)
         storm = self.storm(lon, lat, number)
         rain, threshold = self.rain(storm, normals, lat, doy)
         cover = _cover(storm, threshold)
-        change = self._noise("night", points, 500.0, time=number, lifetime=1.0)
+        change = self._noise("night", points, 500.0, time=number)
         night = _cover(np.float32(0.85) * storm + np.float32(0.53) * change, threshold)
         dry = 1.0 / (1.0 + normals.aridity)
         temperature = self.temperature(lon, lat, normals, number, doy)
         temperature += np.where(temperature > 5.0, -2.5, 1.5).astype(np.float32) * (cover - 0.5)
-        hour = 12.0 + 5.0 * self._noise("hour", points, 500.0, time=number, lifetime=1.0)
+        hour = 12.0 + 5.0 * self._noise("hour", points, 500.0, time=number)
         # Convection peaks near 16 h local time; the further poleward, the less it matters.
         local = np.mod(16.0 - lon / 15.0, 24.0)
         hour = np.where(np.abs(lat) < 30.0, local + 0.4 * (hour - 12.0), hour)
         textures = [
-            self._noise(f"cell-{k}", points, 350.0, time=number, lifetime=1.0) / np.sqrt(TEXTURES)
+            self._noise(f"cell-{k}", points, 350.0, time=number) / np.sqrt(TEXTURES)
             for k in range(TEXTURES)
         ]
-        fields = (
-            rain,
-            temperature,
-            (5.0 + 8.0 * (1.0 - cover)) * (0.7 + 0.8 * dry),
-            sun(lat, doy)[0] * (0.76 - 0.54 * cover),
-            cover,
-            night,
-            np.clip(hour, 1.0, 23.0),
-            self._noise("wind", points, 700.0, time=number, lifetime=1.5),
-            *textures,
+        shortwave = sun(lat, doy)[0] * (0.76 - 0.54 * cover)
+        spread = (5.0 + 8.0 * (1.0 - cover)) * (0.7 + 0.8 * dry)
+        wind = self._noise("wind", points, 700.0, time=number)
+        return (
+            Weather(rain, temperature, shortwave.astype(np.float32), cover, *textures),
+            Sky(spread.astype("f4"), night, np.clip(hour, 1.0, 23.0).astype("f4"), wind),
         )
-        return Weather(*(np.asarray(field, np.float32) for field in fields))
 
 
 def _cover(storm: Floats, threshold: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from smcloud.simulate.climate import (
     Climate,
     Lattice,
     Normals,
+    Sky,
     Weather,
     day_of_year,
     warmth,
@@ -30,6 +31,7 @@ from smcloud.simulate.records import Bools, DayState, Ground
 from smcloud.simulate.surface import reflectances, white_sky_albedo
 from smcloud.simulate.water import (
     IRRIGATION_DAYS,
+    SURFACE_MM,
     Fluxes,
     Forcing,
     Limits,
@@ -48,6 +50,7 @@ class _Block:
     """Pixels stepped together: as many as fit the cache."""
 
     part: slice
+    lattice: Lattice
     ground: Ground
     limits: Limits
     aridity: Floats
@@ -67,10 +70,12 @@ class Columns:
         self.lattice = Lattice.about(lon, lat)
         self.normals = climate.normals(self.lattice.lon, self.lattice.lat)
         self.size = lon.size
-        local = climate.normals_at(lon, lat)
+        local = Normals(*self.lattice.to_pixels(np.stack(self.normals)))
         starts = range(0, lon.size, BLOCK)
         parts = [slice(start, min(start + BLOCK, lon.size)) for start in starts]
-        self.blocks = [_block(climate.seed, lon[p], lat[p], p, ground, local) for p in parts]
+        self.blocks = [
+            _block(climate.seed, self.lattice, lon[p], lat[p], p, ground, local) for p in parts
+        ]
 
     def year(self, wanted: NDArray[np.datetime64]) -> Iterator[DayState]:
         """Yield the wanted days, all of one calendar year, from its own anchor."""
@@ -79,14 +84,15 @@ class Columns:
         states = self._start(anchor)
         asked = set(wanted.astype(int).tolist())
         for day in np.arange(anchor, wanted[-1] + 1):
-            weather = np.stack(self.climate.weather(self.lattice, self.normals, day))
+            weather, sky = map(np.stack, self.climate.weather(self.lattice, self.normals, day))
             is_asked = int(day.astype(int)) in asked
             out = _empty(day, self.size) if is_asked else None
             for block, state in zip(self.blocks, states, strict=True):
-                local = Weather(*self.lattice.to_pixels(weather, block.part))
-                result = _advance(block, state, local, day, is_asked)
-                if out is not None and result is not None:
-                    _insert(out, block.part, result)
+                local = Weather(*block.lattice.to_pixels(weather))
+                change = _advance(block, state, local, day)
+                if out is not None:
+                    above = Sky(*block.lattice.to_pixels(sky))
+                    _insert(out, block.part, _describe(block, state, local, above, change, day))
             if out is not None:
                 yield out
 
@@ -96,14 +102,20 @@ class Columns:
         at_sea = self.normals.mean_temperature_c + self.normals.temperature_swing_c * phase
         states = []
         for block in self.blocks:
-            (sea,) = self.lattice.to_pixels(at_sea[None].astype(np.float32), block.part)
+            (sea,) = block.lattice.to_pixels(at_sea[None].astype(np.float32))
             temperature = sea - LAPSE_K_PER_M * block.ground.elevation_m
             states.append(first_state(block.limits, block.aridity, temperature))
         return states
 
 
 def _block(
-    seed: int, lon: Doubles, lat: Doubles, part: slice, ground: Ground, normals: Normals
+    seed: int,
+    lattice: Lattice,
+    lon: Doubles,
+    lat: Doubles,
+    part: slice,
+    ground: Ground,
+    normals: Normals,
 ) -> _Block:
     """Return what does not change of the pixels of one block."""
     mine = Ground(**{field.name: getattr(ground, field.name)[part] for field in fields(Ground)})
@@ -115,6 +127,7 @@ def _block(
     turns = pixel_hash(pixel_keys(np.round(lon, 1), np.round(lat, 1)), stream(seed, "turn"))
     return _Block(
         part,
+        lattice.part(part),
         mine,
         Limits.of(mine, normals.aridity[part], warm),
         normals.aridity[part],
@@ -125,63 +138,64 @@ def _block(
     )
 
 
-def _advance(
-    block: _Block, state: WaterState, weather: Weather, day: np.datetime64, is_asked: bool
-) -> DayState | None:
-    """Step the columns of a block by a day; return their state where it is asked for."""
+class _Change(NamedTuple):
+    """What a step of the balance leaves for the description of the day."""
+
+    forcing: Forcing
+    fluxes: Fluxes
+    before_mm: Floats
+    """Water of 0-5 cm at 00 UTC."""
+    cells: Floats
+    """The kilometre-scale pattern of the day, standard normal."""
+
+
+def _advance(block: _Block, state: WaterState, weather: Weather, day: np.datetime64) -> _Change:
+    """Step the columns of a block by a day."""
     ground = block.ground
     cells = weather.texture_0 * block.textures[0] + weather.texture_1 * block.textures[1]
     cells += weather.texture_2 * block.textures[2] + weather.texture_3 * block.textures[3]
-    rain = (
-        weather.rain_mm * ground.rain_factor * np.exp(np.float32(0.45) * cells - np.float32(0.10))
-    )
-    air = weather.temperature_c - LAPSE_K_PER_M * ground.elevation_m
+    local = ground.rain_factor * np.exp(np.float32(0.45) * cells - np.float32(0.10))
     before = state.surface_mm
     green = 1 - np.exp(np.float32(-0.55) * state.lai)
-    albedo = white_sky_albedo(ground, before / block.limits.surface_full, green, state.snow_mm)
-    turn = block.turn == np.uint32(int(day.astype(int)) % IRRIGATION_DAYS)
-    forcing = Forcing(rain, air, weather.shortwave_mj, weather.cover_day, albedo, turn)
-    fluxes = step(state, block.limits, ground, forcing)
-    if not is_asked:
-        return None
-    return _describe(block, state, weather, forcing, fluxes, before, cells, day)
+    saturation = before / block.limits.surface_full
+    forcing = Forcing(
+        rain_mm=weather.rain_mm * local,
+        temperature_c=weather.temperature_c - LAPSE_K_PER_M * ground.elevation_m,
+        shortwave_mj=weather.shortwave_mj,
+        cover=weather.cover_day,
+        albedo=white_sky_albedo(ground, saturation, green, state.snow_mm),
+        is_watering_day=block.turn == np.uint32(int(day.astype(int)) % IRRIGATION_DAYS),
+    )
+    return _Change(forcing, step(state, block.limits, ground, forcing), before, cells)
 
 
 def _describe(
     block: _Block,
     state: WaterState,
     weather: Weather,
-    forcing: Forcing,
-    fluxes: Fluxes,
-    before_mm: Floats,
-    cells: Floats,
+    sky: Sky,
+    change: _Change,
     day: np.datetime64,
 ) -> DayState:
     """Return the full state of a day from the balance and its fluxes."""
-    start, end = before_mm / np.float32(50.0), state.surface_mm / np.float32(50.0)
+    ground, forcing, fluxes = block.ground, change.forcing, change.fluxes
+    start, end = change.before_mm / SURFACE_MM, state.surface_mm / SURFACE_MM
     # The day's change is complete by its end, and on a wet day falls about the hour of the rain.
-    share = np.where(
-        forcing.rain_mm > 0.5, 1 - weather.rain_hour / np.float32(24.0), np.float32(0.5)
-    )
+    share = np.where(forcing.rain_mm > 0.5, 1 - sky.rain_hour / np.float32(24), np.float32(0.5))
     moisture = start + (end - start) * share
-    saturation = moisture / block.ground.porosity
-    wsa = white_sky_albedo(block.ground, saturation, fluxes.green_cover, state.snow_mm)
-    noon = _noon(block, day)
-    lst_day, lst_night = _skin(state, weather, forcing, fluxes, saturation, cells)
-    cloud_cells = np.float32(0.22) * cells
-    root = state.root_mm / block.ground.root_depth_mm
-    vigour = np.clip(
-        (root - block.ground.wilting_point)
-        / (block.ground.field_capacity - block.ground.wilting_point),
-        0,
-        1,
-    )
+    saturation = moisture / ground.porosity
+    wsa = white_sky_albedo(ground, saturation, fluxes.green_cover, state.snow_mm)
+    lst_day, lst_night = _skin(state, sky, change, saturation)
+    root = state.root_mm / ground.root_depth_mm
+    span = ground.field_capacity - ground.wilting_point
+    vigour = np.clip((root - ground.wilting_point) / span, 0, 1)
+    cloud_cells = np.float32(0.22) * change.cells
     return DayState(
         day=day,
         soil_moisture=moisture,
         soil_moisture_start=start,
         soil_moisture_end=end,
-        rain_hour=weather.rain_hour,
+        rain_hour=sky.rain_hour,
         root_moisture=root,
         rain_mm=forcing.rain_mm,
         irrigation_mm=fluxes.irrigation_mm,
@@ -190,27 +204,22 @@ def _describe(
         soil_temperature_k=state.soil_c + ZERO_C,
         is_frozen=fluxes.is_frozen,
         air_temperature_k=forcing.temperature_c + ZERO_C,
-        temperature_range_k=weather.temperature_range_k,
+        temperature_range_k=sky.temperature_range_k,
         lst_day_k=lst_day,
         lst_night_k=lst_night,
         lai=state.lai,
         albedo_wsa=wsa,
-        albedo_bsa=wsa * (np.float32(1.08) - np.float32(0.14) * noon),
+        albedo_bsa=wsa * (np.float32(1.08) - np.float32(0.14) * _noon(block, day)),
         reflectance=reflectances(
             block.ground, saturation, fluxes.green_cover, vigour, state.snow_mm
         ),
         cloud_day=weather.cover_day + cloud_cells > np.float32(0.5),
-        cloud_night=weather.cover_night + cloud_cells > np.float32(0.5),
+        cloud_night=sky.cover_night + cloud_cells > np.float32(0.5),
     )
 
 
 def _skin(
-    state: WaterState,
-    weather: Weather,
-    forcing: Forcing,
-    fluxes: Fluxes,
-    saturation: Floats,
-    cells: Floats,
+    state: WaterState, sky: Sky, change: _Change, saturation: Floats
 ) -> tuple[Floats, Floats]:
     """Return the true skin temperature (K) by day and by night.
 
@@ -218,13 +227,14 @@ def _skin(
     water warms the skin against a conductance that leaves and wind increase. By night clear sky
     cools it below the air, the less the wetter (hence inert) the soil.
     """
-    air, spread = forcing.temperature_c, weather.temperature_range_k
-    gust = np.exp(np.float32(0.18) * weather.wind + np.float32(0.10) * cells)
+    forcing, fluxes = change.forcing, change.fluxes
+    air, spread = forcing.temperature_c, sky.temperature_range_k
+    gust = np.exp(np.float32(0.18) * sky.wind + np.float32(0.10) * change.cells)
     noon_watts = np.float32(24.0) * (1 - forcing.albedo) * forcing.shortwave_mj
     sensible = noon_watts * (1 - np.float32(0.75) * fluxes.evaporative_fraction) - np.float32(25.0)
     conductance = (np.float32(19.0) + np.float32(26.0) * fluxes.green_cover) * gust
     day = air + np.float32(0.22) * spread + np.maximum(sensible, -40) / conductance
-    clear = 1 - weather.cover_night
+    clear = 1 - sky.cover_night
     inertia = np.float32(0.6) + np.float32(0.7) * saturation
     night = air - np.float32(0.30) * spread - np.float32(3.0) * clear / (inertia * gust)
     melting = np.float32(0.5)

@@ -8,6 +8,7 @@ xor-shift kind (constants of C. Wellons' "lowbias32").
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -22,22 +23,29 @@ EARTH_RADIUS_KM = 6371.007181
 BLOCK = 1 << 16
 """Points handled at once: temporaries of this size stay in the cache of one core."""
 
-_AXIS_PRIMES = tuple(
-    np.array([p], dtype=np.uint32) for p in (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F)
-)
+_AXIS_PRIMES = tuple(np.uint32(p) for p in (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D))
+_TIME_PRIME = 0x27D4EB2F
+_U15, _U16 = np.uint32(15), np.uint32(16)
+_FACTOR_1, _FACTOR_2 = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
 _NORMAL: Floats = ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float32)
 
 
 def mix(values: Hashes) -> Hashes:
     """Return well mixed 32-bit hashes of 32-bit integers."""
-    h = values ^ (values >> np.uint32(16))
-    h = h * np.array([0x7FEB352D], dtype=np.uint32)
-    h ^= h >> np.uint32(15)
-    h *= np.array([0x846CA68B], dtype=np.uint32)
-    h ^= h >> np.uint32(16)
+    return _mix_in_place(values.copy())
+
+
+def _mix_in_place(h: Hashes) -> Hashes:
+    """Mix hashes where they lie: the noise spends most of its time here."""
+    h ^= h >> _U16
+    h *= _FACTOR_1
+    h ^= h >> _U15
+    h *= _FACTOR_2
+    h ^= h >> _U16
     return h
 
 
+@lru_cache(maxsize=1024)
 def stream(seed: int, name: str) -> int:
     """Return the 32-bit key of a named noise stream of one seed.
 
@@ -78,29 +86,37 @@ def pixel_hash(keys: Hashes, stream_key: int, day: int = 0) -> Hashes:
     return mix(keys ^ salt)
 
 
-def _one_octave(key: int, coordinates: Sequence[Doubles]) -> Floats:
+def _one_octave(key: int, coordinates: Sequence[Doubles], time: float) -> Floats:
     """Return lattice noise, standard normal at every point, of unit correlation cells."""
     corners: list[tuple[Hashes, Hashes]] = []
     weights: list[tuple[Floats, Floats]] = []
-    for axis, coordinate in enumerate(coordinates):
+    for prime, coordinate in zip(_AXIS_PRIMES, coordinates, strict=True):
         floor = np.floor(coordinate)
-        t = (coordinate - floor).astype(np.float32)
-        smooth = t * t * (3.0 - 2.0 * t)
-        low = floor.astype(np.int64).astype(np.uint32)
-        prime = _AXIS_PRIMES[axis]
-        corners.append((low * prime, (low + np.uint32(1)) * prime))
-        weights.append((1.0 - smooth, smooth))
+        smooth = _smooth((coordinate - floor).astype(np.float32))
+        low = floor.astype(np.int64).astype(np.uint32) * prime
+        corners.append((low, low + prime))
+        weights.append((1 - smooth, smooth))
+    before = int(np.floor(time))
+    late = float(_smooth(np.float32(time - before)))
+    slices = [(before, np.float32(1.0 - late)), (before + 1, np.float32(late))]
+    # On days that meet a lattice plane of time the other plane has no weight: half the work.
+    slices = [(index, weight) for index, weight in slices if weight > 0]
+    salts = [(np.uint32((key ^ (t * _TIME_PRIME)) & 0xFFFFFFFF), weight) for t, weight in slices]
     total = np.zeros(np.shape(coordinates[0]), np.float32)
     square = np.zeros_like(total)
-    salt = np.uint32(key)
-    for choice in product((0, 1), repeat=len(coordinates)):
-        code, weight = corners[0][choice[0]] ^ salt, weights[0][choice[0]]
-        for axis, side in enumerate(choice[1:], start=1):
-            code = mix(code) + corners[axis][side] if axis == 2 else code ^ corners[axis][side]
-            weight = weight * weights[axis][side]
-        total += weight * normal_of(mix(code))
-        square += weight * weight
-    return total / np.sqrt(square)
+    for i, j in product((0, 1), repeat=2):
+        face, share = corners[0][i] ^ corners[1][j], weights[0][i] * weights[1][j]
+        for k in (0, 1):
+            code, weight = face ^ corners[2][k], share * weights[2][k]
+            value = sum(w * normal_of(_mix_in_place(code ^ salt)) for salt, w in salts)
+            total += weight * value
+            square += weight * weight
+    return total / np.sqrt(square * np.float32(sum(float(w) ** 2 for _, w in salts)))
+
+
+def _smooth(t: Floats) -> Floats:
+    """Return the smooth step 3t2 - 2t3."""
+    return t * t * (3 - 2 * t)
 
 
 def fractal(
@@ -109,7 +125,7 @@ def fractal(
     scale_km: float,
     octaves: int = 1,
     persistence: float = 0.5,
-    time: float | None = None,
+    time: float = 0.0,
     lifetime: float = 1.0,
 ) -> Floats:
     """Return standard normal noise at unit vectors, as a sum of octaves of falling size.
@@ -126,8 +142,8 @@ def fractal(
     octaves, persistence
         Number of octaves and the ratio of the amplitudes of neighbours.
     time, lifetime
-        Where given, the noise also changes with time (days); octaves live `lifetime` days and
-        the smaller ones proportionally shorter, down to a third.
+        The noise also changes with time (days): its octaves live `lifetime` days and the smaller
+        ones proportionally shorter, down to a third. Left at 0 the noise is static.
     """
     out = np.empty(points.shape[1], np.float32)
     norm = np.float32(np.sqrt(sum(persistence ** (2 * k) for k in range(octaves))))
@@ -139,9 +155,7 @@ def fractal(
             cells = EARTH_RADIUS_KM / scale_km * 2.17**k
             shift = 17.31 * (k + 1)
             coordinates = [points[i, part] * cells + shift * (i + 1) for i in range(3)]
-            if time is not None:
-                life = max(lifetime * 0.7**k, lifetime / 3.0)
-                coordinates.append(np.full(total.shape, time / life + 0.37 * k))
-            total += np.float32(persistence**k) * _one_octave(salt, coordinates)
+            moment = time / max(lifetime * 0.7**k, lifetime / 3.0)
+            total += np.float32(persistence**k) * _one_octave(salt, coordinates, moment)
         out[part] = total / norm
     return out
