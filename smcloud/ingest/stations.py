@@ -8,13 +8,13 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smcloud.core.errors import GranuleError, UserError
+from smcloud.core.errors import UserError
 from smcloud.core.objects import open_objects
 
 HOURS_A_DAY = 24.0
@@ -147,3 +147,173 @@ def _means_by_day(
     known = counts >= needed
     means = (sums[known] / counts[known]).astype(np.float32)
     return days[known], means, counts[known].astype(np.int16)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One probe: who it is, where it is, and its daily means.
+
+    Attributes
+    ----------
+    network, station, sensor : str
+        Names as the file's header has them.
+    latitude, longitude : float
+        Degrees.
+    elevation : float
+        Metres; NaN where the file has none.
+    depth_from, depth_to : float
+        Metres below the surface.
+    values : int
+        Values in the file, usable or not.
+    series : DailySeries
+    static : mapping
+        Static variables of the station (clay, sand, land cover, climate), by column name.
+    file : str
+        Name of the file, for messages.
+    """
+
+    network: str
+    station: str
+    sensor: str
+    latitude: float
+    longitude: float
+    elevation: float
+    depth_from: float
+    depth_to: float
+    values: int
+    series: DailySeries
+    static: Mapping[str, float | str] = field(default_factory=dict)
+    file: str = ""
+
+    @property
+    def station_id(self) -> str:
+        """Return the key of the probe, ``network/station/sensor/depth``."""
+        depth = f"{self.depth_from:.3f}-{self.depth_to:.3f}"
+        return f"{self.network}/{self.station}/{self.sensor}/{depth}"
+
+
+def station_frames(sensors: Iterable[Sensor]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table of sensors and the table of their daily means.
+
+    Sensors are sorted by id. Where several files hold one sensor (a download split by year), days
+    are joined; of a day that two files have, the first file's mean counts.
+
+    Returns
+    -------
+    stations : one row a sensor
+        station_id, network, station, sensor, latitude, longitude (degrees), elevation,
+        depth_from, depth_to (m), values, days, flags (JSON, count by flag as written),
+        out_of_range, repeated, and one ``static_*`` column for each static variable.
+    daily : one row a sensor and known day
+        station_id, day (datetime64), soil_moisture (m3 m-3), count. Unknown days are absent.
+    """
+    grouped: dict[str, list[Sensor]] = {}
+    for sensor in sorted(sensors, key=lambda one: (one.station_id, one.file)):
+        grouped.setdefault(sensor.station_id, []).append(sensor)
+    daily = pd.concat([_EMPTY_DAILY, *map(_daily_frame, grouped.values())], ignore_index=True)
+    known = daily["station_id"].value_counts()
+    rows = [_station_row(group, int(known.get(name, 0))) for name, group in grouped.items()]
+    return pd.DataFrame(rows, columns=_columns(rows)), daily
+
+
+_EMPTY_DAILY = pd.DataFrame(
+    {
+        "station_id": pd.Series(dtype=object),
+        "day": pd.Series(dtype="datetime64[s]"),
+        "soil_moisture": pd.Series(dtype=np.float32),
+        "count": pd.Series(dtype=np.int16),
+    }
+)
+_STATION_COLUMNS = (
+    "station_id",
+    "network",
+    "station",
+    "sensor",
+    "latitude",
+    "longitude",
+    "elevation",
+    "depth_from",
+    "depth_to",
+    "values",
+    "days",
+    "flags",
+    "out_of_range",
+    "repeated",
+)
+
+
+def _daily_frame(group: Sequence[Sensor]) -> pd.DataFrame:
+    """Return the daily means of the files of one sensor."""
+    frame = pd.DataFrame(
+        {
+            "station_id": group[0].station_id,
+            "day": np.concatenate([s.series.days for s in group]).astype("datetime64[s]"),
+            "soil_moisture": np.concatenate([s.series.means for s in group]),
+            "count": np.concatenate([s.series.counts for s in group]),
+        }
+    )
+    return frame.drop_duplicates("day", keep="first").sort_values("day", kind="stable")
+
+
+def _station_row(group: Sequence[Sensor], days: int) -> dict[str, object]:
+    first = group[0]
+    flags: dict[str, int] = {}
+    for sensor in group:
+        for flag, count in sensor.series.flags.items():
+            flags[flag] = flags.get(flag, 0) + count
+    static = {f"static_{name}": value for s in group for name, value in sorted(s.static.items())}
+    return {
+        "station_id": first.station_id,
+        "network": first.network,
+        "station": first.station,
+        "sensor": first.sensor,
+        "latitude": first.latitude,
+        "longitude": first.longitude,
+        "elevation": first.elevation,
+        "depth_from": first.depth_from,
+        "depth_to": first.depth_to,
+        "values": sum(sensor.values for sensor in group),
+        "days": days,
+        "flags": json.dumps(flags, sort_keys=True),
+        "out_of_range": sum(sensor.series.out_of_range for sensor in group),
+        "repeated": sum(sensor.series.repeated for sensor in group),
+        **static,
+    }
+
+
+def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    extra = sorted({name for row in rows for name in row} - set(_STATION_COLUMNS))
+    return [*_STATION_COLUMNS, *extra]
+
+
+def write_stations(sensors: Iterable[Sensor], url: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Store ``stations.parquet`` and ``daily.parquet`` below `url`; return both tables."""
+    stations, daily = station_frames(sensors)
+    target = open_objects(url)
+    for name, frame in (("stations", stations), ("daily", daily)):
+        target.put(f"{name}.parquet", frame.to_parquet(index=False, compression="zstd"))
+    return stations, daily
+
+
+def read_stations(url: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables that `write_stations` stored below `url`.
+
+    Raises
+    ------
+    NotFoundError
+        If they are not there: run ``smcloud ingest ismn`` first.
+    """
+    target = open_objects(url)
+    stations, daily = (
+        pd.read_parquet(io.BytesIO(target.get(f"{name}.parquet"))) for name in ("stations", "daily")
+    )
+    return stations, daily
+
+
+def surface_sensors(stations: pd.DataFrame, maximum_depth_m: float) -> pd.DataFrame:
+    """Return the sensors whose lower end is no deeper than `maximum_depth_m` (metres).
+
+    Depths are compared to the millimetre: 0.0508 m, the two inches of US networks, is written as
+    0.05 in file headers and as 0.050800 in file names.
+    """
+    return stations[stations["depth_to"] <= maximum_depth_m + DEPTH_TOLERANCE_M]

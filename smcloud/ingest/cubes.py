@@ -1,0 +1,294 @@
+"""Granules to whole shards of a driver cube: the work of one ingest task.
+
+A granule is opened once, brought to the cube's grid and packed at once into the slab's integers, so
+that no more than one granule exists in float32. A slab holds every variable packed; shards are
+encoded and put one after another. A file that is damaged or gone is recorded by name, its pixels
+stay unknown, and the task goes on.
+"""
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from smcloud.core.errors import GranuleError, NotFoundError
+from smcloud.core.objects import open_objects
+from smcloud.cube.schema import Array, CubeSchema, Days, shard_index
+from smcloud.cube.store import ShardRecord, write_shard
+from smcloud.grids.grid import Grid, Window
+from smcloud.ingest.index import IndexedGranule
+from smcloud.ingest.plan import IngestTask
+from smcloud.ingest.receipts import BadGranule, IngestReceipt, write_receipt
+from smcloud.sources.base import Source
+from smcloud.sources.registry import SOURCES
+
+log = logging.getLogger(__name__)
+
+CENTRE_TOLERANCE = 0.01
+"""How far a coordinate may lie from a pixel centre of the grid, in pixels."""
+
+
+@dataclass
+class _Reading:
+    """What was read so far and what could not be."""
+
+    granules: int = 0
+    stored_bytes: int = 0
+    damaged: list[BadGranule] = field(default_factory=list)
+
+    def skip(self, entry: IndexedGranule, error: Exception) -> None:
+        log.warning("skipped %s: %s", entry.granule.name, error)
+        self.damaged.append(BadGranule(entry.granule.name, str(error)))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Packed values of every variable over one window and one slab.
+
+    Attributes
+    ----------
+    window : Window
+        Pixels covered, in the whole grid.
+    days : datetime64[D] (steps,)
+        First days of the steps; empty for static layers.
+    arrays : dict
+        Stored integers by variable, (steps, rows, cols) or (rows, cols); unknown is fill.
+    """
+
+    window: Window
+    days: Days
+    arrays: dict[str, Array]
+
+    @classmethod
+    def unknown(cls, schema: CubeSchema, window: Window, days: Days) -> "Block":
+        """Return a block in which nothing is known yet."""
+        head = () if schema.is_static else (len(days),)
+        return cls(
+            window,
+            days,
+            {
+                v.name: np.full((*head, *window.shape), v.fill_value, v.dtype)
+                for v in schema.variables
+            },
+        )
+
+    def place(self, schema: CubeSchema, found: xr.Dataset) -> None:
+        """Pack what `found` (physical values on the grid) has inside this block.
+
+        Steps and pixels outside the block are left alone; so are pixels that `found` does not
+        know, so that pieces which share a window add up.
+
+        Raises
+        ------
+        GranuleError
+            If `found` has coordinates that are not the grid's, or a variable with other units.
+        """
+        covered = window_of(schema.on, found)
+        inside = covered.intersect(self.window)
+        if inside is None:
+            return
+        theirs, ours = inside.within(covered), inside.within(self.window)
+        for variable in schema.variables:
+            if variable.name not in found:
+                continue
+            _check_units(found[variable.name], variable.units, schema.name)
+            for step_there, step_here in self._steps(schema, found):
+                there: tuple[int | slice, ...] = (*step_there, *theirs)
+                here: tuple[int | slice, ...] = (*step_here, *ours)
+                packed = variable.pack(found[variable.name][there].values)
+                known = packed != variable.fill_value
+                np.copyto(self.arrays[variable.name][here], packed, where=known)
+
+    def _steps(
+        self, schema: CubeSchema, found: xr.Dataset
+    ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Yield index pairs (in `found`, here) of the steps that both have."""
+        if schema.is_static:
+            yield (), ()
+            return
+        here = {day: number for number, day in enumerate(self.days.tolist())}
+        for number, day in enumerate(found["time"].values.astype("datetime64[D]").tolist()):
+            if day in here:
+                yield (number,), (here[day],)
+
+
+def window_of(grid: Grid, found: xr.Dataset) -> Window:
+    """Return the pixels of `grid` that a dataset covers, from its coordinates.
+
+    Raises
+    ------
+    GranuleError
+        If the coordinates are not consecutive pixel centres of the grid.
+    """
+    spans = []
+    for name, first, sign in zip(grid.dims, (grid.y_first, grid.x_first), (-1.0, 1.0), strict=True):
+        centres = np.asarray(found[name].values, np.float64)
+        position = (centres - first) * sign / grid.step
+        start = round(float(position[0]))
+        expected = np.arange(start, start + len(centres))
+        if np.abs(position - expected).max() > CENTRE_TOLERANCE:
+            raise GranuleError(
+                f"{name} runs from {centres[0]:g} to {centres[-1]:g} in {len(centres)} steps: "
+                f"expected consecutive pixel centres of the grid {grid.name}"
+            )
+        spans += [start, start + len(centres)]
+    return Window(*spans)
+
+
+def ingest_slab(task: IngestTask) -> IngestReceipt:
+    """Read the granules of one task, write its shards, leave its receipt and return it.
+
+    Running it again writes the same bytes. Damaged and vanished files are in the receipt.
+
+    Raises
+    ------
+    StoreError
+        If the store refuses or is full; no receipt is written then.
+    """
+    started = time.perf_counter()
+    source = SOURCES[task.source]
+    reading = _Reading()
+    records = [
+        record
+        for block in _blocks(task, source, reading)
+        for record in _write_block(task, source.schema, block)
+    ]
+    receipt = IngestReceipt(
+        task=task.name,
+        source=task.source,
+        key=str(task.key),
+        slab=task.slab,
+        input_hash=task.input_hash,
+        shards={record.key: record.sha256 for record in records},
+        granules_read=reading.granules,
+        missing=task.missing,
+        damaged=tuple(sorted(set(reading.damaged))),
+        bytes_read=reading.stored_bytes,
+        bytes_written=sum(record.stored_bytes for record in records),
+        seconds=round(time.perf_counter() - started, 3),
+        peak_bytes=_peak_bytes(),
+    )
+    write_receipt(task, receipt)
+    return receipt
+
+
+def _blocks(task: IngestTask, source: Source, reading: _Reading) -> Iterator[Block]:
+    """Yield the blocks of whole shards that the task writes."""
+    days = source.schema.times(task.key.year)
+    if not source.schema.is_static:
+        days = days[source.schema.slabs(task.key.year)[task.slab]]
+    if source.schema.on.projected:
+        yield _tile_block(task, source, days, reading)
+    else:
+        yield from _coarse_blocks(task, source, days, reading)
+
+
+def _tile_block(task: IngestTask, source: Source, days: Days, reading: _Reading) -> Block:
+    """Return the block of one tile of the fine grid."""
+    block = Block.unknown(source.schema, task.key.window, days)
+    groups = [list(task.granules)] if source.joins_granules else [[g] for g in task.granules]
+    for group in groups:
+        with ExitStack() as files:
+            opened = _open(task, source, group, files, reading)
+            _place_all(block, source, task, opened, reading)
+    return block
+
+
+def _coarse_blocks(
+    task: IngestTask, source: Source, days: Days, reading: _Reading
+) -> Iterator[Block]:
+    """Yield one block for each shard of a coarse grid that the files reach."""
+    with ExitStack() as files:
+        opened = _open(task, source, task.granules, files, reading)
+        if not opened:
+            return
+        found = source.steps([dataset for _, dataset in opened], task.key)
+        for window in _shard_windows(source.schema, window_of(source.schema.on, found)):
+            rows, cols = source.schema.shards[1:]
+            if task.only_shards and (window.row0 // rows, window.col0 // cols) not in (
+                task.only_shards
+            ):
+                continue
+            block = Block.unknown(source.schema, window, days)
+            block.place(source.schema, found)
+            yield block
+
+
+def _open(
+    task: IngestTask,
+    source: Source,
+    entries: Sequence[IndexedGranule],
+    files: ExitStack,
+    reading: _Reading,
+) -> list[tuple[IndexedGranule, xr.Dataset]]:
+    """Return the datasets of the files that can be read; the others are recorded."""
+    objects = open_objects(task.from_url)
+    opened = []
+    for entry in entries:
+        try:
+            path = files.enter_context(objects.fetch(entry.key))
+            dataset = source.read(path, quality=task.quality)
+        except (GranuleError, NotFoundError) as err:
+            reading.skip(entry, err)
+            continue
+        files.callback(dataset.close)
+        reading.granules += 1
+        reading.stored_bytes += entry.size
+        opened.append((entry, dataset))
+    return opened
+
+
+def _place_all(
+    block: Block,
+    source: Source,
+    task: IngestTask,
+    opened: Sequence[tuple[IndexedGranule, xr.Dataset]],
+    reading: _Reading,
+) -> None:
+    """Pack the datasets into the block; what does not fit the tile is recorded as damaged."""
+    if not opened:
+        return
+    try:
+        found = source.steps([dataset for _, dataset in opened], task.key)
+        block.place(source.schema, found)
+    except GranuleError as err:
+        for entry, _ in opened:
+            reading.skip(entry, err)
+        reading.granules -= len(opened)
+
+
+def _shard_windows(schema: CubeSchema, covered: Window) -> list[Window]:
+    """Return the windows of the shards that `covered` touches, row by row."""
+    rows, cols = schema.shards[1:]
+    grid = schema.on
+    return [
+        Window(row, min(row + rows, grid.rows), col, min(col + cols, grid.cols))
+        for row in range(covered.row0 // rows * rows, covered.row1, rows)
+        for col in range(covered.col0 // cols * cols, covered.col1, cols)
+    ]
+
+
+def _write_block(task: IngestTask, schema: CubeSchema, block: Block) -> Iterator[ShardRecord]:
+    """Write every variable of a block, one put each, freeing it when it is stored."""
+    index = shard_index(schema, block.window, task.slab)
+    for variable in schema.variables:
+        values = block.arrays.pop(variable.name)
+        yield write_shard(task.cube_url, schema, variable.name, index, values)
+
+
+def _check_units(found: xr.DataArray, expected: str, source: str) -> None:
+    units = found.attrs.get("units")
+    if units != expected:
+        raise GranuleError(f"{source} {found.name}: expected units {expected!r}, found {units!r}")
+
+
+def _peak_bytes() -> int:
+    """Return the peak resident memory of this process; macOS counts bytes, Linux kilobytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

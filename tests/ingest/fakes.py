@@ -1,0 +1,115 @@
+"""A source whose granules are small .npz files: the shape of every source, none of the formats."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from smcloud.sources.base import Granule
+
+from smcloud.core.errors import GranuleError
+from smcloud.cube.schema import CubeSchema, Variable
+
+TEMPERATURE = Variable(
+    "lst_day", "uint16", "K", "surface temperature", (150.0, 400.0), 0.02, fill=0
+)
+FINE = CubeSchema("fake", "sin1km", (TEMPERATURE,), 1, (46, 150, 150), (46, 1200, 1200), "fake")
+COMPOSITE = CubeSchema(
+    "fake16", "sin1km", (TEMPERATURE,), 16, (23, 150, 150), (23, 1200, 1200), "composites"
+)
+RAIN = Variable("tp", "uint16", "mm day-1", "rain of the day", (0.0, 600.0), 0.01, fill=65535)
+COARSE = CubeSchema("fakecoarse", "era5land", (RAIN,), 1, (46, 60, 60), (46, 60, 60), "coarse")
+
+
+@dataclass(frozen=True)
+class FakeSource:
+    """Reads ``fake.A2019001.h18v04.2019010.npz``: one number for a whole tile."""
+
+    name: str = "fake"
+    title: str = "fake tiles"
+    schema: CubeSchema = FINE
+    quality_rules: tuple[str, ...] = ("good", "all")
+    joins_granules: bool = False
+    lookahead_days: int = 0
+
+    def identify(self, name: str) -> Granule | None:
+        parts = name.split(".")
+        if len(parts) != 5 or parts[0] != self.name:
+            return None
+        start = _day(parts[1].removeprefix("A"))
+        end = start + timedelta(days=(self.schema.step_days or 1) - 1)
+        return Granule(self.name, parts[2], start, end, parts[3], name)
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        try:
+            value = float(path.read_text())
+        except ValueError as err:
+            raise GranuleError(f"{path.name}: expected a number, found something else") from err
+        granule = self.identify(path.name)
+        assert granule is not None
+        return xr.Dataset({"value": ("time", [value])}, {"time": [np.datetime64(granule.start)]})
+
+    def steps(self, datasets: Sequence[xr.Dataset], key, *, within=None) -> xr.Dataset:
+        (dataset,) = datasets
+        variable = self.schema.variables[0]
+        rows, cols = key.window.slices
+        grid = self.schema.on
+        values = np.full((1, *key.window.shape), dataset["value"].values[0], np.float32)
+        return xr.Dataset(
+            {variable.name: (("time", "y", "x"), values, {"units": variable.units})},
+            {"time": dataset["time"].values, "y": grid.y[rows], "x": grid.x[cols]},
+        )
+
+
+@dataclass(frozen=True)
+class FakeCoarse(FakeSource):
+    """Hourly-like files of many days over 4 x 5 cells; a day needs the next one's first value."""
+
+    name: str = "fakecoarse"
+    schema: CubeSchema = COARSE
+    joins_granules: bool = True
+    lookahead_days: int = 1
+
+    def identify(self, name: str) -> Granule | None:
+        parts = name.split("_")
+        if len(parts) != 3 or parts[0] != self.name:
+            return None
+        start, end = (date.fromisoformat(part.removesuffix(".txt")) for part in parts[1:])
+        return Granule(self.name, "globe", start, end, "", name)
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        granule = self.identify(path.name)
+        assert granule is not None
+        text = path.read_text()
+        if not text.startswith("fake"):
+            raise GranuleError(f"{path.name}: damaged")
+        days = np.arange(np.datetime64(granule.start), np.datetime64(granule.end) + 1)
+        grid = self.schema.on
+        totals = (days - np.datetime64("2019-01-01")).astype(np.float32)
+        values = np.broadcast_to(totals[:, None, None], (len(days), 4, 5)).copy()
+        dims = ("time", "latitude", "longitude")
+        coords = {"time": days, "latitude": grid.y[58:62], "longitude": grid.x[10:15]}
+        return xr.Dataset({"tp": (dims, values, {"units": "mm day-1"})}, coords)
+
+    def steps(self, datasets: Sequence[xr.Dataset], key, *, within=None) -> xr.Dataset:
+        joined = xr.concat(datasets, "time").sortby("time")
+        # The total of a day is the value at the first instant of the next one.
+        shifted = joined.isel(time=slice(1, None))
+        shifted["time"] = joined["time"].values[:-1]
+        return shifted
+
+
+def _day(text: str) -> date:
+    return date(int(text[:4]), 1, 1) + timedelta(days=int(text[4:]) - 1)
+
+
+def fake_name(day_of_year: int, tile: str = "h18v04", produced: str = "2019400", year=2019) -> str:
+    return f"fake.A{year}{day_of_year:03d}.{tile}.{produced}.npz"
+
+
+def write_fakes(folder: Path, days, tile="h18v04", value=300.0, produced="2019400") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for day in days:
+        (folder / fake_name(day, tile, produced)).write_text(str(value))
