@@ -27,7 +27,7 @@ PARAMS = BoostingParams(
 def world(n: int, seed: int) -> Rows:
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n, 5)).astype(np.float32)
-    target = 0.2 + 0.05 * features[:, 0] * features[:, 1] + 0.02 * np.sin(3 * features[:, 2])
+    target = 0.2 + 0.05 * features[:, 0] + 0.02 * np.sin(3 * features[:, 2])
     return Rows(features, (target + rng.normal(0, 0.01, n)).astype(np.float32))
 
 

@@ -1,0 +1,189 @@
+"""A stored model and the card that says what it is, checked before a byte of it is parsed.
+
+A prefix ``models/<name>/`` holds ``<sha256>.ubj`` (the booster as UBJSON) and ``card.json``, which
+names that hash. The model is written first and the card last, so a reader finds the old pair or
+the new one. XGBoost loads a file with a flipped byte without a word and predicts nonsense: the
+hash is compared first. There is no pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from smcloud.core.errors import ModelError, NotFoundError
+from smcloud.core.objects import Objects
+
+CARD_VERSION = 1
+CARD = "card.json"
+
+Parameter = int | float | str | bool
+Score = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A score; NaN where it cannot be known, written as null because JSON has no NaN."""
+
+
+class ModelCard(BaseModel):
+    """What a model was made of and how well it does; JSON with sorted keys, no clock, no host."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    card_version: int = CARD_VERSION
+    name: str
+    target: str
+    target_units: str
+    columns: tuple[str, ...]
+    """Feature columns in the order in which the trees number them."""
+    units: tuple[str, ...]
+    """Units of each column; empty where a user's table does not say."""
+    training_keys: tuple[str, ...]
+    """TileYears (or, for a user's table, years) that the rows come from, sorted."""
+    sets: dict[str, dict[str, int]]
+    """Rows, stations and spatial blocks of fit, stop, calibrate and test."""
+    scores: dict[str, dict[str, Score]]
+    """Per split: R, RMSE, ubRMSE, MAE and bias over all test pairs, their medians over stations
+    (``median_R``), and the counts."""
+    params: dict[str, Parameter]
+    versions: dict[str, str]
+    """Versions of smcloud, xgboost, the table's schema and each feature."""
+    seed: int
+    rounds: int
+    """Trees in the model: those up to the best round on the stop set."""
+    resumed: bool
+    """True if the training was continued from a checkpoint: its trees differ slightly from those
+    of an unbroken training, and so does its sha256."""
+    distributed: bool
+    """True if the histograms were summed over Dask workers."""
+    sha256: str
+    """Hash of the model's bytes."""
+
+    def to_json(self) -> bytes:
+        """Return the card as JSON with sorted keys: equal cards are equal bytes."""
+        data = json.loads(self.model_dump_json())
+        return (json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> ModelCard:
+        """Return the card that `to_json` wrote.
+
+        Raises
+        ------
+        ModelError
+            If it is not a card, or one of another version.
+        """
+        try:
+            found = json.loads(data)
+            version = found["card_version"]
+        except (ValueError, KeyError, TypeError) as err:
+            raise ModelError(f"{where} is not a model card: train the model again") from err
+        if version != CARD_VERSION:
+            raise ModelError(
+                f"{where} is a model card of version {version}, this smcloud reads version "
+                f"{CARD_VERSION}: use the smcloud that wrote it, or train the model again"
+            )
+        try:
+            return cls.model_validate(found)
+        except ValidationError as err:
+            fault = err.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in fault["loc"])
+            raise ModelError(f"{where}: {key}: {fault['msg']}; train the model again") from err
+
+
+def content_hash(data: bytes) -> str:
+    """Return the SHA-256 of `data` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def save_model(objects: Objects, name: str, data: bytes, card: ModelCard) -> None:
+    """Store a model and its card below ``name``.
+
+    Raises
+    ------
+    ModelError
+        If the card holds another hash than that of `data`.
+    """
+    if card.sha256 != content_hash(data):
+        raise ModelError(f"the card of model {name!r} belongs to other bytes: sha256 differs")
+    objects.put(f"{name}/{card.sha256}.ubj", data)
+    objects.put(f"{name}/{CARD}", card.to_json())
+
+
+def load_card(objects: Objects, name: str) -> ModelCard:
+    """Return the card of a stored model.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model.
+    ModelError
+        If the card cannot be read or has another version.
+    """
+    where = f"{objects.url}/{name}/{CARD}"
+    try:
+        return ModelCard.from_json(objects.get(f"{name}/{CARD}"), where)
+    except NotFoundError as err:
+        raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
+
+
+def load_bytes(
+    objects: Objects, name: str, columns: Sequence[str] | None = None
+) -> tuple[bytes, ModelCard]:
+    """Return a stored model's bytes and card, after checking one against the other.
+
+    Parameters
+    ----------
+    objects
+        Prefix that holds the models, as ``open_objects(join(root, "models"))``.
+    name
+        Name of the model.
+    columns
+        Feature names that will be fed to it, in order; None checks nothing.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model.
+    ModelError
+        If the bytes have another hash, the columns differ, or the card is of another version.
+    """
+    card = load_card(objects, name)
+    if columns is not None:
+        check_columns(card, columns)
+    key = f"{name}/{card.sha256}.ubj"
+    data = objects.get(key)
+    found = content_hash(data)
+    if found != card.sha256:
+        raise ModelError(
+            f"{objects.url}/{key} is damaged: expected sha256 {card.sha256[:12]}, found "
+            f"{found[:12]}; restore the file or train the model again"
+        )
+    return data, card
+
+
+def check_columns(card: ModelCard, columns: Sequence[str]) -> None:
+    """Raise `ModelError`, naming the columns, unless they are the model's own in its order."""
+    if tuple(columns) == card.columns:
+        return
+    faults = {
+        "missing": [name for name in card.columns if name not in columns],
+        "extra": [name for name in columns if name not in card.columns],
+    }
+    text = "; ".join(f"{what} {', '.join(names)}" for what, names in faults.items() if names)
+    if not text:
+        text = f"other order: expected {', '.join(card.columns)}, found {', '.join(columns)}"
+    raise ModelError(
+        f"the features do not fit model {card.name!r}: {text}; "
+        "give it the columns of its card, or train the model again"
+    )
+
+
+def plain_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return scores as plain floats rounded to 9 digits, the precision that a card keeps."""
+    return {
+        split: {name: float(f"{value:.9g}") for name, value in found.items()}
+        for split, found in scores.items()
+    }
