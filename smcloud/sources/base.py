@@ -79,6 +79,9 @@ class Source(Protocol):
     def identify(self, name: str) -> Granule | None:
         """Return what a file name says, or None where it is no file of this source."""
 
+    def covers(self, granule: Granule, key: TileYear) -> bool:
+        """Say from its name whether a granule may hold pixels of the key's tile."""
+
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
         """Return one file on its native grid: physical values, units in attributes, NaN unknown.
 

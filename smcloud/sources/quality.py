@@ -1,0 +1,233 @@
+"""Quality words bit by bit: where each field lies, and the rules by which pixels are kept.
+
+Field tables: i.modis.qc of GRASS GIS and the makers' user guides, checked against the bit listings
+inside a real MOD09A1 file. Rules other than "all" are choices: "good" takes what the makers call
+best, "relaxed" what many studies use to keep more pixels.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smcloud.core.errors import UserError
+
+Word = NDArray[np.integer[Any]]
+Mask = NDArray[np.bool_]
+Fields = Mapping[str, tuple[int, int]]
+Words = Mapping[str, Word]
+Rule = Callable[[str, Words, str], Mask | None]
+"""(variable, words by name, rule) to the pixels kept; None keeps all that are valid."""
+
+GOOD, RELAXED, ALL = "good", "relaxed", "all"
+RULES = (GOOD, RELAXED, ALL)
+
+MOD11_QC: Fields = {
+    "mandatory": (0, 2),
+    "data_quality": (2, 2),
+    "emissivity_error": (4, 2),
+    "lst_error": (6, 2),
+}
+"""mandatory 0 good, 1 other, 2 cloud, 3 other reason; lst_error 0 <= 1 K, 1 <= 2 K, 2 <= 3 K."""
+
+MOD13_QUALITY: Fields = {
+    "modland": (0, 2),
+    "usefulness": (2, 4),
+    "aerosol": (6, 2),
+    "adjacent_cloud": (8, 1),
+    "brdf_correction": (9, 1),
+    "mixed_clouds": (10, 1),
+    "land_water": (11, 3),
+    "snow_ice": (14, 1),
+    "shadow": (15, 1),
+}
+"""modland 0 good, 1 check other fields, 2 probably cloudy, 3 not produced; usefulness 0 is best."""
+
+MOD15_QC: Fields = {
+    "modland": (0, 1),
+    "sensor": (1, 1),
+    "dead_detector": (2, 1),
+    "cloud": (3, 2),
+    "algorithm": (5, 3),
+}
+"""cloud 0 clear, 1 cloudy, 2 mixed, 3 not set; algorithm 0 main, 1 main with saturation, 2 and 3
+empirical, 4 not produced."""
+
+MOD09_STATE: Fields = {
+    "cloud": (0, 2),
+    "cloud_shadow": (2, 1),
+    "land_water": (3, 3),
+    "aerosol": (6, 2),
+    "cirrus": (8, 2),
+    "internal_cloud": (10, 1),
+    "internal_fire": (11, 1),
+    "mod35_snow": (12, 1),
+    "adjacent_cloud": (13, 1),
+    "salt_pan": (14, 1),
+    "internal_snow": (15, 1),
+}
+"""cloud 0 clear, 1 cloudy, 2 mixed, 3 not set, assumed clear; cirrus 0 none to 3 high."""
+
+MOD09_QC: Fields = {
+    "modland": (0, 2),
+    **{f"band_{band}": (4 * band - 2, 4) for band in range(1, 8)},
+    "atmospheric_correction": (30, 1),
+    "adjacency_correction": (31, 1),
+}
+"""band 0 best; 7 noisy detector, 8 dead detector, 11 missing input, 13 out of bounds, 14 faulty,
+15 not processed."""
+_BAND_UNUSABLE = (11, 13, 14, 15)
+
+MCD43_QUALITY: Fields = {"mandatory": (0, 8)}
+"""0 full inversion of the reflectance model, 1 magnitude inversion, 255 fill."""
+
+GLASS_ALBEDO_QA: Fields = {"overall": (0, 2), "land_percent": (2, 7), "good_percent": (9, 7)}
+"""overall 0 good, 1 acceptable, 2 and 3 bad."""
+
+CLEAR, ASSUMED_CLEAR = 0, 3
+"""Values of the cloud fields of MOD09 and MOD15 that stand for a clear sky."""
+
+
+def decode_bits(word: Word, fields: Fields) -> dict[str, Word]:
+    """Return each field of a quality word as unsigned integers of the word's shape and size.
+
+    Parameters
+    ----------
+    word : unsigned integer array
+        Quality words as stored.
+    fields : mapping of name to (first bit, number of bits)
+        Bit 0 is the least significant.
+
+    Raises
+    ------
+    ValueError
+        If a field reaches beyond the word.
+    """
+    bits = word.dtype.itemsize * 8
+    kind = word.dtype.type
+    decoded: dict[str, Word] = {}
+    for name, (start, length) in fields.items():
+        if start < 0 or length < 1 or start + length > bits:
+            raise ValueError(f"field {name!r} ({start}, {length}) does not fit a word of {bits}")
+        decoded[name] = (word >> kind(start)) & kind((1 << length) - 1)
+    return decoded
+
+
+def check_rule(rule: str, rules: tuple[str, ...], source: str) -> str:
+    """Return the rule's name, the first of `rules` for an empty one.
+
+    Raises
+    ------
+    UserError
+        If there is no such rule.
+    """
+    if not rule:
+        return rules[0] if rules else ""
+    if rule not in rules:
+        raise UserError(
+            f"{source} has no quality rule {rule!r}: expected one of {', '.join(rules) or 'none'}"
+        )
+    return rule
+
+
+def keep_mod11(variable: str, words: Words, rule: str) -> Mask | None:
+    """Keep land surface temperature: mandatory bits 00; relaxed: 00 or 01 and an error <= 2 K."""
+    if rule == ALL:
+        return None
+    field = decode_bits(words["qc_day" if variable == "lst_day" else "qc_night"], MOD11_QC)
+    best: Mask = field["mandatory"] == 0
+    fair: Mask = (field["mandatory"] <= 1) & (field["lst_error"] <= 1)
+    return best if rule == GOOD else fair
+
+
+def keep_mod13(variable: str, words: Words, rule: str) -> Mask | None:
+    """Keep vegetation indices: MODLAND 00; relaxed: 01 too, useful, unmixed and free of snow."""
+    del variable
+    if rule == ALL:
+        return None
+    field = decode_bits(words["vi_quality"], MOD13_QUALITY)
+    best: Mask = field["modland"] == 0
+    useful = (field["usefulness"] <= 0b1011) & (field["mixed_clouds"] == 0)
+    fair: Mask = (field["modland"] <= 1) & useful & (field["snow_ice"] == 0)
+    return best if rule == GOOD else fair
+
+
+def keep_mod15(variable: str, words: Words, rule: str) -> Mask | None:
+    """Keep leaf area of the main algorithm under a clear sky; relaxed: the empirical one too."""
+    del variable
+    if rule == ALL:
+        return None
+    field = decode_bits(words["fpar_lai_qc"], MOD15_QC)
+    main = (field["algorithm"] <= 1) & (field["dead_detector"] == 0)
+    best: Mask = main & _is_clear(field["cloud"]) & (field["modland"] == 0)
+    fair: Mask = field["algorithm"] <= 3
+    return best if rule == GOOD else fair
+
+
+def keep_mod09(variable: str, words: Words, rule: str) -> Mask | None:
+    """Keep clear reflectance by the state word, never by the QC word (trap T6).
+
+    Good: clear, no shadow, no internal cloud, cirrus at most small, not beside a cloud, and the
+    band itself usable; relaxed: clear and no shadow. The QC word knows the state of each band, but
+    its cloud bits have not been filled properly since collection 3.
+    """
+    if rule == ALL:
+        return None
+    state = decode_bits(words["state"], MOD09_STATE)
+    clear: Mask = _is_clear(state["cloud"]) & (state["cloud_shadow"] == 0)
+    if rule == RELAXED:
+        return clear
+    clear &= (state["internal_cloud"] == 0) & (state["cirrus"] <= 1)
+    clear &= state["adjacent_cloud"] == 0
+    band = REFLECTANCE_BANDS.get(variable)
+    if band is None:
+        return clear
+    start, length = MOD09_QC[f"band_{band}"]
+    quality = decode_bits(words["band_quality"], {"band": (start, length)})["band"]
+    return clear & ~np.isin(quality, _BAND_UNUSABLE)
+
+
+REFLECTANCE_BANDS: Mapping[str, int] = {
+    "red": 1,
+    "nir": 2,
+    "blue": 3,
+    "green": 4,
+    "swir1": 5,
+    "swir2": 6,
+    "swir3": 7,
+}
+"""MODIS bands by the names of the cube."""
+
+
+def keep_mcd43(variable: str, words: Words, rule: str) -> Mask | None:
+    """Keep albedo of full inversions; relaxed: of magnitude inversions too."""
+    del variable
+    if rule == ALL:
+        return None
+    quality = decode_bits(words["albedo_quality"], MCD43_QUALITY)["mandatory"]
+    best: Mask = quality == 0
+    fair: Mask = quality <= 1
+    return best if rule == GOOD else fair
+
+
+def keep_glass_albedo(variable: str, words: Words, rule: str) -> Mask | None:
+    """Keep albedo whose overall quality is good; relaxed: or acceptable."""
+    del variable
+    if rule == ALL:
+        return None
+    overall = decode_bits(words["albedo_quality"], GLASS_ALBEDO_QA)["overall"]
+    best: Mask = overall == 0
+    fair: Mask = overall <= 1
+    return best if rule == GOOD else fair
+
+
+def _is_clear(cloud: Word) -> Mask:
+    clear: Mask = (cloud == CLEAR) | (cloud == ASSUMED_CLEAR)
+    return clear
+
+
+def keep_all(variable: str, words: Words, rule: str) -> Mask | None:
+    """Keep every valid pixel: for products without quality words."""
+    del variable, words, rule
+    return None

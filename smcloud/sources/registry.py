@@ -1,0 +1,21 @@
+"""Every source by the word of the command line. A new source is one file and one line here."""
+
+from collections.abc import Mapping
+
+from smcloud.sources.base import Source
+from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
+from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
+
+SOURCES: Mapping[str, Source] = {
+    source.name: source
+    for source in (
+        MOD11A1,
+        MOD13A2,
+        MOD15A2H,
+        MOD09A1,
+        MCD43A3,
+        GLASS_LAI,
+        GLASS_ALBEDO,
+        GLASS_LST,
+    )
+}
