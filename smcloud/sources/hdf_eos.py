@@ -319,8 +319,8 @@ def check_product(file: GridFile, short_name: str, collections: tuple[str, ...])
 
 
 def _number(collection: str) -> int:
-    """Return the number that metadata write for a collection: "061" is 61, "006" is 6."""
-    return int(collection)
+    """Return the number that metadata write for a collection: "061" is 61, "V50" is 50."""
+    return int(collection.lstrip("V"))
 
 
 def odl_value(text: str, name: str) -> str:
@@ -370,8 +370,9 @@ def to_physical(stored: Array, layer: Layer, attributes: Mapping[str, Any]) -> F
     fill = attributes.get("_FillValue")
     if fill is not None:
         known &= stored != fill
-    physical = stored.astype(np.float32) * np.float32(layer.scale)
-    physical[~known] = np.nan
+    physical: Floats = stored.astype(np.float32)
+    physical *= np.float32(layer.scale)
+    np.copyto(physical, np.float32(np.nan), where=~known)
     return physical
 
 

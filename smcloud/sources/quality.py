@@ -17,8 +17,10 @@ Word = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]
 Fields = Mapping[str, tuple[int, int]]
 Words = Mapping[str, Word]
-Rule = Callable[[str, Words, str], Mask | None]
-"""(variable, words by name, rule) to the pixels kept; None keeps all that are valid."""
+Kept = Mapping[str, Mask]
+"""The pixels kept of each variable; of a variable that is absent, all valid ones are kept."""
+Rule = Callable[[Words, str], Kept]
+"""Quality words by name and the name of the rule to the pixels kept."""
 
 GOOD, RELAXED, ALL = "good", "relaxed", "all"
 RULES = (GOOD, RELAXED, ALL)
@@ -77,7 +79,7 @@ MOD09_QC: Fields = {
 }
 """band 0 best; 7 noisy detector, 8 dead detector, 11 missing input, 13 out of bounds, 14 faulty,
 15 not processed."""
-_BAND_UNUSABLE = (11, 13, 14, 15)
+_USABLE_BAND = ~np.isin(np.arange(16), (11, 13, 14, 15))
 
 MCD43_QUALITY: Fields = {"mandatory": (0, 8)}
 """0 full inversion of the reflectance model, 1 magnitude inversion, 255 fill."""
@@ -131,63 +133,60 @@ def check_rule(rule: str, rules: tuple[str, ...], source: str) -> str:
     return rule
 
 
-def keep_mod11(variable: str, words: Words, rule: str) -> Mask | None:
+def keep_mod11(words: Words, rule: str) -> Kept:
     """Keep land surface temperature: mandatory bits 00; relaxed: 00 or 01 and an error <= 2 K."""
-    if rule == ALL:
-        return None
-    field = decode_bits(words["qc_day" if variable == "lst_day" else "qc_night"], MOD11_QC)
-    best: Mask = field["mandatory"] == 0
-    fair: Mask = (field["mandatory"] <= 1) & (field["lst_error"] <= 1)
-    return best if rule == GOOD else fair
+    kept = {}
+    for variable, word in (("lst_day", "qc_day"), ("lst_night", "qc_night")):
+        field = decode_bits(words[word], MOD11_QC)
+        best: Mask = field["mandatory"] == 0
+        fair: Mask = (field["mandatory"] <= 1) & (field["lst_error"] <= 1)
+        kept[variable] = best if rule == GOOD else fair
+    return kept
 
 
-def keep_mod13(variable: str, words: Words, rule: str) -> Mask | None:
+def keep_mod13(words: Words, rule: str) -> Kept:
     """Keep vegetation indices: MODLAND 00; relaxed: 01 too, useful, unmixed and free of snow."""
-    del variable
-    if rule == ALL:
-        return None
     field = decode_bits(words["vi_quality"], MOD13_QUALITY)
     best: Mask = field["modland"] == 0
     useful = (field["usefulness"] <= 0b1011) & (field["mixed_clouds"] == 0)
     fair: Mask = (field["modland"] <= 1) & useful & (field["snow_ice"] == 0)
-    return best if rule == GOOD else fair
+    return dict.fromkeys(("ndvi", "evi", "composite_day"), best if rule == GOOD else fair)
 
 
-def keep_mod15(variable: str, words: Words, rule: str) -> Mask | None:
+def keep_mod15(words: Words, rule: str) -> Kept:
     """Keep leaf area of the main algorithm under a clear sky; relaxed: the empirical one too."""
-    del variable
-    if rule == ALL:
-        return None
     field = decode_bits(words["fpar_lai_qc"], MOD15_QC)
     main = (field["algorithm"] <= 1) & (field["dead_detector"] == 0)
     best: Mask = main & _is_clear(field["cloud"]) & (field["modland"] == 0)
     fair: Mask = field["algorithm"] <= 3
-    return best if rule == GOOD else fair
+    return {"lai": best if rule == GOOD else fair}
 
 
-def keep_mod09(variable: str, words: Words, rule: str) -> Mask | None:
+def keep_mod09(words: Words, rule: str) -> Kept:
     """Keep clear reflectance by the state word, never by the QC word (trap T6).
 
     Good: clear, no shadow, no internal cloud, cirrus at most small, not beside a cloud, and the
     band itself usable; relaxed: clear and no shadow. The QC word knows the state of each band, but
     its cloud bits have not been filled properly since collection 3.
     """
-    if rule == ALL:
-        return None
-    state = decode_bits(words["state"], MOD09_STATE)
+    state = decode_bits(words["state"], _MOD09_CLOUD)
     clear: Mask = _is_clear(state["cloud"]) & (state["cloud_shadow"] == 0)
+    variables = (*REFLECTANCE_BANDS, "composite_day")
     if rule == RELAXED:
-        return clear
+        return dict.fromkeys(variables, clear)
     clear &= (state["internal_cloud"] == 0) & (state["cirrus"] <= 1)
     clear &= state["adjacent_cloud"] == 0
-    band = REFLECTANCE_BANDS.get(variable)
-    if band is None:
-        return clear
-    start, length = MOD09_QC[f"band_{band}"]
-    quality = decode_bits(words["band_quality"], {"band": (start, length)})["band"]
-    return clear & ~np.isin(quality, _BAND_UNUSABLE)
+    kept = dict.fromkeys(variables, clear)
+    for variable, band in REFLECTANCE_BANDS.items():
+        fields = {"band": MOD09_QC[f"band_{band}"]}
+        kept[variable] = clear & _USABLE_BAND[decode_bits(words["band_quality"], fields)["band"]]
+    return kept
 
 
+_MOD09_CLOUD: Fields = {
+    name: MOD09_STATE[name]
+    for name in ("cloud", "cloud_shadow", "internal_cloud", "cirrus", "adjacent_cloud")
+}
 REFLECTANCE_BANDS: Mapping[str, int] = {
     "red": 1,
     "nir": 2,
@@ -200,34 +199,29 @@ REFLECTANCE_BANDS: Mapping[str, int] = {
 """MODIS bands by the names of the cube."""
 
 
-def keep_mcd43(variable: str, words: Words, rule: str) -> Mask | None:
+def keep_mcd43(words: Words, rule: str) -> Kept:
     """Keep albedo of full inversions; relaxed: of magnitude inversions too."""
-    del variable
-    if rule == ALL:
-        return None
-    quality = decode_bits(words["albedo_quality"], MCD43_QUALITY)["mandatory"]
-    best: Mask = quality == 0
-    fair: Mask = quality <= 1
-    return best if rule == GOOD else fair
+    return _albedo(words["albedo_quality"], MCD43_QUALITY["mandatory"], rule)
 
 
-def keep_glass_albedo(variable: str, words: Words, rule: str) -> Mask | None:
+def keep_glass_albedo(words: Words, rule: str) -> Kept:
     """Keep albedo whose overall quality is good; relaxed: or acceptable."""
-    del variable
-    if rule == ALL:
-        return None
-    overall = decode_bits(words["albedo_quality"], GLASS_ALBEDO_QA)["overall"]
-    best: Mask = overall == 0
-    fair: Mask = overall <= 1
-    return best if rule == GOOD else fair
+    return _albedo(words["albedo_quality"], GLASS_ALBEDO_QA["overall"], rule)
+
+
+def _albedo(word: Word, field: tuple[int, int], rule: str) -> Kept:
+    """Keep both albedos where a field is 0; relaxed: or 1."""
+    quality = decode_bits(word, {"quality": field})["quality"]
+    mask: Mask = quality <= (0 if rule == GOOD else 1)
+    return dict.fromkeys(("albedo_wsa_shortwave", "albedo_bsa_shortwave"), mask)
+
+
+def keep_all(words: Words, rule: str) -> Kept:
+    """Keep every valid pixel: for products without quality words."""
+    del words, rule
+    return {}
 
 
 def _is_clear(cloud: Word) -> Mask:
     clear: Mask = (cloud == CLEAR) | (cloud == ASSUMED_CLEAR)
     return clear
-
-
-def keep_all(variable: str, words: Words, rule: str) -> Mask | None:
-    """Keep every valid pixel: for products without quality words."""
-    del variable, words, rule
-    return None

@@ -30,7 +30,7 @@ from smcloud.sources.hdf_eos import (
     open_grid_file,
     read_grid,
 )
-from smcloud.sources.quality import Fields, Rule, check_rule
+from smcloud.sources.quality import ALL, Fields, Rule, check_rule
 
 MIN_FRACTION = 0.25
 """Of the four 500 m pixels inside a 1 km pixel, one known is enough."""
@@ -130,10 +130,9 @@ class TileSource:
             }
             if self.day_layer is not None:
                 values["composite_day"] = self._composite_day(file, self.day_layer, grid, granule)
-        for name, array in values.items():
-            kept = self.keep(name, words, rule)
-            if kept is not None:
-                array[~kept] = np.nan
+        kept = {} if rule == ALL else self.keep(words, rule)
+        for name, mask in kept.items():
+            np.copyto(values[name], np.float32(np.nan), where=~mask)
         return self._dataset(values, words, grid, granule)
 
     def steps(
