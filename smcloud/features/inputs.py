@@ -1,0 +1,273 @@
+"""Reading what a block needs: stored integers of its land pixels, with their halos.
+
+Nothing is converted here: a block's year of drivers stays in its stored types (2 bytes a value),
+and features unpack a few days at a time.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smcloud.core.errors import NotFoundError
+from smcloud.cube.schema import Array, CubeSchema, Variable
+from smcloud.cube.store import Cube, open_cube
+from smcloud.features.composites import DayNumbers
+from smcloud.features.spec import CubeSet, Days, Floats32
+from smcloud.grids.grid import Grid, Window
+from smcloud.grids.regrid import Weights
+
+Points = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Stored values of consecutive steps from one store, and the packing found there."""
+
+    first: int
+    stored: Array
+    variable: Variable
+
+
+@dataclass(frozen=True)
+class Series:
+    """One variable of a block along time: (steps, cells), from one store a year.
+
+    Attributes
+    ----------
+    bounds : (n + 1,) int64
+        Day number of the first day of each step; the last is the end of the last step.
+    parts : tuple of Part
+        Steps without a part (years that were never ingested) are unknown.
+    cells : int
+        Land pixels of the block, or coarse cells.
+    """
+
+    bounds: DayNumbers
+    parts: tuple[Part, ...]
+    cells: int
+
+    def physical(self, start: int, stop: int) -> Floats32:
+        """Return the physical values of steps [start, stop), (stop - start, cells)."""
+        for part in self.parts:
+            if part.first <= start and stop <= part.first + len(part.stored):
+                return unpacked(part.stored[start - part.first : stop - part.first], part.variable)
+        values = np.full((stop - start, self.cells), np.nan, np.float32)
+        for inside, stored, variable in self._overlaps(start, stop):
+            values[inside] = unpacked(stored, variable)
+        return values
+
+    def unknown(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Say which values of steps [start, stop) are unknown, (stop - start, cells)."""
+        missing = np.ones((stop - start, self.cells), np.bool_)
+        for inside, stored, variable in self._overlaps(start, stop):
+            if variable.fill is None:
+                missing[inside] = np.isnan(stored) if stored.dtype.kind == "f" else False
+            else:
+                np.equal(stored, variable.fill, out=missing[inside])
+        return missing
+
+    def _overlaps(self, start: int, stop: int) -> Iterator[tuple[slice, Array, Variable]]:
+        for part in self.parts:
+            low, high = max(start, part.first), min(stop, part.first + len(part.stored))
+            if low < high:
+                stored = part.stored[low - part.first : high - part.first]
+                yield slice(low - start, high - start), stored, part.variable
+
+    def step_of(self, day: int) -> int:
+        """Return the index of the step that holds a day number."""
+        return int(np.searchsorted(self.bounds, day, side="right")) - 1
+
+
+@dataclass(frozen=True)
+class BlockInputs:
+    """Everything that features of one block and its days are computed from.
+
+    Attributes
+    ----------
+    window : Window
+        The block, in global pixels.
+    days : datetime64[D] (n_days,)
+        Consecutive days.
+    points : (n_points,)
+        Flat indices of the land pixels within the window, ascending.
+    series : mapping
+        ``source.variable`` to its values along time.
+    static : mapping
+        (``source.variable``, halo pixels) to physical values (n_points,), or
+        (rows + 2 h, cols + 2 h) with a halo.
+    coarse : mapping
+        Grid name to the bilinear weights from its cells to the points.
+    """
+
+    window: Window
+    days: Days
+    points: Points
+    series: Mapping[str, Series]
+    static: Mapping[tuple[str, int], Floats32]
+    coarse: Mapping[str, Weights]
+    static_features: dict[str, Floats32] = field(default_factory=dict, repr=False, compare=False)
+    """Filled by the first computation, so that slabs of days share them."""
+
+    @property
+    def first_day(self) -> int:
+        """Return the day number of the first day."""
+        return int(self.days[0].astype(np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes held."""
+        stored = sum(p.stored.nbytes for series in self.series.values() for p in series.parts)
+        weights = sum(w.corners.nbytes + w.weights.nbytes for w in self.coarse.values())
+        return stored + sum(values.nbytes for values in self.static.values()) + weights
+
+
+@lru_cache(maxsize=64)
+def _table(variable: Variable) -> Floats32:
+    """Return the physical value of every stored integer of 1 or 2 bytes, by its unsigned bits."""
+    dtype = np.dtype(variable.dtype)
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    return variable.unpack(np.arange(2 ** (8 * dtype.itemsize), dtype=unsigned).view(dtype))
+
+
+def unpacked(stored: Array, variable: Variable) -> Floats32:
+    """Return what `Variable.unpack` returns, by one look-up where the stored type is small.
+
+    The fill mask of clouds is noise, on which masked assignment spends four times as long.
+    """
+    if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2 and stored.size > 2**14:
+        unsigned = np.dtype(f"u{stored.dtype.itemsize}")
+        native = np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
+        return np.take(_table(variable), native.view(unsigned))
+    return variable.unpack(stored)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which steps and cells of one source a block needs.
+
+    Attributes
+    ----------
+    schema : CubeSchema
+    cubes : CubeSet
+    days : (first, last)
+        Day numbers that are asked for; their stores and objects must exist.
+    reach : (first, last)
+        Day numbers with halos; what lies beyond `days` is unknown where it was never ingested.
+    window : Window
+        Pixels, or cells of the coarse grid (columns may pass the seam of longitude).
+    points : (n,) or None
+        Flat indices to keep; None keeps all.
+    """
+
+    schema: CubeSchema
+    cubes: CubeSet
+    days: tuple[int, int]
+    reach: tuple[int, int]
+    window: Window
+    points: Points | None
+
+    def series(self, name: str) -> Series:
+        """Return one variable along time."""
+        parts: list[Part] = []
+        bounds: list[DayNumbers] = []
+        first = 0
+        for year, steps, year_bounds in self._years():
+            part = self._read(name, year, steps, year_bounds, first)
+            parts += [part] if part else []
+            bounds.append(year_bounds[:-1])
+            first += steps.stop - steps.start
+        cells = self.window.shape[0] * self.window.shape[1]
+        return Series(
+            np.concatenate([*bounds, year_bounds[-1:]]),
+            tuple(parts),
+            cells if self.points is None else len(self.points),
+        )
+
+    def _years(self) -> Iterator[tuple[int, slice, DayNumbers]]:
+        """Yield each year with the steps that meet the reach and their bounds."""
+        for year in range(_year_of(self.reach[0]), _year_of(self.reach[1]) + 1):
+            starts = self.schema.times(year).astype(np.int64)
+            end = np.datetime64(f"{year + 1:04d}-01-01", "D").astype(np.int64)
+            bounds = np.append(starts, end)
+            first = max(0, int(np.searchsorted(bounds, self.reach[0], side="right")) - 1)
+            stop = min(len(starts), int(np.searchsorted(bounds, self.reach[1], side="right")))
+            yield year, slice(first, stop), bounds[first : stop + 1]
+
+    def _read(
+        self, name: str, year: int, steps: slice, bounds: DayNumbers, first: int
+    ) -> Part | None:
+        wanted = np.flatnonzero((bounds[1:] > self.days[0]) & (bounds[:-1] <= self.days[1]))
+        try:
+            cube = open_cube(self.cubes.url(self.schema.name, year), self.schema, year)
+        except NotFoundError:
+            if wanted.size:
+                raise
+            return None
+        must = slice(steps.start + wanted[0], steps.start + wanted[-1] + 1) if wanted.size else None
+        blocks = [
+            _read_steps(cube, name, steps, must, window)
+            for window in unwrapped_windows(self.window, self.schema.on)
+        ]
+        stored = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
+        stored = stored.reshape(len(stored), -1)
+        if self.points is not None and len(self.points) < stored.shape[1]:
+            stored = np.take(stored, self.points, axis=1)
+        return Part(first, stored, cube.variables[name])
+
+    def static(self, name: str, halo: int) -> Floats32:
+        """Return a static variable at the points, or around the window with a halo of pixels."""
+        cube = open_cube(self.cubes.url(self.schema.name, None), self.schema, None)
+        _require(cube, name, slice(0, 0), self.window)
+        values = cube.read_physical(name, slice(0, 0), widened(self.window, halo), required=False)
+        return values if halo or self.points is None else values.reshape(-1)[self.points]
+
+
+def _read_steps(cube: Cube, name: str, steps: slice, must: slice | None, window: Window) -> Array:
+    if must is not None:
+        _require(cube, name, must, window)
+    return cube.read(name, steps, window, required=False)
+
+
+def _require(cube: Cube, name: str, steps: slice, window: Window) -> None:
+    inside = window.intersect(cube.window)
+    if inside is not None:
+        cube.require(name, steps, inside)
+
+
+def _year_of(day: int) -> int:
+    return int(np.datetime64(day, "D").astype("datetime64[Y]").astype(np.int64)) + 1970
+
+
+def widened(window: Window, pixels: int) -> Window:
+    """Return a window with `pixels` more on each side; it may leave the grid."""
+    return Window(
+        window.row0 - pixels, window.row1 + pixels, window.col0 - pixels, window.col1 + pixels
+    )
+
+
+def unwrapped_windows(window: Window, grid: Grid) -> list[Window]:
+    """Return the pieces of a window whose columns pass the seam of longitude, west to east."""
+    if window.col1 <= grid.cols:
+        return [window]
+    if window.col0 >= grid.cols:
+        shift = grid.cols
+        return [Window(window.row0, window.row1, window.col0 - shift, window.col1 - shift)]
+    return [
+        Window(window.row0, window.row1, window.col0, grid.cols),
+        Window(window.row0, window.row1, 0, window.col1 - grid.cols),
+    ]
+
+
+def lonlat_around(grid: Grid, window: Window, halo: int) -> tuple[Floats32, Floats32]:
+    """Return longitude and latitude (degrees) of a window with a halo; NaN off the globe."""
+    wide = widened(window, halo)
+    lon = np.full(wide.shape, np.nan, np.float32)
+    lat = np.full(wide.shape, np.nan, np.float32)
+    inside = wide.intersect(grid.window)
+    if inside is not None:
+        target = inside.within(wide)
+        lon[target], lat[target] = grid.lonlat(inside)
+    return lon, lat

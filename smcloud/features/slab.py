@@ -1,0 +1,174 @@
+"""Computing features of a slab of days, a few days at a time: the work stays in the cache."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from smcloud.features.composites import MAX_GAP_STEPS, Periods, interpolate_composites
+from smcloud.features.inputs import BlockInputs, Series
+from smcloud.features.reads import COMPOSITE_DAY, Drivers, Kind, Schemas
+from smcloud.features.spec import (
+    CALENDAR,
+    FREEZING_K,
+    POSITION,
+    Feature,
+    Flags,
+    Floats32,
+    Quality,
+    split_input,
+)
+
+WORK_ELEMENTS = 2**18
+"""Values of one feature in work at once: 1 MB of float32."""
+
+
+class Slab:
+    """Evaluates features on the days [start, stop) of a block's inputs.
+
+    Attributes
+    ----------
+    flags : uint8 (n_days, n_points)
+        Bits of `Quality`, raised while features are computed.
+    """
+
+    def __init__(
+        self, inputs: BlockInputs, drivers: Drivers, schemas: Schemas, start: int, stop: int
+    ) -> None:
+        self.inputs = inputs
+        self.drivers = drivers
+        self.schemas = schemas
+        self.first_day = inputs.first_day + start
+        self.n_days = stop - start
+        self.flags: Flags = np.zeros((self.n_days, len(inputs.points)), np.uint8)
+
+    def fill(self, feature: Feature, kind: Kind, bit: Quality | None, out: Floats32) -> None:
+        """Write a feature to `out` (n_days, n_points) and raise `bit` where it is unknown."""
+        if kind is Kind.STATIC:
+            row = self._static(feature)
+            out[:] = row
+            self._raise_flag(self.flags, row, bit)
+            return
+        if kind is Kind.COMPOSITES:
+            self._fill_from_composites(feature, out)
+            for days in self.pieces():
+                self._raise_flag(self.flags[days], out[days], bit)
+            return
+        evaluate = self._from_cells if kind is Kind.CELLS else self._at_points
+        for days, values in evaluate(feature):
+            out[days] = values
+            self._raise_flag(self.flags[days], out[days], bit)
+
+    def pieces(self) -> Iterator[slice]:
+        """Yield the slices of days that are worked on at once."""
+        size = max(1, WORK_ELEMENTS // max(1, len(self.inputs.points)))
+        for start in range(0, self.n_days, size):
+            yield slice(start, min(start + size, self.n_days))
+
+    def flag_frost(self, coldest: Feature) -> None:
+        """Raise `FROZEN_OR_SNOW` where `coldest` (K, from coarse cells) is below freezing."""
+        for days, temperature in self._from_cells(coldest):
+            frozen = temperature < np.float32(FREEZING_K)
+            self.flags[days] |= frozen.view(np.uint8) * np.uint8(Quality.FROZEN_OR_SNOW)
+
+    def flag_unknown_lst(self, names: list[str]) -> None:
+        """Raise `LST_UNKNOWN` where every one of the inputs is unknown."""
+        if not names:
+            return
+        all_series = [self.inputs.series[name] for name in names]
+        for days in self.pieces():
+            unknown = np.ones((days.stop - days.start, len(self.inputs.points)), np.bool_)
+            for series in all_series:
+                unknown &= series.unknown(*self._steps(series, days))
+            self.flags[days] |= unknown.view(np.uint8) * np.uint8(Quality.LST_UNKNOWN)
+
+    @staticmethod
+    def _raise_flag(flags: Flags, values: Floats32, bit: Quality | None) -> None:
+        if bit is not None:
+            flags |= np.isnan(values).view(np.uint8) * np.uint8(bit)
+
+    def _static(self, feature: Feature) -> Floats32:
+        """Return a static feature at the points, computed once for all slabs of a block."""
+        known = self.inputs.static_features
+        if feature.name not in known:
+            halo = feature.halo.pixels
+            result = feature.function(*(self.inputs.static[name, halo] for name in feature.inputs))
+            known[feature.name] = result.reshape(-1)[self.inputs.points] if halo else result
+        return known[feature.name]
+
+    def _fill_from_composites(self, feature: Feature, out: Floats32) -> None:
+        days = np.arange(self.first_day, self.first_day + self.n_days)
+        self._interpolate(feature, days, out)
+
+    def _interpolate(self, feature: Feature, days: np.ndarray, out: Floats32) -> None:
+        source = feature.sources[0]
+        step_days = self.schemas[source].step_days or 1
+        all_series = [self.inputs.series[name] for name in feature.inputs]
+        bounds = all_series[0].bounds
+        reach = MAX_GAP_STEPS * step_days
+        start = max(0, int(np.searchsorted(bounds, days[0] - reach, side="right")) - 1)
+        stop = min(len(bounds) - 1, int(np.searchsorted(bounds, days[-1] + reach, side="right")))
+        periods = Periods(bounds[start : stop + 1], step_days)
+        values = feature.function(*(series.physical(start, stop) for series in all_series))
+        own_day = self.inputs.series.get(f"{source}.{COMPOSITE_DAY}")
+        dates = periods.dates(None if own_day is None else own_day.physical(start, stop))
+        interpolate_composites(values, dates, periods, days, out)
+
+    def _from_cells(self, feature: Feature) -> Iterator[tuple[slice, Floats32]]:
+        """Yield days and values at points of a feature that is computed on coarse cells."""
+        weights = self.inputs.coarse[self.schemas[feature.sources[0]].grid]
+        whole = slice(0, self.n_days)
+        arrays = [self._physical(name, whole, feature) for name in feature.inputs]
+        cells = np.asarray(feature.function(*arrays), np.float32)
+        cells = cells.reshape(self.n_days, *weights.window.shape)
+        for days in self.pieces():
+            yield days, weights.apply(cells[days])
+
+    def _at_points(self, feature: Feature) -> Iterator[tuple[slice, Floats32]]:
+        """Yield days and values of a feature all of whose inputs are brought to days and points."""
+        for days in self.pieces():
+            yield (
+                days,
+                feature.function(*(self._brought(name, days, feature) for name in feature.inputs)),
+            )
+
+    def _brought(self, name: str, days: slice, feature: Feature) -> Floats32:
+        source, _ = split_input(name)
+        if source == CALENDAR:
+            return self._day_of_year(days, feature)
+        if source == POSITION or self.drivers[source].to_days == "static":
+            return self.inputs.static[name, 0]
+        if self.drivers[source].to_days == "linear":
+            return self._daily_composite(name, days, feature)
+        values = self._physical(name, days, feature)
+        if self.drivers[source].to_grid == "native":
+            return values
+        weights = self.inputs.coarse[self.schemas[source].grid]
+        return weights.apply(values.reshape(len(values), *weights.window.shape))
+
+    def _physical(self, name: str, days: slice, feature: Feature) -> Floats32:
+        """Return a daily input with the feature's halo of days, (days, cells)."""
+        series = self.inputs.series[name]
+        start, stop = self._steps(series, days)
+        halo = feature.halo
+        return series.physical(start - halo.days_before, stop + halo.days_after)
+
+    def _steps(self, series: Series, days: slice) -> tuple[int, int]:
+        first = self.first_day - int(series.bounds[0])
+        return first + days.start, first + days.stop
+
+    def _halo_days(self, days: slice, feature: Feature) -> np.ndarray:
+        first, halo = self.first_day, feature.halo
+        return np.arange(first + days.start - halo.days_before, first + days.stop + halo.days_after)
+
+    def _daily_composite(self, name: str, days: slice, feature: Feature) -> Floats32:
+        numbers = self._halo_days(days, feature)
+        out = np.empty((len(numbers), len(self.inputs.points)), np.float32)
+        plain = Feature(name, (name,), "", lambda values: values)
+        self._interpolate(plain, numbers, out)
+        return out
+
+    def _day_of_year(self, days: slice, feature: Feature) -> Floats32:
+        numbers = self._halo_days(days, feature).astype("datetime64[D]")
+        new_year = numbers.astype("datetime64[Y]").astype("datetime64[D]")
+        number: Floats32 = ((numbers - new_year).astype(np.int64) + 1).astype(np.float32)
+        return number[:, None]
