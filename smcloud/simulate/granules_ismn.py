@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from smcloud.simulate.hdf_eos import Array
-from smcloud.simulate.records import Ground, Station, StationSeries
+from smcloud.simulate.records import SoilMap, Station, StationSeries
 
-Stations = Sequence[tuple[StationSeries, Ground]]
+Stations = Sequence[tuple[StationSeries, SoilMap]]
 
 HEADER, CEOP = "header", "ceop"
 _FOLDERS = {
@@ -26,6 +26,8 @@ _FOLDERS = {
 }
 MISSING = {HEADER: -9999.0, CEOP: -999.99}
 OWN_FLAG = "M"
+MINERAL_DENSITY = 2.65
+"""g cm-3."""
 ZIP_TIME = (2020, 1, 1, 0, 0, 0)
 """Members carry a fixed time: archives of two runs are equal."""
 STATIC_COLUMNS = (
@@ -66,34 +68,34 @@ def download_name(layout: str, first: np.datetime64, last: np.datetime64) -> str
     return _FOLDERS[layout].format(first=_compact(first), last=_compact(last))
 
 
-def write_folder(
-    folder: Path, layout: str, stations: Sequence[tuple[StationSeries, Ground]]
-) -> Path:
+def write_folder(folder: Path, name: str, layout: str, stations: Stations) -> Path:
     """Write a download as a folder below `folder` and return its path.
 
     Parameters
     ----------
     folder : Path
         Existing folder.
+    name : str
+        Of the download, such as `download_name` gives.
     layout : str
         ``header`` or ``ceop``.
-    stations : sequence of (StationSeries, Ground)
-        Records and the ground under each, one pixel long, for its static variables.
+    stations : sequence of (StationSeries, SoilMap)
+        Records, and the mapped soil of each place (one value long) for its static variables.
     """
-    root = folder / download_name(layout, *_span(stations))
-    for name, data in members(layout, stations):
-        path = root / name
+    root = folder / name
+    for member, data in members(layout, stations):
+        path = root / member
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return root
 
 
-def write_zip(folder: Path, layout: str, stations: Stations) -> Path:
+def write_zip(folder: Path, name: str, layout: str, stations: Stations) -> Path:
     """Write a download as a zip below `folder` and return its path; arguments as `write_folder`."""
-    path = folder / f"{download_name(layout, *_span(stations))}.zip"
+    path = folder / f"{name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, data in members(layout, stations):
-            entry = zipfile.ZipInfo(name, ZIP_TIME)
+        for member, data in members(layout, stations):
+            entry = zipfile.ZipInfo(member, ZIP_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     return path
@@ -102,7 +104,7 @@ def write_zip(folder: Path, layout: str, stations: Stations) -> Path:
 def members(layout: str, stations: Stations) -> list[tuple[str, bytes]]:
     """Return the files of a download as (relative name, bytes), sorted by name."""
     files = {"Metadata.xml": _METADATA.format(stations=len(stations)).encode()}
-    for series, ground in stations:
+    for series, soil in stations:
         station = series.station
         place = f"{station.network}/{station.name}"
         # Real downloads write '-' in file names where folder and header have '_'.
@@ -111,7 +113,7 @@ def members(layout: str, stations: Stations) -> list[tuple[str, bytes]]:
         probe = f"sm_{station.depth_from:.6f}_{station.depth_to:.6f}_{station.sensor}"
         span = f"{_compact(series.times[0])}_{_compact(series.times[-1])}"
         files[f"{place}/{stem}_{probe.replace(' ', '-')}_{span}.stm"] = station_text(layout, series)
-        files[f"{place}/{stem}_static_variables.csv"] = static_text(ground)
+        files[f"{place}/{stem}_static_variables.csv"] = static_text(soil)
     return sorted(files.items())
 
 
@@ -132,16 +134,19 @@ def station_text(layout: str, series: StationSeries) -> bytes:
     return (end.join(lines) + end).encode()
 
 
-def static_text(ground: Ground) -> bytes:
-    """Return the content of a ``static_variables.csv``: soil of two layers, land cover, climate."""
+def static_text(soil: SoilMap) -> bytes:
+    """Return the content of a ``static_variables.csv``: soil of two layers, land cover, climate.
+
+    Saturation is 1 - bulk density / 2.65.
+    """
     rows = [STATIC_COLUMNS]
     for top, bottom in ((0.0, 0.3), (0.3, 1.0)):
         quantities = (
-            ("saturation", "m^3*m^-3", ground.porosity),
-            ("clay fraction", "% weight", ground.clay_percent),
-            ("organic carbon", "% weight", ground.organic_carbon_g_kg / 10.0),
-            ("sand fraction", "% weight", ground.sand_percent),
-            ("silt fraction", "% weight", ground.silt_percent),
+            ("saturation", "m^3*m^-3", 1.0 - soil.bulk_density_g_cm3 / MINERAL_DENSITY),
+            ("clay fraction", "% weight", soil.clay_percent),
+            ("organic carbon", "% weight", soil.organic_carbon_g_kg / 10.0),
+            ("sand fraction", "% weight", soil.sand_percent),
+            ("silt fraction", "% weight", soil.silt_percent),
         )
         for name, unit, value in quantities:
             number = float(np.ravel(value)[0])
@@ -171,9 +176,3 @@ def _minutes(times: Array) -> list[str]:
 
 def _compact(time: np.datetime64) -> str:
     return str(time.astype("datetime64[D]")).replace("-", "")
-
-
-def _span(stations: Stations) -> tuple[np.datetime64, np.datetime64]:
-    first = min(series.times[0] for series, _ in stations)
-    last = max(series.times[-1] for series, _ in stations)
-    return first, last

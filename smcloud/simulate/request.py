@@ -1,16 +1,17 @@
 """What is asked of `simulate`, checked once; and which pixels of each tile it means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from smcloud.core.errors import ConfigError
 from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, TILE_PIXELS
 from smcloud.grids.land import is_land
-from smcloud.grids.tiles import TileYear, parse_window, tile_window
+from smcloud.grids.tiles import TileYear, parse_window, tile_window, tiles_of
 from smcloud.simulate.hdf_eos import Array, TilePixels
 from smcloud.simulate.records import Station
+from smcloud.simulate.stations import Accept, Bounds, place_stations
 
 FOLDERS: Mapping[str, str] = {
     "mod11a1": "MOD11A1",
@@ -42,6 +43,7 @@ DEFAULT_SOURCES = (
     TRUTH,
 )
 """What glass-sm needs."""
+WHOLE_TILE = f"{TILE_PIXELS}x{TILE_PIXELS}"
 STATION_RADIUS = 1
 """Pixels on each side of a station's own that are simulated with ``--at stations``."""
 
@@ -55,7 +57,7 @@ class SimulateRequest:
     out : str
         URL below which ``granules/`` and ``truth/`` are written.
     tiles : tuple of str
-        Sinusoidal tiles.
+        Sinusoidal tiles; with `at_stations` it may be empty, for stations all over the globe.
     years : tuple of int
         Calendar years.
     seed : int
@@ -88,8 +90,13 @@ class SimulateRequest:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        if not self.tiles or not self.years:
-            raise ConfigError("simulate needs at least one tile (--tiles h18v04) and year (--year)")
+        if not self.years:
+            raise ConfigError("simulate needs at least one year: give --year 2019")
+        if not self.tiles and not self.at_stations:
+            raise ConfigError(
+                "simulate needs at least one tile (--tiles h18v04), or --at stations for "
+                "stations all over the globe"
+            )
         known = {*FOLDERS, TRUTH}
         if unknown := [word for word in self.sources if word not in known]:
             raise ConfigError(
@@ -121,7 +128,7 @@ def land_pixels(request: SimulateRequest, tile: str) -> TilePixels:
     ConfigError
         If there is none.
     """
-    window = parse_window(request.window or f"{TILE_PIXELS}x{TILE_PIXELS}", tile)
+    window = parse_window(request.window or WHOLE_TILE, tile)
     lon, lat = SIN1KM.lonlat(window)
     rows, cols = np.nonzero(is_land(lon, lat))
     if not len(rows):
@@ -129,6 +136,75 @@ def land_pixels(request: SimulateRequest, tile: str) -> TilePixels:
         raise ConfigError(f"{where} has no land: choose another (h18v04 is central Europe)")
     outer = tile_window(SIN1KM, tile)
     return TilePixels(tile, rows + window.row0 - outer.row0, cols + window.col0 - outer.col0)
+
+
+def stations_of(request: SimulateRequest) -> dict[str, tuple[Station, ...]]:
+    """Return the stations by tile; a tile without one has an empty tuple.
+
+    Over several tiles the number asked for is shared out evenly, and the names of networks carry
+    the tile, so that no two stations have one name.
+
+    Raises
+    ------
+    ConfigError
+        If the land of a tile or window is too small for so many stations.
+    """
+    if request.stations == 0:
+        return dict.fromkeys(request.tiles, ())
+    if not request.tiles:
+        everywhere = _placed(request.seed, request.stations, is_land, None, "the globe")
+        return _by_tile(everywhere)
+    share, rest = divmod(request.stations, len(request.tiles))
+    found = {}
+    for index, tile in enumerate(request.tiles):
+        count = share + (index < rest)
+        stations = _stations_of_tile(request, tile, count) if count else ()
+        if len(request.tiles) > 1:
+            stations = tuple(replace(s, network=f"{s.network}-{tile.upper()}") for s in stations)
+        found[tile] = stations
+    return found
+
+
+def _by_tile(stations: tuple[Station, ...]) -> dict[str, tuple[Station, ...]]:
+    lon = np.array([station.longitude for station in stations])
+    lat = np.array([station.latitude for station in stations])
+    tiles = tiles_of(lon, lat)
+    return {
+        tile: tuple(s for s, own in zip(stations, tiles, strict=True) if own == tile)
+        for tile in sorted(set(tiles))
+    }
+
+
+def _stations_of_tile(request: SimulateRequest, tile: str, count: int) -> tuple[Station, ...]:
+    window = parse_window(request.window or WHOLE_TILE, tile)
+    lon, lat = SIN1KM.lonlat(window)
+    bounds = (
+        float(np.nanmin(lon)),
+        float(np.nanmin(lat)),
+        float(np.nanmax(lon)),
+        float(np.nanmax(lat)),
+    )
+
+    def accept(lons: Array, lats: Array) -> Array:
+        rows, cols = SIN1KM.pixel_of(lons, lats)
+        inside = (rows >= window.row0) & (rows < window.row1)
+        inside &= (cols >= window.col0) & (cols < window.col1)
+        found: Array = inside & is_land(*pixel_centres(rows, cols))
+        return found
+
+    where = f"window {request.window} of tile {tile}" if request.window else f"tile {tile}"
+    return _placed(request.seed, count, accept, bounds, where)
+
+
+def _placed(
+    seed: int, count: int, accept: Accept, bounds: Bounds | None, where: str
+) -> tuple[Station, ...]:
+    try:
+        return place_stations(seed, count, accept, bounds=bounds)
+    except ValueError as err:
+        raise ConfigError(
+            f"{where} has too little land for {count} stations: ask for fewer (--stations)"
+        ) from err
 
 
 def station_pixels(tile: str, stations: tuple[Station, ...]) -> TilePixels:
@@ -153,7 +229,10 @@ def station_pixels(tile: str, stations: tuple[Station, ...]) -> TilePixels:
 def lonlat_of(pixels: TilePixels) -> tuple[Array, Array]:
     """Return longitude and latitude (n,) of the pixels' centres, degrees."""
     outer = tile_window(SIN1KM, pixels.tile)
-    x = SIN1KM.x[outer.col0 + pixels.cols]
-    y = SIN1KM.y[outer.row0 + pixels.rows]
-    lat = np.degrees(y / EARTH_RADIUS_M)
-    return np.degrees(x / (EARTH_RADIUS_M * np.cos(np.radians(lat)))), lat
+    return pixel_centres(outer.row0 + pixels.rows, outer.col0 + pixels.cols)
+
+
+def pixel_centres(rows: Array, cols: Array) -> tuple[Array, Array]:
+    """Return longitude and latitude (n,) of pixels of the output grid, degrees."""
+    lat = np.degrees(SIN1KM.y[rows] / EARTH_RADIUS_M)
+    return np.degrees(SIN1KM.x[cols] / (EARTH_RADIUS_M * np.cos(np.radians(lat)))), lat

@@ -8,7 +8,6 @@ itself is written by `run`.
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from smcloud.grids.grid import ERA5LAND, SIN1KM, Window
 from smcloud.grids.tiles import tile_window
 from smcloud.simulate.granules_era5_land import FIELDS, write_era5_land
 from smcloud.simulate.granules_glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST, albedo_quality
-from smcloud.simulate.granules_ismn import CEOP, HEADER, write_folder, write_zip
+from smcloud.simulate.granules_ismn import CEOP, HEADER, download_name, write_folder, write_zip
 from smcloud.simulate.granules_modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
 from smcloud.simulate.granules_rasters import (
     SOIL_LAYERS,
@@ -27,7 +26,7 @@ from smcloud.simulate.granules_rasters import (
     write_soil_maps,
 )
 from smcloud.simulate.hdf_eos import Array, GridProduct, TilePixels, write_grid_file
-from smcloud.simulate.records import Ground, Station, StationSeries
+from smcloud.simulate.records import SoilMap, Station, StationSeries
 
 SAMPLE_TILE = "h18v04"
 SAMPLE_START = date(2019, 1, 1)
@@ -265,7 +264,7 @@ def _ismn(folder: Path, seed: int) -> list[Path]:
     lon, lat = (axis.ravel() for axis in SIN1KM.lonlat(sample_window()))
     times = np.datetime64(SAMPLE_START, "h") + np.arange(24 * 4)
 
-    def probe(network: str, name: str, pixel: int, style: str) -> tuple[StationSeries, Ground]:
+    def probe(network: str, name: str, pixel: int, style: str) -> tuple[StationSeries, SoilMap]:
         station = Station(
             network, name, lon[pixel], lat[pixel], 212.0, 0.05, 0.05, "Probe A", style, True
         )
@@ -274,23 +273,20 @@ def _ismn(folder: Path, seed: int) -> list[Path]:
         flags = np.array([good] * len(times), dtype=object)
         values[5], flags[5] = np.nan, "M"
         flags[7], flags[9] = "C03", "D01,D03"
-        return StationSeries(station, times, values.astype(np.float32), flags), _ground()
+        return StationSeries(station, times, values.astype(np.float32), flags), _soil()
 
     header = [probe("SIM_NET", f"S_{i}", 600 * i, "new") for i in range(2)]
     ceop = [probe("OLDNET", f"O-{i}", 700 * i + 35, "old") for i in range(2)]
-    return [write_folder(folder, HEADER, header), write_zip(folder, CEOP, ceop)]
+    span = times[0], times[-1]
+    return [
+        write_folder(folder, download_name(HEADER, *span), HEADER, header),
+        write_zip(folder, download_name(CEOP, *span), CEOP, ceop),
+    ]
 
 
-def _ground() -> Ground:
-    names = list(Ground.__dataclass_fields__)
-    numbers: dict[str, Any] = dict.fromkeys(names, np.array([0.4], np.float32))
-    numbers["is_irrigated"] = np.array([False])
-    numbers |= {
-        "sand_percent": np.array([40.0], np.float32),
-        "silt_percent": np.array([40.0], np.float32),
-        "clay_percent": np.array([20.0], np.float32),
-    }
-    return Ground(**numbers)
+def _soil() -> SoilMap:
+    values = (40.0, 40.0, 20.0, 1.4, 12.0)
+    return SoilMap(*(np.array([value], np.float32) for value in values))
 
 
 _OTHERS: Mapping[str, Callable[[Path, int], list[Path]]] = {

@@ -63,9 +63,12 @@ def shard_blocks(pixels: TilePixels) -> list[tuple[int, int]]:
     return sorted({(int(row), int(col)) for row, col in zip(rows, cols, strict=True)})
 
 
-def shard_keys(pixels: TilePixels) -> list[str]:
-    """Return the keys below a year's store of the shards that hold the pixels."""
-    return [shard_key(SOIL_MOISTURE.name, (0, *block)) for block in shard_blocks(pixels)]
+def shard_keys(pixels: TilePixels, year: int) -> list[str]:
+    """Return the keys below the output URL of the shards that hold the pixels."""
+    return [
+        join("truth", year_store(year), shard_key(SOIL_MOISTURE.name, (0, *block)))
+        for block in shard_blocks(pixels)
+    ]
 
 
 def write_truth(out: str, year: int, pixels: TilePixels, scratch_path: Path) -> int:

@@ -1,0 +1,198 @@
+"""Pieces of work beside those on a tile's own pixels: reanalysis, soil, elevation, stations.
+
+Each names the keys it is to write, can be narrowed to those that are missing, and writes them: in
+a temporary folder first, then with one put each.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from smcloud.core.objects import open_objects
+from smcloud.simulate.coarse_files import (
+    HoursFile,
+    hours_files,
+    sheets_around,
+    soil_names,
+    write_hours,
+    write_sheet,
+    write_soil,
+)
+from smcloud.simulate.granules_ismn import CEOP, HEADER, download_name, write_folder, write_zip
+from smcloud.simulate.granules_rasters import sheet_name
+from smcloud.simulate.hdf_eos import TilePixels
+from smcloud.simulate.pool import Report
+from smcloud.simulate.records import SoilMap, Station, StationSeries
+from smcloud.simulate.request import FOLDERS
+from smcloud.simulate.stations import measure
+from smcloud.simulate.tile_files import store_file
+from smcloud.simulate.world import Earth
+
+Keys = frozenset[str]
+
+
+@dataclass(frozen=True)
+class HoursPiece:
+    """ERA5-Land around the pixels of a tile in one year."""
+
+    out: str
+    seed: int
+    pixels: TilePixels
+    year: int
+    next_year_follows: bool
+    missing: Keys = frozenset()
+
+    def _files(self) -> dict[str, HoursFile]:
+        folder = f"granules/{FOLDERS['era5land']}"
+        return {
+            f"{folder}/{file.first.year}/{file.name(self.pixels.tile)}": file
+            for file in hours_files(self.year, self.next_year_follows)
+        }
+
+    def keys(self) -> list[str]:
+        """Return the keys of all files of this piece."""
+        return list(self._files())
+
+    def only(self, missing: Keys) -> "HoursPiece":
+        """Return the piece that writes only these keys."""
+        return replace(self, missing=missing)
+
+    def run(self, report: Report) -> None:
+        """Write the missing files."""
+        wanted = {key: file for key, file in self._files().items() if key in self.missing}
+        objects = open_objects(self.out)
+        with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
+            paths = write_hours(Path(folder), self.seed, self.pixels, list(wanted.values()))
+            for key, path in zip(wanted, paths, strict=True):
+                store_file(objects, key, path, report)
+
+
+@dataclass(frozen=True)
+class SoilPiece:
+    """The soil maps around the pixels of a tile."""
+
+    out: str
+    seed: int
+    pixels: TilePixels
+    missing: Keys = frozenset()
+
+    def keys(self) -> list[str]:
+        """Return the keys of all files of this piece."""
+        return [f"granules/{FOLDERS['soilgrids']}/{name}" for name in soil_names(self.pixels.tile)]
+
+    def only(self, missing: Keys) -> "SoilPiece":
+        """Return the piece that writes only these keys."""
+        return replace(self, missing=missing)
+
+    def run(self, report: Report) -> None:
+        """Write the missing files."""
+        objects = open_objects(self.out)
+        with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
+            paths = write_soil(Path(folder), self.seed, self.pixels)
+            for key, path in zip(self.keys(), paths, strict=True):
+                if key in self.missing:
+                    store_file(objects, key, path, report)
+
+
+def sheet_corners(areas: Sequence[TilePixels]) -> list[tuple[int, int]]:
+    """Return the lower left corners of the elevation sheets that some tiles need, sorted."""
+    return sorted({corner for pixels in areas for corner in sheets_around(pixels)})
+
+
+@dataclass(frozen=True)
+class SheetPiece:
+    """One elevation sheet; tiles that share it are all served."""
+
+    out: str
+    seed: int
+    areas: tuple[TilePixels, ...]
+    corner: tuple[int, int]
+
+    def keys(self) -> list[str]:
+        """Return the key of the sheet."""
+        return [f"granules/{FOLDERS['terrain']}/{sheet_name(*self.corner)}"]
+
+    def only(self, missing: Keys) -> "SheetPiece":
+        """Return this piece: it has one key."""
+        return self
+
+    def run(self, report: Report) -> None:
+        """Write the sheet."""
+        with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
+            path = write_sheet(Path(folder), self.seed, list(self.areas), self.corner)
+            store_file(open_objects(self.out), self.keys()[0], path, report)
+
+
+@dataclass(frozen=True)
+class StationsPiece:
+    """All stations, in two downloads: even networks a folder, odd networks a zip.
+
+    The folder has the format of header and values, the zip that of CEOP; no station is in both.
+    """
+
+    out: str
+    seed: int
+    stations: tuple[Station, ...]
+    years: tuple[int, ...]
+
+    def _layouts(self) -> dict[str, tuple[Station, ...]]:
+        networks = sorted({station.network for station in self.stations})
+        layouts = {}
+        for layout, own in ((HEADER, networks[::2]), (CEOP, networks[1::2])):
+            members = tuple(station for station in self.stations if station.network in own)
+            if members:
+                layouts[layout] = members
+        return layouts
+
+    def _name(self, layout: str) -> str:
+        first = np.datetime64(date(self.years[0], 1, 1))
+        return download_name(layout, first, np.datetime64(date(self.years[-1], 12, 31)))
+
+    def keys(self) -> list[str]:
+        """Return one key per download: its zip, or the last file of its folder."""
+        ends = {HEADER: "/Metadata.xml", CEOP: ".zip"}
+        return [
+            f"granules/{FOLDERS['ismn']}/{self._name(layout)}{ends[layout]}"
+            for layout in self._layouts()
+        ]
+
+    def only(self, missing: Keys) -> "StationsPiece":
+        """Return this piece: a download is written whole."""
+        return self
+
+    def run(self, report: Report) -> None:
+        """Measure and write every download."""
+        objects = open_objects(self.out)
+        for layout, stations in self._layouts().items():
+            with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
+                records = self._measured(stations)
+                write = write_zip if layout == CEOP else write_folder
+                write(Path(folder), self._name(layout), layout, records)
+                files = sorted(
+                    (path for path in Path(folder).rglob("*") if path.is_file()),
+                    key=lambda path: (path.name == "Metadata.xml", path),
+                )
+                for path in files:
+                    name = path.relative_to(folder).as_posix()
+                    store_file(objects, f"granules/{FOLDERS['ismn']}/{name}", path, report)
+
+    def _measured(self, stations: tuple[Station, ...]) -> list[tuple[StationSeries, SoilMap]]:
+        days = np.concatenate(
+            [
+                np.arange(np.datetime64(f"{year}-01-01"), np.datetime64(f"{year + 1}-01-01"))
+                for year in self.years
+            ]
+        )
+        earth = Earth(self.seed)
+        lon = np.array([station.longitude for station in stations])
+        lat = np.array([station.latitude for station in stations])
+        soil = earth.soil_map(lon, lat)
+        each = [
+            SoilMap(**{name: value[k : k + 1] for name, value in vars(soil).items()})
+            for k in range(len(stations))
+        ]
+        return list(zip(measure(earth, stations, days), each, strict=True))

@@ -1,0 +1,245 @@
+"""The simulated Earth as files: `simulate` plans what is missing, and processes write it.
+
+Below the output URL lie ``granules/<product>/...`` as a user's bucket would hold them, and
+``truth/<year>.zarr``, which no user has. Giving the same request again writes only what is missing.
+"""
+
+import json
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from smcloud.core.errors import ConfigError
+from smcloud.core.listener import Listener
+from smcloud.core.objects import Objects, open_objects
+from smcloud.simulate.hdf_eos import TilePixels
+from smcloud.simulate.pieces import HoursPiece, SheetPiece, SoilPiece, StationsPiece, sheet_corners
+from smcloud.simulate.pool import Piece, run_pieces
+from smcloud.simulate.records import Station
+from smcloud.simulate.request import (
+    TRUTH,
+    SimulateRequest,
+    land_pixels,
+    station_pixels,
+    stations_of,
+)
+from smcloud.simulate.tile_files import PARTS, TILE_SOURCES, TilePart, tile_keys
+from smcloud.simulate.truth import create_scratch, shard_keys, write_truth
+
+log = logging.getLogger(__name__)
+
+PASSPORT = "simulated-earth.json"
+"""Says which Earth lies below a URL, so that two are never mixed."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a call of `simulate` did.
+
+    Attributes
+    ----------
+    out : str
+        URL below which everything lies.
+    tiles, stations, pixels : int
+        How many of each were simulated.
+    written, kept : int
+        Files written, and files that were there already.
+    bytes_written : int
+    seconds : float
+    """
+
+    out: str
+    tiles: int
+    stations: int
+    pixels: int
+    written: int
+    kept: int
+    bytes_written: int
+    seconds: float
+
+
+def simulate(request: SimulateRequest, listener: Listener) -> Summary:
+    """Write the asked part of a simulated Earth as native files and return what was done.
+
+    Raises
+    ------
+    ConfigError
+        If the window has no land or too little for the stations, or if another Earth (another
+        seed, window or number of stations) lies below the same URL.
+    StoreError
+        If the store refuses or is full; what was written stays, and the next call continues.
+    """
+    began = time.perf_counter()
+    objects = open_objects(request.out)
+    stations = stations_of(request)
+    areas = [_area(request, tile, stations[tile]) for tile in sorted(stations)]
+    _stamp(objects, request, areas)
+    have = {info.key for info in objects.list()}
+    total: Counter[str] = Counter()
+
+    def report(files: int, size: int) -> None:
+        total.update(files=files, size=size)
+        listener.advance(files, MB=total["size"] / 1e6)
+
+    with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
+        work = _Work.plan(request, areas, stations, have, Path(folder))
+        listener.begin("simulate", work.files, "files")
+        in_process = objects.url.startswith("memory://")
+        workers = 1 if in_process else request.workers
+        for piece in run_pieces(work.pieces, workers, report):
+            work.finish(piece, request.out)
+        listener.end()
+    return Summary(
+        objects.url,
+        len(areas),
+        sum(len(own) for own in stations.values()),
+        sum(len(pixels.rows) for pixels in areas),
+        total["files"],
+        work.kept,
+        total["size"],
+        time.perf_counter() - began,
+    )
+
+
+def _area(request: SimulateRequest, tile: str, stations: tuple[Station, ...]) -> TilePixels:
+    return station_pixels(tile, stations) if request.at_stations else land_pixels(request, tile)
+
+
+CoarsePiece = HoursPiece | SoilPiece | SheetPiece | StationsPiece
+
+
+def _coarse_pieces(
+    request: SimulateRequest,
+    areas: list[TilePixels],
+    stations: Mapping[str, tuple[Station, ...]],
+) -> Iterator[CoarsePiece]:
+    """Yield all that is not on the tiles' own pixels, longest first."""
+    out, seed = request.out, request.seed
+    if "era5land" in request.sources:
+        for pixels in areas:
+            for year in request.years:
+                yield HoursPiece(out, seed, pixels, year, year + 1 in request.years)
+    everyone = tuple(station for tile in sorted(stations) for station in stations[tile])
+    if "ismn" in request.sources and everyone:
+        yield StationsPiece(out, seed, everyone, tuple(sorted(request.years)))
+    if "soilgrids" in request.sources:
+        for pixels in areas:
+            yield SoilPiece(out, seed, pixels)
+    if "terrain" in request.sources:
+        for corner in sheet_corners(areas):
+            yield SheetPiece(out, seed, tuple(areas), corner)
+
+
+@dataclass
+class _Work:
+    """Pieces to run, and the truth that is complete when its parts are.
+
+    Attributes
+    ----------
+    pieces : list
+        Longest first, so that no process is left alone at the end.
+    files, kept : int
+        Files to be written, and those that exist.
+    truth : dict
+        Scratch file and pixels by (tile, year).
+    parts_left : Counter
+        Parts that have not run by (tile, year).
+    """
+
+    pieces: list[Piece]
+    files: int
+    kept: int
+    truth: dict[tuple[str, int], tuple[Path, TilePixels]]
+    parts_left: Counter[tuple[str, int]]
+
+    @classmethod
+    def plan(
+        cls,
+        request: SimulateRequest,
+        areas: list[TilePixels],
+        stations: Mapping[str, tuple[Station, ...]],
+        have: set[str],
+        folder: Path,
+    ) -> "_Work":
+        """Return the work that brings what exists to what is asked."""
+        work = cls([], 0, 0, {}, Counter())
+        for pixels in areas:
+            for year in request.years:
+                work._plan_tile_year(request, pixels, year, have, folder)
+        for piece in _coarse_pieces(request, areas, stations):
+            work._add(piece, have)
+        return work
+
+    def _add(self, piece: CoarsePiece, have: set[str]) -> None:
+        missing = self._missing(piece.keys(), have)
+        if missing:
+            self.pieces.append(piece.only(missing))
+
+    def _missing(self, keys: Iterable[str], have: set[str]) -> frozenset[str]:
+        wanted = frozenset(keys)
+        missing = wanted - have
+        self.files += len(missing)
+        self.kept += len(wanted) - len(missing)
+        return missing
+
+    def _plan_tile_year(
+        self, request: SimulateRequest, pixels: TilePixels, year: int, have: set[str], folder: Path
+    ) -> None:
+        keys = [
+            key
+            for source in request.sources
+            if source in TILE_SOURCES
+            for key in tile_keys(source, pixels.tile, year)
+        ]
+        missing = self._missing(keys, have)
+        scratch = ""
+        wanted = shard_keys(pixels, year) if TRUTH in request.sources else []
+        if set(wanted) - have:
+            path = folder / f"truth-{pixels.tile}-{year}"
+            create_scratch(path, year, pixels)
+            self.truth[pixels.tile, year] = path, pixels
+            scratch = str(path)
+        for part in range(len(PARTS)):
+            piece = TilePart(request.out, request.seed, pixels, year, part, missing, scratch)
+            if scratch or piece.keys:
+                self.pieces.append(piece)
+                self.parts_left[pixels.tile, year] += 1
+
+    def finish(self, piece: Piece, out: str) -> None:
+        """Cut the truth of a tile-year into shards once its last part has run."""
+        if not isinstance(piece, TilePart):
+            return
+        key = piece.pixels.tile, piece.year
+        self.parts_left[key] -= 1
+        if self.parts_left[key] == 0 and key in self.truth:
+            path, pixels = self.truth.pop(key)
+            write_truth(out, piece.year, pixels, path)
+            path.unlink()
+
+
+def _stamp(objects: Objects, request: SimulateRequest, areas: list[TilePixels]) -> None:
+    """Write which Earth this is, or raise if another one lies here."""
+    mine = {"seed": request.seed, "stations": request.stations}
+    told: dict[str, str] = {}
+    if objects.exists(PASSPORT):
+        found = json.loads(objects.get(PASSPORT))
+        told = dict(found.pop("tiles"))
+        for name, value in mine.items():
+            _same(objects.url, name, value, found.get(name))
+    for pixels in areas:
+        _same(objects.url, f"the part of {pixels.tile}", request.area, told.get(pixels.tile))
+        told[pixels.tile] = request.area
+    passport = {**mine, "tiles": dict(sorted(told.items()))}
+    objects.put(PASSPORT, (json.dumps(passport, indent=1) + "\n").encode())
+
+
+def _same(url: str, name: str, asked: object, found: object) -> None:
+    if found is not None and found != asked:
+        raise ConfigError(
+            f"{url} holds another simulated Earth: {name} there is {found}, asked is {asked}; "
+            "choose another --out, or remove what lies there"
+        )
