@@ -1,0 +1,39 @@
+"""Real pairs: ESA CCI over Delaware in January 2018 and the stations of the state's network."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smcloud.validation.metrics import all_scores
+from smcloud.validation.pairs import PairStats
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def table(realdata):
+    path = Path(__file__).parents[2] / "examples" / "real.py"
+    spec = importlib.util.spec_from_file_location("example_real", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example.delaware_table(realdata / "delaware-2018-01")
+
+
+def test_fields_and_stations_meet_on_the_same_days(table):
+    assert table["day"].dt.strftime("%Y-%m").unique().tolist() == ["2018-01"]
+    assert table["station"].nunique() <= 28
+    assert table["soil_moisture"].between(0.0, 0.7).all()
+    assert table["cci"].between(0.0, 1.0).all()
+    assert table["longitude"].between(-76.5, -74.5).all()
+
+
+def test_scores_agree_with_numpy(table):
+    codes = table["station"].astype("category").cat.codes.to_numpy()
+    pairs = PairStats.grouped(table["cci"], table["soil_moisture"], codes, codes.max() + 1)
+    found = all_scores(pairs)
+    one = table[codes == 0]
+    expected = np.corrcoef(one["cci"], one["soil_moisture"])[0, 1]
+    assert found["R"][0] == pytest.approx(expected)
+    assert np.nanmedian(found["RMSE"]) > 0.05
