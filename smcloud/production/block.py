@@ -1,0 +1,318 @@
+"""One block of a tile-year: stored drivers in, whole shards of the product out, and a receipt.
+
+`make_block` is pure but for the reader; `run_block` is what a worker runs.
+"""
+
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smcloud.core.errors import IntegrityError, ModelError
+from smcloud.core.objects import open_objects
+from smcloud.cube.schema import Array, CubeSchema, Days, shard_index
+from smcloud.cube.store import encode_shard, hash_values, shard_key
+from smcloud.features.blockwise import Columns
+from smcloud.features.inputs import BlockInputs
+from smcloud.features.spec import Quality
+from smcloud.grids.grid import Window
+from smcloud.grids.land import land_mask
+from smcloud.grids.tiles import TileYear
+from smcloud.models.boosting import Model, load_model
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+STEPS = ("read", "features", "predict", "encode", "write")
+REQUIRED = Quality.REANALYSIS_MISSING | Quality.STATIC_MISSING
+"""Without the reanalysis or the terrain and soil a pixel-day gets no estimate; gaps of clouds and
+composites are the model's business, which has seen them in training."""
+CLIPPED = "estimate_clipped_to_physical_range"
+NOT_ESTIMATED = "no_estimate_required_driver_unknown"
+
+
+class Reader(Protocol):
+    """What a block needs of a reader of features."""
+
+    def read(self, window: Window, days: Days, points: NDArray[np.intp]) -> BlockInputs:
+        """Return the stored inputs of a block."""
+
+    def compute(self, inputs: BlockInputs, days: slice = slice(None)) -> Columns:
+        """Return the columns of a slab of days."""
+
+
+class Predictor(Protocol):
+    """What a block needs of a model."""
+
+    def predict(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the target of each row of (n_features, n_rows)."""
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """One block to produce: URLs, keys and records, never data."""
+
+    key: TileYear
+    number: int
+    """Position of the block in its tile, counted row by row from the north-west."""
+    window: Window
+    """The whole shard, in global pixels."""
+    part: Window
+    """Pixels of the tile that the run produces; the others of the block are fill."""
+    reader: Reader
+    models: str
+    model: str
+    model_sha256: str
+    schema: CubeSchema
+    target: str
+    step_days: int
+    store: str
+    receipts: str
+    input_hash: str
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """Hash by shard that a repair must reproduce; empty for a first production."""
+
+    @property
+    def name(self) -> str:
+        """Return the readable key, as ``produce-h25v05-2019-b07``."""
+        return f"produce-{self.key.tile}-{self.key.year}-b{self.number:02d}"
+
+    @property
+    def receipt_key(self) -> str:
+        """Return the key of the receipt below `receipts`."""
+        return receipt_key(self.key.tile, self.number)
+
+
+@dataclass(frozen=True)
+class BlockReceipt:
+    """What a worker says about the block that it wrote."""
+
+    block: str
+    input_hash: str
+    shards: Mapping[str, str]
+    """Object key of each shard, and the sha256 of its decoded values."""
+    rows: int
+    """Pixel-days that were estimated or refused: land pixels times days."""
+    stored_bytes: int
+    seconds: Mapping[str, float]
+    """Seconds of each step: read, features, predict, encode, write."""
+    peak_bytes: int
+    """Peak resident memory of the worker process, up to the block's end."""
+
+
+@dataclass(frozen=True)
+class BlockArrays:
+    """The stored integers of one block, (days, rows, cols) by variable, and how long it took."""
+
+    values: Mapping[str, Array]
+    rows: int
+    seconds: Mapping[str, float]
+
+
+def receipt_key(tile: str, number: int) -> str:
+    """Return the key of a block's receipt below the receipts of its version."""
+    return f"{tile}-b{number:02d}.json"
+
+
+def land_points(window: Window, part: Window) -> NDArray[np.intp]:
+    """Return the flat indices within `window` of the land pixels that lie in `part`, ascending."""
+    inside = window.intersect(part)
+    if inside is None:
+        return np.array([], np.intp)
+    wanted = np.zeros(window.shape, np.bool_)
+    wanted[inside.within(window)] = land_mask(inside)
+    return np.flatnonzero(wanted)
+
+
+def make_block(
+    reader: Reader,
+    model: Predictor,
+    schema: CubeSchema,
+    target: str,
+    window: Window,
+    points: NDArray[np.intp],
+    days: Days,
+    step_days: int,
+) -> BlockArrays:
+    """Return the packed product of one block; pixels that are not in `points` are fill.
+
+    Parameters
+    ----------
+    points
+        Flat indices of the land pixels within `window`, at least one.
+    days
+        The days of the year, datetime64[D].
+    step_days
+        Days whose features are in memory at once; it does not change the result.
+    """
+    clock = _Clock()
+    with clock.step("read"):
+        inputs = reader.read(window, days, points)
+    flag = flag_name(schema, target)
+    arrays = {
+        name: np.full(
+            (len(days), window.shape[0] * window.shape[1]),
+            schema.variable(name).fill_value,
+            schema.variable(name).dtype,
+        )
+        for name in (target, flag)
+    }
+    for start in range(0, len(days), step_days):
+        slab = slice(start, min(start + step_days, len(days)))
+        with clock.step("features"):
+            columns = reader.compute(inputs, slab)
+        with clock.step("predict"):
+            found = model.predict(columns.values.reshape(len(columns.names), -1))
+        with clock.step("encode"):
+            stored, flags = packed(
+                schema, target, found.reshape(columns.flags.shape), columns.flags
+            )
+            arrays[target][slab, points] = stored
+            arrays[flag][slab, points] = flags
+    shape = (len(days), *window.shape)
+    values = {name: array.reshape(shape) for name, array in arrays.items()}
+    return BlockArrays(values, len(days) * len(points), clock.seconds)
+
+
+def packed(
+    schema: CubeSchema, target: str, found: NDArray[np.float32], flags: NDArray[np.uint8]
+) -> tuple[Array, NDArray[np.uint8]]:
+    """Return stored estimates and their flags, shape as given.
+
+    Estimates outside the physical range are clipped to it and flagged; where a required driver is
+    unknown there is no estimate (fill), and a flag that says so.
+    """
+    variable = schema.variable(target)
+    bits = flag_bits(schema, target)
+    low, high = variable.valid
+    is_missing = (flags & int(REQUIRED)) != 0
+    is_clipped = ((found < low) | (found > high)) & ~is_missing
+    estimates = np.clip(found, low, high)
+    estimates[is_missing] = np.nan
+    raised = flags | (is_clipped * np.uint8(bits[CLIPPED]))
+    raised |= is_missing * np.uint8(bits[NOT_ESTIMATED])
+    return variable.pack(estimates), raised.astype(np.uint8)
+
+
+def flag_name(schema: CubeSchema, target: str) -> str:
+    """Return the name of the quality flag that CF attaches to the target."""
+    return str(schema.variable(target).attrs["ancillary_variables"]).split()[0]
+
+
+def flag_bits(schema: CubeSchema, target: str) -> dict[str, int]:
+    """Return the bit of each meaning, from the CF attributes of the quality flag."""
+    attrs = schema.variable(flag_name(schema, target)).attrs
+    masks = attrs["flag_masks"]
+    if not isinstance(masks, list):
+        raise TypeError("flag_masks is a list of integers")
+    return dict(zip(str(attrs["flag_meanings"]).split(), masks, strict=True))
+
+
+def run_block(task: BlockTask) -> BlockReceipt:
+    """Produce one block on a worker: write its shards, then its receipt.
+
+    Raises
+    ------
+    CubeError, NotFoundError
+        If a driver is not what it must be.
+    ModelError
+        If the stored model is not the one that the plan was made for.
+    IntegrityError
+        If a repair comes to other values than those in the ledger; nothing is written then.
+    StoreError
+        If the store refuses or is full.
+    """
+    year = task.key.year
+    days = task.schema.times(year)
+    points = land_points(task.window, task.part)
+    model = _model(task.models, task.model, task.model_sha256)
+    made = make_block(
+        task.reader, model, task.schema, task.target, task.window, points, days, task.step_days
+    )
+    index = shard_index(task.schema, task.window, 0)
+    hashes = {shard_key(name, index): hash_values(v) for name, v in made.values.items()}
+    _check_repair(task, hashes)
+    seconds = dict(made.seconds)
+    stored_bytes = 0
+    for name, values in made.values.items():
+        started = time.perf_counter()
+        data = encode_shard(task.schema, task.schema.variable(name), values)
+        encoded = time.perf_counter()
+        open_objects(task.store).put(shard_key(name, index), data)
+        seconds["encode"] += encoded - started
+        seconds["write"] += time.perf_counter() - encoded
+        stored_bytes += len(data)
+    receipt = BlockReceipt(
+        task.name, task.input_hash, hashes, made.rows, stored_bytes, _rounded(seconds), peak_bytes()
+    )
+    write_receipt(task.receipts, task.receipt_key, receipt)
+    return receipt
+
+
+def write_receipt(url: str, key: str, receipt: BlockReceipt) -> None:
+    """Store a block's receipt: the last thing its task does."""
+    body = json.dumps({"format": FORMAT, **asdict(receipt)}, sort_keys=True, indent=1)
+    open_objects(url).put(key, body.encode())
+
+
+def read_receipt(url: str, key: str) -> BlockReceipt | None:
+    """Return a stored receipt; None if it is unreadable or of another format: do the block again."""
+    try:
+        body = json.loads(open_objects(url).get(key))
+        return BlockReceipt(**body) if body.pop("format") == FORMAT else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def peak_bytes() -> int:
+    """Return the peak resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@lru_cache(maxsize=2)
+def _model(models: str, name: str, sha256: str) -> Model:
+    """Load a model once per process; the hash is part of the key, so another one is loaded anew."""
+    model = load_model(open_objects(models), name)
+    if model.card.sha256 != sha256:
+        raise ModelError(
+            f"model {name!r} was replaced while the run was going on: expected sha256 "
+            f"{sha256[:12]}, found {model.card.sha256[:12]}; run the same command again"
+        )
+    return model
+
+
+def _check_repair(task: BlockTask, hashes: Mapping[str, str]) -> None:
+    differing = sorted(key for key, sha in task.expected.items() if hashes.get(key) != sha)
+    if differing:
+        raise IntegrityError(
+            f"{task.name}: {differing[0]} comes out with other values than the ledger holds, so it "
+            "cannot be restored: drivers, model or software changed since; published data stay as "
+            "they are, and `smcloud produce --redo all` writes a new version"
+        )
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in seconds.items()}
+
+
+class _Clock:
+    """Adds up the seconds of named steps."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(STEPS, 0.0)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - started

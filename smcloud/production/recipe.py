@@ -1,0 +1,197 @@
+"""What a run produces from what: product, features, cubes, model; and the hash of its inputs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+
+from smcloud.core.config import RunConfig
+from smcloud.core.errors import CubeError, NotFoundError
+from smcloud.core.layout import join, year_store
+from smcloud.core.objects import Objects, open_objects
+from smcloud.cube.schema import CubeSchema
+from smcloud.cube.store import open_cube
+from smcloud.features.blockwise import FeatureReader
+from smcloud.features.catalogue import features_named
+from smcloud.features.spec import CubeSet
+from smcloud.grids.grid import Window
+from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_at, tile_window
+from smcloud.models.base import ModelCard, check_columns, load_card
+from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.products.base import Product
+from smcloud.products.registry import product_named
+
+TAIL_BYTES = 4096
+READERS = 16
+"""Threads that fetch ends of objects: each is one small request, mostly waiting."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that the values of a product depend on, beside tile and year."""
+
+    config: RunConfig
+    product: Product
+    schema: CubeSchema
+    """The product's schema with the run's block size as its shard."""
+    reader: FeatureReader
+    card: ModelCard
+    models: str
+    """URL of the prefix that holds the models."""
+
+    def part(self, tile: str) -> Window:
+        """Return the pixels of a tile that the run produces, in global pixels."""
+        if self.config.produce.window:
+            return parse_window(self.config.produce.window, tile)
+        return tile_window(self.schema.on, tile)
+
+    def blocks(self, tile: str) -> list[Window]:
+        """Return the blocks of a tile; each is one shard of the product."""
+        return blocks_of(tile_window(self.schema.on, tile), self.schema.shards[1])
+
+
+def recipe_of(config: RunConfig) -> Recipe:
+    """Return the recipe of a run after checking that model and features fit.
+
+    Raises
+    ------
+    ConfigError
+        If the product is unknown.
+    NotFoundError
+        If the model was not trained.
+    ModelError
+        If the model's columns are not the features, in their order.
+    """
+    product = product_named(config.product)
+    names = config.train.features or product.features
+    cubes = CubeSet({d.source: config.cube_prefix(d.source) for d in product.drivers})
+    reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
+    models = config.layout.model("")
+    card = load_card(open_objects(models), config.model_name)
+    check_columns(card, reader.names)
+    size = config.produce.block_pixels
+    schema = replace(product.schema, shards=(product.schema.shards[0], size, size))
+    return Recipe(config, product, schema, reader, card, models)
+
+
+IngestRecords = Callable[[str, int | None], Mapping[TileYear, Record]]
+"""Source and year to the ingest's ledger records."""
+
+
+def ingest_records(root: str) -> IngestRecords:
+    """Return a look-up of the ingest's records that reads each source and year once."""
+    return cache(lambda source, year: Ledger(root, f"ingest/{source}").records(year))
+
+
+def input_hash(recipe: Recipe, key: TileYear, records: IngestRecords) -> str:
+    """Return the sha256 of everything that one tile-year's values depend on; no clock, no host."""
+    schema = recipe.schema
+    return combined_hash(
+        {
+            "key": str(key),
+            "product": [recipe.product.name, recipe.product.version],
+            "schema": [schema.name, schema.version, schema.chunks, schema.shards],
+            "variables": [[v.name, v.dtype, v.scale, v.offset, v.fill] for v in schema.variables],
+            "features": [[f.name, f.version] for f in recipe.reader.features],
+            "model": recipe.card.sha256,
+            "part": str(recipe.part(key.tile)),
+            "drivers": dict(sorted(driver_states(recipe, key, records))),
+        }
+    )
+
+
+def driver_states(
+    recipe: Recipe, key: TileYear, records: IngestRecords
+) -> Iterator[tuple[str, str]]:
+    """Yield each driver cube that a tile-year reads, halo years included, and a hash of it.
+
+    The hash is the output hash in the ledger of the ingest; cubes that the ledger does not know
+    (a user's own) are hashed from their metadata and the ends of their objects.
+    """
+    for source in recipe.reader.sources:
+        for cube_key in _cube_keys(recipe, source, key):
+            yield f"{source} {cube_key}", _state(recipe, source, cube_key, records)
+
+
+def _cube_keys(recipe: Recipe, source: str, key: TileYear) -> list[TileYear]:
+    schema = recipe.reader.schemas[source]
+    tile = key.tile if schema.on.projected else GLOBE
+    if schema.is_static or key.year is None:
+        # A halo of pixels reaches into the neighbours: their terrain belongs to the inputs.
+        tiles = _around(tile) if schema.on.projected else [tile]
+        return [TileYear(schema.grid, name, None) for name in tiles]
+    before, after = recipe.reader.halo_days(source)
+    years = [key.year - 1] * bool(before) + [key.year] + [key.year + 1] * bool(after)
+    return [TileYear(schema.grid, tile, year) for year in years]
+
+
+def _around(tile: str) -> list[str]:
+    """Return a tile and its neighbours inside the grid."""
+    across, down = int(tile[1:3]), int(tile[4:6])
+    return [
+        f"h{h:02d}v{v:02d}"
+        for v in range(max(0, down - 1), min(17, down + 1) + 1)
+        for h in range(max(0, across - 1), min(35, across + 1) + 1)
+    ]
+
+
+def _state(recipe: Recipe, source: str, key: TileYear, records: IngestRecords) -> str:
+    if source not in recipe.config.ingest.cubes:
+        record = records(source, key.year).get(key)
+        if record is not None:
+            return record.output_hash
+    url = join(recipe.reader.cubes.urls[source], year_store(key.year))
+    return fingerprint(url, recipe.reader.schemas[source], key)
+
+
+def fingerprint(url: str, schema: CubeSchema, key: TileYear) -> str:
+    """Return a hash of the objects of one tile-year in a store; "absent" where there is no store.
+
+    Each object counts with its size and last 4096 bytes: the end of a shard is its index, the
+    offsets, lengths and checksum of all its chunks, and the end of a compressed chunk its checksum.
+    """
+    objects = open_objects(url)
+    try:
+        metadata = objects.get("zarr.json")
+        cube = open_cube(url, schema, key.year)
+    except NotFoundError:
+        return "absent"
+    window = key.window.intersect(cube.window)
+    if window is None:
+        return "absent"
+    steps = slice(0, len(cube.times))
+    keys = sorted(k for v in schema.variables for k in cube.shards_of(v.name, steps, window))
+    with ThreadPoolExecutor(READERS) as pool:
+        ends = list(pool.map(lambda name: _end_of(objects, name), keys))
+    return combined_hash([metadata.decode(), *zip(keys, ends, strict=True)])
+
+
+def _end_of(objects: Objects, key: str) -> str:
+    try:
+        size = objects.head(key).size
+        start = max(0, size - TAIL_BYTES)
+        return f"{size}:{objects.get_range(key, start, size - start).hex()}" if size else "0:"
+    except NotFoundError:
+        return "absent"
+
+
+def require_drivers(recipe: Recipe, key: TileYear) -> None:
+    """Raise unless every driver cube of a tile-year opens and is what its schema says.
+
+    Raises
+    ------
+    NotFoundError
+        If a cube of the year, or a static one, does not exist.
+    CubeError
+        If a cube has other units, CRS, dtype or days, or does not reach the tile.
+    """
+    part = recipe.part(key.tile)
+    for source in recipe.reader.sources:
+        schema = recipe.reader.schemas[source]
+        year = None if schema.is_static else key.year
+        cube = open_cube(recipe.reader.cubes.url(source, year), schema, year)
+        if schema.on.projected and part.intersect(cube.window) is None:
+            raise CubeError(
+                f"{cube.url} does not reach tile {tile_at(part.row0, part.col0)}: "
+                f"ingest {source} for {key}, or leave the tile out"
+            )
