@@ -1,0 +1,108 @@
+"""`smcloud simulate`: a small physical Earth as native files, with its truth."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from smcloud.cli.console import RichListener, console
+from smcloud.core.errors import ConfigError
+from smcloud.simulate.gates import run_gates
+from smcloud.simulate.request import DEFAULT_SOURCES, FOLDERS, TRUTH, SimulateRequest
+from smcloud.simulate.run import simulate as write_earth
+
+STATIONS_WORD = "stations"
+STATIONS, GATE_STATIONS = 60, 200
+
+
+def simulate(
+    tiles: Annotated[
+        list[str] | None, typer.Option(help="Sinusoidal tiles, repeatable or comma separated")
+    ] = None,
+    year: Annotated[
+        list[str] | None, typer.Option(help="Years, repeatable or comma separated")
+    ] = None,
+    out: Annotated[str, typer.Option(help="URL or folder that takes granules/ and truth/")] = "",
+    window: Annotated[
+        str, typer.Option(help="Part of each tile: ROWSxCOLS, centred, or ROWSxCOLS+ROW+COL")
+    ] = "",
+    at: Annotated[
+        str,
+        typer.Option(
+            help="`stations`: only small windows around the stations; without --tiles they stand "
+            "all over the globe"
+        ),
+    ] = "",
+    stations: Annotated[
+        int | None, typer.Option(help=f"Number of stations: {STATIONS}; with --gates 200 or more")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed is another Earth")] = 0,
+    sources: Annotated[
+        str,
+        typer.Option(help=f"Comma separated, of {', '.join(FOLDERS)}, {TRUTH}"),
+    ] = ",".join(DEFAULT_SOURCES),
+    workers: Annotated[int, typer.Option(help="Processes; 0 is one per core", min=0)] = 0,
+    gates: Annotated[
+        bool, typer.Option("--gates", help="Print how hard this Earth is, and write nothing")
+    ] = False,
+) -> None:
+    """Write a simulated Earth as MODIS, GLASS, ERA5-Land, elevation, soil and station files.
+
+    The same request gives the same bytes; giving it again writes only what is missing.
+    """
+    if gates:
+        show_gates(seed, GATE_STATIONS if stations is None else stations)
+        return
+    if at not in ("", STATIONS_WORD):
+        raise ConfigError(f"--at {at!r}: expected `{STATIONS_WORD}`, or leave it out")
+    if not out:
+        raise ConfigError("simulate needs --out: a folder, or a URL such as s3://bucket/earth")
+    request = SimulateRequest(
+        out=out,
+        tiles=tuple(dict.fromkeys(_words(tiles))),
+        years=tuple(sorted({_number(word) for word in _words(year)})),
+        seed=seed,
+        window=window,
+        at_stations=at == STATIONS_WORD,
+        stations=STATIONS if stations is None else stations,
+        sources=tuple(dict.fromkeys(_words([sources]))),
+        workers=workers or os.cpu_count() or 1,
+    )
+    listener = RichListener()
+    try:
+        summary = write_earth(request, listener)
+    finally:
+        listener.end()
+    console.print(
+        f"simulated {summary.pixels:,} land pixels of {summary.tiles} tiles and "
+        f"{summary.stations} stations in {summary.seconds:.1f} s: {summary.written:,} files "
+        f"({summary.bytes_written / 1e6:,.1f} MB) written, {summary.kept:,} were there",
+        markup=False,
+    )
+    console.print(f"  {summary.out}/granules", markup=False)
+
+
+def show_gates(seed: int, stations: int) -> None:
+    """Print the gates of a seed; a gate that is not passed ends in exit code 1."""
+    if stations < GATE_STATIONS:
+        raise ConfigError(f"--gates needs --stations {GATE_STATIONS} or more, found {stations}")
+    report = run_gates(seed, stations, threads=os.cpu_count() or 1, listener=RichListener())
+    for line in report.lines():
+        console.print(line, markup=False)
+    if not report.is_passed:
+        raise typer.Exit(1)
+
+
+def _words(texts: list[str] | None) -> list[str]:
+    return [word.strip() for text in texts or [] for word in text.split(",") if word.strip()]
+
+
+def _number(word: str) -> int:
+    if not (word.isascii() and word.isdigit()):
+        raise ConfigError(f"--year {word!r}: expected a calendar year such as 2019")
+    return int(word)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("simulate")(simulate)
