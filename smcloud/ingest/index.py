@@ -88,13 +88,6 @@ class GranuleIndex:
         """Return the tiles that have a granule of their own, sorted."""
         return tuple(sorted({entry.granule.tile for entry in self.granules} - {GLOBE}))
 
-    def of_tile(self, tile: str) -> tuple[IndexedGranule, ...]:
-        """Return the granules in use that may hold pixels of a tile, by first day.
-
-        Files that are not cut along the tiles (elevation sheets, reanalysis) may hold any.
-        """
-        return tuple(entry for entry in self.granules if entry.granule.tile in (tile, GLOBE))
-
 
 def list_bucket(url: str) -> list[ObjectInfo]:
     """Return every object below `url`, sorted by key: the one listing of a run.
@@ -140,11 +133,11 @@ def index_granules(source: Source, url: str, listing: Iterable[ObjectInfo]) -> G
 def _identity(granule: Granule) -> tuple[str, ...]:
     """Return what two versions of one granule share.
 
-    Files without a production stamp (reanalysis months, elevation sheets) are pieces that lie
-    beside each other for the same days: only an equal name makes two of them rivals.
+    A tile has one granule for its days. Files that are not cut along tiles (reanalysis months of
+    several areas, elevation sheets) lie beside each other: only an equal name makes two rivals.
     """
     days = (granule.tile, granule.start.isoformat(), granule.end.isoformat())
-    return days if granule.produced else (*days, granule.name)
+    return (*days, granule.name) if granule.tile == GLOBE else days
 
 
 def _by_production(entry: IndexedGranule) -> tuple[str, str, str]:

@@ -168,7 +168,7 @@ def plan_ingest(
 
 
 def _slab_choices(source: Source, index: GranuleIndex, key: TileYear) -> list[SlabChoice]:
-    entries = index.of_tile(key.tile)
+    entries = [entry for entry in index.granules if source.covers(entry.granule, key)]
     days = source.schema.times(key.year)
     return [
         choose_granules(source, entries, days[steps]) for steps in source.schema.slabs(key.year)

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from smcloud.sources.base import Granule
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.sources.base import Granule
 
 TEMPERATURE = Variable(
     "lst_day", "uint16", "K", "surface temperature", (150.0, 400.0), 0.02, fill=0
 )
-FINE = CubeSchema("fake", "sin1km", (TEMPERATURE,), 1, (46, 150, 150), (46, 1200, 1200), "fake")
-COMPOSITE = CubeSchema(
-    "fake16", "sin1km", (TEMPERATURE,), 16, (23, 150, 150), (23, 1200, 1200), "composites"
-)
+DAILY = CubeSchema("fake", "sin1km", (TEMPERATURE,), 1, (46, 150, 150), (46, 1200, 1200), "daily")
+FINE = CubeSchema("fake", "sin1km", (TEMPERATURE,), 16, (12, 600, 600), (12, 1200, 1200), "16 days")
+"""Two slabs a year: small enough for tests that write them."""
+STEPS = range(1, 366, 16)
+"""Days of the year on which the steps of `FINE` begin."""
 RAIN = Variable("tp", "uint16", "mm day-1", "rain of the day", (0.0, 600.0), 0.01, fill=65535)
 COARSE = CubeSchema("fakecoarse", "era5land", (RAIN,), 1, (46, 60, 60), (46, 60, 60), "coarse")
 
@@ -41,6 +42,9 @@ class FakeSource:
         start = _day(parts[1].removeprefix("A"))
         end = start + timedelta(days=(self.schema.step_days or 1) - 1)
         return Granule(self.name, parts[2], start, end, parts[3], name)
+
+    def covers(self, granule: Granule, key) -> bool:
+        return granule.tile == key.tile
 
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
         try:
@@ -73,7 +77,7 @@ class FakeCoarse(FakeSource):
     lookahead_days: int = 1
 
     def identify(self, name: str) -> Granule | None:
-        parts = name.split("_")
+        parts = name.removeprefix("east-").split("_")
         if len(parts) != 3 or parts[0] != self.name:
             return None
         start, end = (date.fromisoformat(part.removesuffix(".txt")) for part in parts[1:])

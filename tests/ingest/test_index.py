@@ -12,9 +12,9 @@ from smcloud.ingest.index import (
     what_was_found,
     write_index,
 )
-from tests.ingest.fakes import FakeCoarse, FakeSource, fake_name, write_fakes
+from tests.ingest.fakes import DAILY, FakeCoarse, FakeSource, fake_name, write_fakes
 
-SOURCE = FakeSource()
+SOURCE = FakeSource(schema=DAILY)
 
 
 def indexed(folder, source=SOURCE):
@@ -51,15 +51,15 @@ def test_one_file_in_two_folders_is_one_granule(tmp_path):
     assert len(index.duplicates) == 1
 
 
-def test_files_without_a_stamp_lie_beside_each_other(tmp_path):
-    """Two regions of one reanalysis month are two granules, not two versions of one."""
+def test_files_that_are_not_cut_along_tiles_lie_beside_each_other(tmp_path):
+    """Two files of one reanalysis period are two areas, not two versions; equal names are one."""
     source = FakeCoarse()
-    for name in ("fakecoarse_2019-01-01_2019-01-31.txt", "fakecoarse_2019-01-01_2019-01-31.txt"):
-        (tmp_path / name).write_text("fake")
-    (tmp_path / "twin").mkdir()
-    (tmp_path / "twin" / "fakecoarse_2019-01-01_2019-01-31.txt").write_text("fake")
+    name = "fakecoarse_2019-01-01_2019-01-31.txt"
+    for path in (tmp_path / name, tmp_path / "twin" / name, tmp_path / "east" / f"east-{name}"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("fake")
     index = indexed(tmp_path, source)
-    assert len(index.granules) == 1
+    assert [entry.granule.name for entry in index.granules] == [f"east-{name}", name]
     assert len(index.duplicates) == 1
 
 

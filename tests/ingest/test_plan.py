@@ -15,9 +15,9 @@ from smcloud.ingest.plan import (
     station_tiles,
     task_bytes,
 )
-from tests.ingest.fakes import COARSE, COMPOSITE, FINE, FakeCoarse, FakeSource, write_fakes
+from tests.ingest.fakes import COARSE, DAILY, FINE, FakeCoarse, FakeSource, write_fakes
 
-SOURCE = FakeSource()
+SOURCE = FakeSource(schema=DAILY)
 KEY = TileYear("sin1km", "h18v04", 2019)
 
 
@@ -56,11 +56,11 @@ def test_a_tile_year_without_any_granule_has_no_task(tmp_path):
 
 def test_a_composite_belongs_to_the_year_it_starts_in(tmp_path):
     """The composite that starts on day 353 ends in January: it is no granule of the next year."""
-    source = FakeSource(schema=COMPOSITE)
+    source = FakeSource(schema=FINE)
     write_fakes(tmp_path, range(1, 366, 16))
-    (task,) = planned(tmp_path, source)
-    assert len(task.granules) == 23
-    assert task.missing == ()
+    tasks = planned(tmp_path, source)
+    assert [len(task.granules) for task in tasks] == [12, 11]
+    assert [task.missing for task in tasks] == [(), ()]
     assert planned(tmp_path, source, keys=[TileYear("sin1km", "h18v04", 2020)]) == []
 
 
@@ -136,7 +136,7 @@ def test_a_source_with_time_steps_needs_a_year(tmp_path):
 def test_stations_pick_their_tile_on_the_fine_grid():
     lon, lat = np.array([1.0, 100.0]), np.array([45.0, 35.0])
     assert station_tiles(lon, lat) == ["h18v04", "h26v05"]
-    assert station_shards(FINE, lon, lat) == [(4, 18), (5, 26)]
+    assert station_shards(DAILY, lon, lat) == [(4, 18), (5, 26)]
 
 
 def test_stations_near_the_edge_of_a_coarse_shard_need_both_sides():
@@ -149,4 +149,4 @@ def test_stations_near_the_edge_of_a_coarse_shard_need_both_sides():
 def test_memory_of_a_task_counts_every_packed_variable():
     window = KEY.window
     packed = 46 * 1200 * 1200 * 2
-    assert task_bytes(FINE, window, 46) == packed + 2 * 4 * 1200 * 1200 + packed
+    assert task_bytes(DAILY, window, 46) == packed + 2 * 4 * 1200 * 1200 + packed
