@@ -132,7 +132,8 @@ def sun(lat: Doubles, doy: int) -> tuple[Doubles, Doubles]:
 
 def warmth(lat: Doubles, doy: int) -> Doubles:
     """Return the phase of the year: 1 at the warmest, -1 at the coldest time of the hemisphere."""
-    return np.cos(2.0 * np.pi * (doy - 201) / 365.25) * np.tanh(np.asarray(lat) / 8.0)
+    phase: Doubles = np.tanh(np.asarray(lat) / 8.0) * np.cos(2.0 * np.pi * (doy - 201) / 365.25)
+    return phase
 
 
 class Climate:

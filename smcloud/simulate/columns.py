@@ -21,7 +21,9 @@ from smcloud.simulate.noise import (
     BLOCK,
     Doubles,
     Floats,
+    Hashes,
     fractal,
+    normal_of,
     pixel_hash,
     pixel_keys,
     sphere,
@@ -60,6 +62,9 @@ class _Block:
     """(TEXTURES, n) fixed kilometre-scale patterns."""
     turn: NDArray[np.uint32]
     """Day of the irrigation cycle on which a pixel is watered."""
+    keys: Hashes
+    scatter_key: int
+    """Stream of the rain that a probe gets and its pixel does not."""
 
 
 class Columns:
@@ -135,6 +140,8 @@ def _block(
         np.cos(np.deg2rad(lat)).astype(np.float32),
         np.stack(patterns),
         turns % np.uint32(IRRIGATION_DAYS),
+        pixel_keys(lon, lat),
+        stream(seed, "scatter"),
     )
 
 
@@ -155,6 +162,9 @@ def _advance(block: _Block, state: WaterState, weather: Weather, day: np.datetim
     cells = weather.texture_0 * block.textures[0] + weather.texture_1 * block.textures[1]
     cells += weather.texture_2 * block.textures[2] + weather.texture_3 * block.textures[3]
     local = ground.rain_factor * np.exp(np.float32(0.45) * cells - np.float32(0.10))
+    if ground.rain_scatter.any():
+        drops = normal_of(pixel_hash(block.keys, block.scatter_key, int(day.astype(int))))
+        local = local * np.exp(ground.rain_scatter * (drops - ground.rain_scatter / 2))
     before = state.surface_mm
     green = 1 - np.exp(np.float32(-0.55) * state.lai)
     saturation = before / block.limits.surface_full

@@ -1,4 +1,4 @@
-"""Composite products of the simulated Earth: the best look of 8 or 16 days, and what is left of cloud.
+"""Composite products of the simulated Earth: the best look of 8 or 16 days, cloud left in some.
 
 A composite is made for a set of pixels and the first day of its period, fed the true states of
 the days, and finished once. The look kept is a clear one if there was any; otherwise a cloudy one

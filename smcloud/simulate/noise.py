@@ -7,9 +7,7 @@ sphere: there is no dateline and no pole. The hash is a 32-bit finaliser of the 
 xor-shift kind (constants of C. Wellons' "lowbias32").
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +21,11 @@ EARTH_RADIUS_KM = 6371.007181
 BLOCK = 1 << 16
 """Points handled at once: temporaries of this size stay in the cache of one core."""
 
-_AXIS_PRIMES = tuple(np.uint32(p) for p in (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D))
+_NOISE_BLOCK = 1 << 13
+"""The same for noise, whose temporaries hold the eight corners of the cell of each point."""
+
+_AXIS_PRIMES = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D], np.uint32)
+_OFFSETS = np.array([[1.0], [2.0], [3.0]])
 _TIME_PRIME = 0x27D4EB2F
 _U15, _U16 = np.uint32(15), np.uint32(16)
 _FACTOR_1, _FACTOR_2 = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
@@ -59,7 +61,8 @@ def stream(seed: int, name: str) -> int:
 
 def normal_of(hashes: Hashes) -> Floats:
     """Return standard normal numbers (65536 levels) from the high halves of hashes."""
-    return _NORMAL[hashes >> np.uint32(16)]
+    normal: Floats = _NORMAL[hashes >> np.uint32(16)]
+    return normal
 
 
 def uniform_of(hashes: Hashes) -> Floats:
@@ -86,37 +89,36 @@ def pixel_hash(keys: Hashes, stream_key: int, day: int = 0) -> Hashes:
     return mix(keys ^ salt)
 
 
-def _one_octave(key: int, coordinates: Sequence[Doubles], time: float) -> Floats:
-    """Return lattice noise, standard normal at every point, of unit correlation cells."""
-    corners: list[tuple[Hashes, Hashes]] = []
-    weights: list[tuple[Floats, Floats]] = []
-    for prime, coordinate in zip(_AXIS_PRIMES, coordinates, strict=True):
-        floor = np.floor(coordinate)
-        smooth = _smooth((coordinate - floor).astype(np.float32))
-        low = floor.astype(np.int64).astype(np.uint32) * prime
-        corners.append((low, low + prime))
-        weights.append((1 - smooth, smooth))
+def _one_octave(key: int, coordinates: Doubles, time: float) -> Floats:
+    """Return lattice noise at (3, n) coordinates, standard normal everywhere, of unit cells."""
+    floor = np.floor(coordinates)
+    high = _smooth((coordinates - floor).astype(np.float32))
+    index = floor.astype(np.int64).astype(np.uint32) * _AXIS_PRIMES[:, None]
+    sides = np.stack([index, index + _AXIS_PRIMES[:, None]], axis=1)
+    shares = np.stack([1 - high, high], axis=1)
+    codes = (sides[0][:, None, None] ^ sides[1][None, :, None]) ^ sides[2][None, None, :]
+    weights = (shares[0][:, None, None] * shares[1][None, :, None]) * shares[2][None, None, :]
+    values, spread = np.zeros(codes.shape, np.float32), 0.0
     before = int(np.floor(time))
-    late = float(_smooth(np.float32(time - before)))
-    slices = [(before, np.float32(1.0 - late)), (before + 1, np.float32(late))]
-    # On days that meet a lattice plane of time the other plane has no weight: half the work.
-    slices = [(index, weight) for index, weight in slices if weight > 0]
-    salts = [(np.uint32((key ^ (t * _TIME_PRIME)) & 0xFFFFFFFF), weight) for t, weight in slices]
-    total = np.zeros(np.shape(coordinates[0]), np.float32)
-    square = np.zeros_like(total)
-    for i, j in product((0, 1), repeat=2):
-        face, share = corners[0][i] ^ corners[1][j], weights[0][i] * weights[1][j]
-        for k in (0, 1):
-            code, weight = face ^ corners[2][k], share * weights[2][k]
-            value = sum(w * normal_of(_mix_in_place(code ^ salt)) for salt, w in salts)
-            total += weight * value
-            square += weight * weight
-    return total / np.sqrt(square * np.float32(sum(float(w) ** 2 for _, w in salts)))
+    late = float(_smooth(np.array([time - before], np.float32))[0])
+    for moment, share in ((before, 1.0 - late), (before + 1, late)):
+        # On days that meet a lattice plane of time the other plane has no weight: half the work.
+        if share > 0:
+            salt = np.uint32((key ^ (moment * _TIME_PRIME)) & 0xFFFFFFFF)
+            values += np.float32(share) * normal_of(_mix_in_place(codes ^ salt))
+            spread += share**2
+    total = np.zeros(coordinates.shape[1], np.float32)
+    for corner in (weights * values).reshape(8, -1):
+        total += corner
+    square = (shares * shares).sum(axis=1).prod(axis=0) * np.float32(spread)
+    noise: Floats = total / np.sqrt(square)
+    return noise
 
 
 def _smooth(t: Floats) -> Floats:
     """Return the smooth step 3t2 - 2t3."""
-    return t * t * (3 - 2 * t)
+    step: Floats = t * t * (3 - 2 * t)
+    return step
 
 
 def fractal(
@@ -147,14 +149,14 @@ def fractal(
     """
     out = np.empty(points.shape[1], np.float32)
     norm = np.float32(np.sqrt(sum(persistence ** (2 * k) for k in range(octaves))))
-    for start in range(0, out.size, BLOCK):
-        part = slice(start, start + BLOCK)
+    for start in range(0, out.size, _NOISE_BLOCK):
+        part = slice(start, start + _NOISE_BLOCK)
         total = np.zeros(out[part].shape, np.float32)
         for k in range(octaves):
             salt = int(mix(np.array([(key + 0x9E3779B9 * (k + 1)) & 0xFFFFFFFF], "u4"))[0])
             cells = EARTH_RADIUS_KM / scale_km * 2.17**k
             shift = 17.31 * (k + 1)
-            coordinates = [points[i, part] * cells + shift * (i + 1) for i in range(3)]
+            coordinates = points[:, part] * cells + shift * _OFFSETS
             moment = time / max(lifetime * 0.7**k, lifetime / 3.0)
             total += np.float32(persistence**k) * _one_octave(salt, coordinates, moment)
         out[part] = total / norm

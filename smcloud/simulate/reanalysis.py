@@ -3,7 +3,7 @@
 It shares with the truth what a weather model shares with reality, the large pattern of storms and
 the run of temperature, both displaced and mixed with patterns of its own. Its soil, its
 vegetation and its water balance are other code with other numbers: one texture class per
-region, four bucket layers reduced to two (0-7 cm, and what is below), no irrigation, no relief finer than its grid.
+region, two layers (0-7 cm, and what is below), no irrigation, no relief finer than its grid.
 Layers and conventions are those of ERA5-Land (Munoz-Sabater et al. 2021, Earth Syst. Sci. Data
 13, 4349-4383); the soil classes are those of H-TESSEL (Balsamo et al. 2009, J. Hydrometeorol.
 10, 623-643, table 2).

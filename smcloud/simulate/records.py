@@ -46,6 +46,9 @@ class Ground:
     """Dry soil albedo relative to that of its texture."""
     leaf_density: Floats
     """Ratio of the greatest leaf area to that which the climate supports (land use)."""
+    rain_scatter: Floats
+    """Spread (of the logarithm) of a place's daily rain about that of its pixel: 0 for pixels,
+    positive under a probe; unseen."""
 
 
 @dataclass(frozen=True)

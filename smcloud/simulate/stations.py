@@ -38,6 +38,7 @@ FLAGS = ("C01", "C02", "C03", "D01", "D06", "D09", "M")
 """Names of the flag bits, lowest first."""
 BELOW_ZERO, ABOVE_60, ABOVE_FULL, FROZEN, SPIKE, STUCK, MISSING = (1 << k for k in range(7))
 UNREPRESENTATIVE_SHARE = 0.35
+_SITE_DRAWS = ("keep", "pore", "root", "slope", "leaf")
 _NAMES = ("ARDEN", "BOREAL", "CALDERA", "DELTA", "ESTEPA", "FJELL", "GARUA", "HAMADA")
 _PROBES = ("ThetaProbe-ML2X", "Hydraprobe-II-Sdi-12", "5TM", "CS616-A")
 
@@ -131,7 +132,7 @@ def site_ground(earth: Earth, stations: Sequence[Station]) -> Ground:
     lat = np.array([s.latitude for s in stations])
     ground = earth.ground(lon, lat)
     is_odd = np.array([not s.is_representative for s in stations])
-    draw = {name: _normal(earth.seed, name, lon, lat) for name in ("keep", "pore", "root", "slope")}
+    draw = {name: _normal(earth.seed, name, lon, lat) for name in _SITE_DRAWS}
     size = np.where(is_odd, np.float32(1.0), np.float32(0.2))
     keep = np.exp(np.float32(0.30) * size * draw["keep"])
     pore = np.exp(np.float32(0.10) * size * draw["pore"])
@@ -140,6 +141,7 @@ def site_ground(earth: Earth, stations: Sequence[Station]) -> Ground:
     wilting = np.minimum(ground.wilting_point * keep, np.float32(0.65) * capacity)
     root = ground.root_depth_mm * np.exp(np.float32(0.5) * size * draw["root"])
     rain = ground.rain_factor * np.exp(np.float32(0.2) * size * draw["slope"])
+    leaves = ground.leaf_density * np.exp(np.float32(0.5) * size * draw["leaf"])
     watered = _uniform(earth.seed, "watered", lon, lat)
     flips = is_odd & (watered < np.float32(0.12))
     return replace(
@@ -149,6 +151,8 @@ def site_ground(earth: Earth, stations: Sequence[Station]) -> Ground:
         wilting_point=wilting.astype(np.float32),
         root_depth_mm=np.clip(root, 150.0, 2000.0).astype(np.float32),
         rain_factor=rain.astype(np.float32),
+        rain_scatter=(np.float32(0.35) + np.float32(0.5) * is_odd).astype(np.float32),
+        leaf_density=np.clip(leaves, 0.05, 1.5).astype(np.float32),
         is_irrigated=ground.is_irrigated ^ flips,
     )
 

@@ -58,7 +58,9 @@ class Surface:
         rough = self._noise("relief", points, 160.0, 7, 0.52)
         relief = 60.0 + 620.0 * np.clip(mountains - 0.1, 0.0, 3.0)
         height = 330.0 + 160.0 * plain + 0.9 * relief + relief * rough
-        return np.where(height > 30.0, height, 30.0 * np.exp((height - 30.0) / 120.0)).astype("f4")
+        low = 30.0 * np.exp((np.minimum(height, 30.0) - 30.0) / 120.0)
+        above_sea: Floats = np.where(height > 30.0, height, low).astype(np.float32)
+        return above_sea
 
     def slope(self, lon: Doubles, lat: Doubles, elevation: Floats) -> Floats:
         """Return the steepness (degrees) of places, from forward differences eastward and north."""
@@ -66,7 +68,8 @@ class Surface:
         east = self.elevation(lon + step / np.maximum(np.cos(np.deg2rad(lat)), 0.02), lat)
         north = self.elevation(lon, lat - step)
         rise = np.hypot(east - elevation, north - elevation) / (2.0 * SLOPE_STEP_M)
-        return np.rad2deg(np.arctan(rise)).astype(np.float32)
+        steepness: Floats = np.rad2deg(np.arctan(rise)).astype(np.float32)
+        return steepness
 
     def soil_map(self, lon: Doubles, lat: Doubles, normals: Normals) -> SoilMap:
         """Return the soil as a global map has it: no detail below 60 km, and errors of its own."""
@@ -120,6 +123,7 @@ class Surface:
             is_irrigated=irrigated & (slope < 4.0) & (fields < 0.8),
             rain_factor=np.exp(0.13 * self._noise("lee", points, 30.0, 3)).astype(np.float32),
             soil_brightness=np.exp(0.16 * self._noise("bright", points, 80.0, 5, 0.7)).astype("f4"),
+            rain_scatter=np.zeros(elevation.size, np.float32),
             leaf_density=(0.2 + 0.8 / (1.0 + np.exp(-1.4 * leaves))).astype(np.float32),
         )
 
@@ -141,7 +145,8 @@ def _carbon(normals: Normals, index: Floats) -> Floats:
 def _porosity(sand: Floats, carbon: Floats) -> Floats:
     """Return saturated water content (m3 m-3), Cosby with the organic part of CLM 4.5."""
     organic = np.clip(carbon * 1.724 * 1.3 / 130.0, 0.0, 1.0)
-    return ((1.0 - organic) * (0.489 - 0.00126 * sand) + organic * 0.9).astype(np.float32)
+    mixed: Floats = (1.0 - organic) * (0.489 - 0.00126 * sand) + organic * 0.9
+    return mixed.astype(np.float32)
 
 
 def _hydraulics(
@@ -157,7 +162,8 @@ def _hydraulics(
 
 def snow_cover(snow_water_mm: Floats) -> Floats:
     """Return the fraction of a pixel that its snow hides."""
-    return snow_water_mm / (snow_water_mm + np.float32(12.0))
+    fraction: Floats = snow_water_mm / (snow_water_mm + np.float32(12.0))
+    return fraction
 
 
 def white_sky_albedo(
@@ -169,9 +175,9 @@ def white_sky_albedo(
     """
     soil = np.float32(0.27) * ground.soil_brightness * (1 - np.float32(0.5) * saturation)
     bare = soil + green_cover * (np.float32(0.18) - soil)
-    return bare + snow_cover(snow_water_mm) * (
-        np.float32(0.75) - np.float32(0.2) * green_cover - bare
-    )
+    white = np.float32(0.75) - np.float32(0.2) * green_cover
+    albedo: Floats = (bare + snow_cover(snow_water_mm) * (white - bare)).astype(np.float32)
+    return albedo
 
 
 def reflectances(

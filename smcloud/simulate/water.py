@@ -123,7 +123,8 @@ def potential_evaporation(forcing: Forcing) -> Floats:
         np.float32(7.0) - np.float32(5.0) * forcing.cover
     )
     share = np.clip(np.float32(0.40) + np.float32(0.0135) * forcing.temperature_c, 0.10, 0.85)
-    return np.float32(1.26 / 2.45) * share * np.maximum(net, np.float32(0.4))
+    demand: Floats = np.float32(1.26 / 2.45) * share * np.maximum(net, np.float32(0.4))
+    return demand
 
 
 def step(state: WaterState, limits: Limits, ground: Ground, forcing: Forcing) -> Fluxes:
@@ -152,7 +153,8 @@ def _snow(state: WaterState, forcing: Forcing) -> Floats:
     pack = state.snow_mm + fall
     melt = np.minimum(pack, MELT_MM * np.maximum(forcing.temperature_c - np.float32(0.3), 0))
     state.snow_mm = np.minimum(pack - melt, SNOW_LIMIT_MM)
-    return forcing.rain_mm - fall + melt
+    liquid: Floats = forcing.rain_mm - fall + melt
+    return liquid
 
 
 def _warm(state: WaterState, forcing: Forcing) -> None:
@@ -216,7 +218,8 @@ def _evaporate(
     state.surface_mm = state.surface_mm - taken
     below = np.minimum(from_roots - from_top, np.maximum(state.root_mm - limits.root_wilting, 0))
     state.root_mm = state.root_mm - below
-    return taken + below
+    total: Floats = taken + below
+    return total
 
 
 def _exchange(state: WaterState, limits: Limits, frozen: np.ndarray) -> None:
