@@ -165,20 +165,23 @@ class StationsPiece:
         return self
 
     def run(self, report: Report) -> None:
-        """Measure and write every download."""
-        objects = open_objects(self.out)
+        """Measure and write every download; each counts as one file."""
         for layout, stations in self._layouts().items():
             with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
-                records = self._measured(stations)
                 write = write_zip if layout == CEOP else write_folder
-                write(Path(folder), self._name(layout), layout, records)
-                files = sorted(
-                    (path for path in Path(folder).rglob("*") if path.is_file()),
-                    key=lambda path: (path.name == "Metadata.xml", path),
-                )
-                for path in files:
-                    name = path.relative_to(folder).as_posix()
-                    store_file(objects, f"granules/{FOLDERS['ismn']}/{name}", path, report)
+                write(Path(folder), self._name(layout), layout, self._measured(stations))
+                report(1, self._store(Path(folder)))
+
+    def _store(self, folder: Path) -> int:
+        """Put all files of a folder, its ``Metadata.xml`` last; return their bytes."""
+        objects, total = open_objects(self.out), 0
+        files = (path for path in folder.rglob("*") if path.is_file())
+        for path in sorted(files, key=lambda path: (path.name == "Metadata.xml", path)):
+            data = path.read_bytes()
+            name = path.relative_to(folder).as_posix()
+            objects.put(f"granules/{FOLDERS['ismn']}/{name}", data)
+            total += len(data)
+        return total
 
     def _measured(self, stations: tuple[Station, ...]) -> list[tuple[StationSeries, SoilMap]]:
         days = np.concatenate(
