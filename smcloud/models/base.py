@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -58,6 +58,9 @@ class ModelCard(BaseModel):
     of an unbroken training, and so does its sha256."""
     distributed: bool
     """True if the histograms were summed over Dask workers."""
+    input_hash: str
+    """Hash of the table's rows and of everything else that shapes the model: a second run with
+    the same hash has nothing to do."""
     sha256: str
     """Hash of the model's bytes."""
 
@@ -179,11 +182,3 @@ def check_columns(card: ModelCard, columns: Sequence[str]) -> None:
         f"the features do not fit model {card.name!r}: {text}; "
         "give it the columns of its card, or train the model again"
     )
-
-
-def plain_scores(scores: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Return scores as plain floats rounded to 9 digits, the precision that a card keeps."""
-    return {
-        split: {name: float(f"{value:.9g}") for name, value in found.items()}
-        for split, found in scores.items()
-    }

@@ -243,7 +243,7 @@ def load_model(
         Threads of each prediction.
     """
     data, card = load_bytes(objects, name, columns)
-    return Model(card, _booster(data, threads))
+    return Model(card, booster_of(data, threads))
 
 
 def train_boosting(
@@ -461,7 +461,8 @@ def _fingerprint(fit: Rows, stop: Rows, params: BoostingParams) -> str:
     return found.hexdigest()[:24]
 
 
-def _booster(data: bytes, threads: int) -> xgboost.Booster:
+def booster_of(data: bytes, threads: int = 0) -> xgboost.Booster:
+    """Return a booster from trusted UBJSON bytes; 0 threads are all cores."""
     booster = xgboost.Booster(model_file=bytearray(data))
     booster.set_param({"nthread": threads})
     return booster

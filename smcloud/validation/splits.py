@@ -2,7 +2,9 @@
 
 Every split gives four disjoint sets: **fit** (trees are grown on it), **stop** (says when to stop
 growing), **calibrate** (kept for uncertainty) and **test** (scored once). Stop and calibrate are
-whole spatial blocks that share no station with any other set, whatever the split.
+whole spatial blocks that share no station with any other set. The random split alone draws all four
+sets by days, as published work does: with unseen stations to stop on, its model would be kept from
+learning the stations by heart, and the reference would hide what it is there to show.
 
 ========  =================================================================
 split     the test set holds
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -36,6 +39,7 @@ PIXELS_PER_DEGREE = TILE_PIXELS // 10
 
 Rows = NDArray[np.int64]
 Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -194,53 +198,44 @@ def split_samples(samples: Samples, kind: SplitKind, rules: SplitRules, *, fold:
         raise ConfigError(f"unknown split {kind!r}: expected one of {', '.join(SPLIT_KINDS)}")
     if not 0 <= fold < rules.folds:
         raise ConfigError(f"fold {fold} of split {kind!r}: expected 0 to {rules.folds - 1}")
-    unseen_blocks = kind in ("station", "station_year")
-    unseen_years = kind in ("year", "station_year")
-    part = _parts_of_blocks(samples, rules, fold, kind, holds_test=unseen_blocks)
-    is_test = part == SETS.index("test") if unseen_blocks else part == SETS.index("fit")
-    is_learned = part != SETS.index("test")
+    by_year = kind in ("year", "station_year")
     if kind == "random":
-        drawn = _random_days(samples, rules, fold)
-        is_test &= drawn
-        is_learned &= ~(drawn & (part == SETS.index("fit")))
-    if unseen_years:
-        years = _test_years(samples, rules, fold, kind)
-        is_test &= np.isin(samples.years, years)
-        is_learned &= ~_near_years(samples.days, years, rules.gap_days)
-    fit, stop, calibrate = (np.flatnonzero(is_learned & (part == number)) for number in range(3))
-    split = Split(kind, fold, fit, stop, calibrate, test=np.flatnonzero(is_test))
+        sets = _random_sets(samples, rules, fold)
+    else:
+        sets = _block_sets(samples, rules, fold, kind)
+    split = Split(kind, fold, *(np.flatnonzero(chosen) for chosen in sets))
     _require_rows(split, samples)
-    check_leakage(split, samples, gap_days=rules.gap_days if unseen_years else 0)
+    check_leakage(split, samples, gap_days=rules.gap_days if by_year else 0)
     return split
 
 
 def check_leakage(split: Split, samples: Samples, *, gap_days: int = 0) -> None:
     """Raise `ModelError` if a set knows what it must not; otherwise do nothing.
 
-    No row may lie in two sets. Stop and calibrate share no station, pixel or block with each
-    other or with fit, nor with a test set that is drawn by station. A test set drawn by year
-    shares no year with the others and keeps `gap_days` from them.
+    No row may lie in two sets, nor may two rows of one pixel and day. But in the random split, stop
+    and calibrate share no station, pixel or block with any other set, and a test set that is
+    drawn by station shares none with fit. A test set that is drawn by year shares no year with
+    the others and keeps `gap_days` from them.
     """
-    apart = [("fit", "stop"), ("fit", "calibrate"), ("stop", "calibrate")]
-    apart += [("stop", "test"), ("calibrate", "test")]
-    if split.kind in ("station", "station_year"):
-        apart.append(("fit", "test"))
-    for one, other in [*apart, ("fit", "test")]:
-        shared = np.intersect1d(split.sets[one], split.sets[other]).size
-        _refuse(shared, "rows", split, one, other)
-    for one, other in apart:
-        for noun, codes in (
-            ("stations", samples.stations),
-            ("1 km pixels", samples.pixels),
-            ("spatial blocks", samples.blocks),
-        ):
-            shared = np.intersect1d(codes[split.sets[one]], codes[split.sets[other]]).size
-            _refuse(shared, noun, split, one, other)
+    pixel_days = _pixel_days(samples)
+    for one, other in combinations(SETS, 2):
+        _refuse_shared(np.arange(samples.days.size), "rows", split, one, other)
+        _refuse_shared(pixel_days, "pixel days", split, one, other)
+        known = {one, other} == {"fit", "test"} and split.kind == "year"
+        if split.kind != "random" and not known:
+            _refuse_shared(samples.stations, "stations", split, one, other)
+            _refuse_shared(samples.pixels, "1 km pixels", split, one, other)
+            _refuse_shared(samples.blocks, "spatial blocks", split, one, other)
     if split.kind in ("year", "station_year"):
         years = np.unique(samples.years[split.test])
         for one in SETS[:3]:
             near = _near_years(samples.days[split.sets[one]], years, gap_days)
             _refuse(int(near.sum()), f"days within {gap_days} days", split, one, "test")
+
+
+def _refuse_shared(codes: Codes, noun: str, split: Split, one: str, other: str) -> None:
+    shared = np.intersect1d(codes[split.sets[one]], codes[split.sets[other]]).size
+    _refuse(shared, noun, split, one, other)
 
 
 def _refuse(shared: int, noun: str, split: Split, one: str, other: str) -> None:
@@ -256,6 +251,46 @@ def _first_pixel(pixels: Codes, station: Codes, n_stations: int) -> Codes:
     first = np.full(n_stations, np.iinfo(np.int64).max)
     np.minimum.at(first, station, pixels)
     return first
+
+
+def _block_sets(samples: Samples, rules: SplitRules, fold: int, kind: SplitKind) -> list[Mask]:
+    """Return which rows belong to each set of a split by station, by year or by both."""
+    unseen_blocks = kind in ("station", "station_year")
+    part = _parts_of_blocks(samples, rules, fold, kind, holds_test=unseen_blocks)
+    sets = [part == number for number in range(len(SETS))]
+    if not unseen_blocks:
+        sets[-1] = sets[0].copy()
+    if kind in ("year", "station_year"):
+        years = _test_years(samples, rules, fold, kind)
+        is_learned = ~_near_years(samples.days, years, rules.gap_days)
+        sets = [chosen & is_learned for chosen in sets[:-1]] + [
+            sets[-1] & np.isin(samples.years, years)
+        ]
+    return sets
+
+
+def _random_sets(samples: Samples, rules: SplitRules, fold: int) -> list[Mask]:
+    """Return which rows a random draw of (pixel, day) pairs puts in each set."""
+    pair_of_row = _pixel_days(samples)
+    n_pairs = int(pair_of_row.max()) + 1
+    drawn = np.random.default_rng([rules.seed, 2]).permutation(n_pairs)
+    is_test = drawn % rules.folds == fold
+    # Within the rest, rank by the same draw so that the shares are those of the rules.
+    rank = np.argsort(np.argsort(np.where(is_test, n_pairs, drawn)))
+    left = n_pairs - int(is_test.sum())
+    n_stop, n_calibrate = round(left * rules.stop_share), round(left * rules.calibrate_share)
+    part = np.full(n_pairs, SETS.index("fit"))
+    part[rank < n_stop + n_calibrate] = SETS.index("calibrate")
+    part[rank < n_stop] = SETS.index("stop")
+    part[is_test] = SETS.index("test")
+    return [part[pair_of_row] == number for number in range(len(SETS))]
+
+
+def _pixel_days(samples: Samples) -> Codes:
+    """Return a number for each pair of pixel and day: equal rows of a pixel have equal ones."""
+    pixel = np.unique(samples.pixels, return_inverse=True)[1].astype(np.int64)
+    day = samples.days.astype(np.int64) - samples.days.astype(np.int64).min()
+    return np.unique(pixel * (day.max() + 1) + day, return_inverse=True)[1].astype(np.int64)
 
 
 def _parts_of_blocks(
@@ -305,15 +340,6 @@ def _deal(order: Codes, weight: Codes, shares: NDArray[np.float64]) -> Codes:
     return hand
 
 
-def _random_days(samples: Samples, rules: SplitRules, fold: int) -> NDArray[np.bool_]:
-    """Return which rows a random draw of (pixel, day) pairs puts in the test set."""
-    pixel = np.unique(samples.pixels, return_inverse=True)[1].astype(np.int64)
-    day = samples.days.astype(np.int64)
-    _, pair_of_row = np.unique(pixel * (day.max() - day.min() + 1) + day, return_inverse=True)
-    drawn = np.random.default_rng([rules.seed, 2]).permutation(int(pair_of_row.max()) + 1)
-    return np.asarray(drawn[pair_of_row] % rules.folds == fold)
-
-
 def _test_years(samples: Samples, rules: SplitRules, fold: int, kind: SplitKind) -> Codes:
     years = np.unique(samples.years)
     if years.size < 2:
@@ -326,7 +352,7 @@ def _test_years(samples: Samples, rules: SplitRules, fold: int, kind: SplitKind)
     return np.sort(parts[fold % len(parts)])
 
 
-def _near_years(days: NDArray[np.datetime64], years: Codes, gap_days: int) -> NDArray[np.bool_]:
+def _near_years(days: NDArray[np.datetime64], years: Codes, gap_days: int) -> Mask:
     """Return which days lie in one of `years` or at most `gap_days` from it."""
     near = np.zeros(days.shape, dtype=bool)
     for year in years:

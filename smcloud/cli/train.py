@@ -1,0 +1,147 @@
+"""`smcloud train`: samples to a model with honest scores, for a run file or for any table."""
+
+from pathlib import PurePosixPath
+from typing import Annotated
+
+import typer
+
+from smcloud.cli.console import RichListener, cluster_from, console, table
+from smcloud.core.config import ClusterConfig, load_config
+from smcloud.core.errors import UserError
+from smcloud.core.objects import normalise_url, open_objects
+from smcloud.models.boosting import BoostingParams
+from smcloud.models.samples import TableColumns, numeric_columns, read_table
+from smcloud.models.scoring import MEANINGS, SplitScores
+from smcloud.production.train_stage import TrainRequest, TrainSummary, train_table
+from smcloud.validation.splits import SplitRules
+
+
+def train(
+    run_file: Annotated[str, typer.Argument(help="A run file; or give --table")] = "",
+    table_file: Annotated[
+        str, typer.Option("--table", help="Any Parquet or CSV table: path or URL")
+    ] = "",
+    target: Annotated[str, typer.Option(help="Column to learn")] = "",
+    group: Annotated[str, typer.Option(help="Column of the station, never parted")] = "",
+    time: Annotated[str, typer.Option(help="Column of the day")] = "",
+    lat: Annotated[str, typer.Option(help="Column of latitude; makes spatial blocks")] = "",
+    lon: Annotated[str, typer.Option(help="Column of longitude")] = "",
+    features: Annotated[
+        str, typer.Option(help="Predictors, comma separated; all other numeric columns by default")
+    ] = "",
+    units: Annotated[str, typer.Option(help="Units of the target")] = "",
+    out: Annotated[str, typer.Option(help="Root below which models/NAME is written")] = "",
+    name: Annotated[str, typer.Option(help="Name of the model; the table's by default")] = "",
+    block_degrees: Annotated[float, typer.Option(help="Side of a spatial block")] = 1.0,
+    folds: Annotated[int, typer.Option(help="One part in FOLDS is the test set")] = 5,
+    rounds: Annotated[int, typer.Option(help="Most trees")] = 300,
+    seed: Annotated[int, typer.Option(help="Seed of splits and trees")] = 0,
+    workers: Annotated[int, typer.Option(help="Worker processes; 0 trains here")] = 0,
+    scheduler: Annotated[str, typer.Option(help="Address of a running Dask scheduler")] = "",
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="Sum histograms over the workers")
+    ] = False,
+) -> None:
+    """Fit a model and score it on days, stations and years that it never saw.
+
+    A killed training goes on from its last checkpoint when the same command is given again.
+    """
+    listener = RichListener()
+    if bool(run_file) == bool(table_file):
+        raise UserError("train takes a run file or --table FILE, one of them: see --help")
+    if run_file:
+        config = load_config(run_file)
+        if distributed:
+            dask_route = config.train.model_copy(update={"distributed": "dask"})
+            config = config.model_copy(update={"train": dask_route})
+        with cluster_from(config.cluster, listener) as client:
+            show(run(config, client, listener))
+        return
+    given = {"--target": target, "--group": group, "--time": time, "--out": out}
+    lacking = [option for option, value in given.items() if not value]
+    if lacking:
+        raise UserError(f"train --table also needs {', '.join(lacking)}: see --help")
+    folder, _, file_name = normalise_url(table_file).rpartition("/")
+    source = read_table(open_objects(folder).get(file_name), file_name)
+    others = (target, group, time, lat, lon)
+    chosen = tuple(word.strip() for word in features.split(",") if word.strip())
+    request = TrainRequest(
+        normalise_url(out),
+        name or PurePosixPath(file_name).name.split(".")[0],
+        TableColumns(
+            chosen or numeric_columns(source, others), target, group, time, lat or None, lon or None
+        ),
+        SplitRules(block_degrees=block_degrees, folds=folds, seed=seed),
+        BoostingParams(rounds=rounds, seed=seed),
+        route="dask" if distributed else "auto",
+        target_units=units,
+    )
+    if not (workers or scheduler or distributed):
+        show(train_table(source, request, None, listener))
+        return
+    cluster = ClusterConfig(workers=workers or None, scheduler=scheduler)
+    with cluster_from(cluster, listener) as client:
+        show(train_table(source, request, client, listener))
+
+
+def show(summary: TrainSummary) -> None:
+    """Print the scores of every split, the headline first, and where the model lies."""
+    card = summary.card
+    units = f" ({card.target_units})" if card.target_units else ""
+    table(
+        f"Scores of {card.name} on test sets: {card.target}{units}, 95 % intervals",
+        [
+            "test set",
+            "stations",
+            "rows",
+            "R",
+            "RMSE",
+            "median R",
+            "median ubRMSE",
+            "median bias",
+        ],
+        [_row(summary.scores[kind], kind == summary.headline) for kind in _in_order(summary)],
+    )
+    for kind in _in_order(summary):
+        if not summary.scores[kind].possible:
+            console.print(f"  {MEANINGS[kind]}: {summary.scores[kind].why_not}", markup=False)
+    fit = card.sets["fit"]
+    console.print(
+        f"  {card.rounds} trees on {fit['rows']:,} rows of {fit['stations']} stations"
+        + (", continued from a checkpoint" if card.resumed else "")
+        + (", over the cluster's workers" if card.distributed else "")
+    )
+    console.print(f"  model {summary.model_url}", markup=False)
+    console.print(f"  scores {summary.scores_url}", markup=False)
+
+
+def _in_order(summary: TrainSummary) -> list[str]:
+    return [kind for kind in MEANINGS if kind in summary.scores]
+
+
+def _row(scores: SplitScores, is_headline: bool) -> list[str]:
+    label = MEANINGS[scores.kind] + (" [headline]" if is_headline else "")
+    if not scores.possible:
+        return [label, *["-"] * 7]
+    test = scores.counts["test"]
+    return [
+        label,
+        str(test["stations"]),
+        f"{test['rows']:,}",
+        _interval(scores.overall["R"]),
+        _interval(scores.overall["RMSE"]),
+        _interval(scores.median["R"]),
+        _interval(scores.median["ubRMSE"]),
+        _interval(scores.median["bias"]),
+    ]
+
+
+def _interval(score: dict[str, float]) -> str:
+    if score["value"] != score["value"]:
+        return "unknown"
+    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("train")(train)
