@@ -141,6 +141,17 @@ class Objects:
                 return False
         return True
 
+    def copy_from(self, source: "Objects", key: str) -> None:
+        """Copy one object of `source` to the same key here, inside the store where it can be.
+
+        A folder's own copy would be a hard link, and damage to one file damage to both.
+        """
+        if source.bucket is not self.bucket or self.url.startswith("file://"):
+            self.put(key, source.get(key))
+            return
+        with self._translated(key):
+            obstore.copy(self.bucket, source.path(key), self.path(key))
+
     def list(self, prefix: str = "") -> list[ObjectInfo]:
         """Return all objects below `prefix`, sorted by key; an absent prefix is empty."""
         start = len(self.prefix) + 1 if self.prefix else 0

@@ -28,6 +28,7 @@ from smcloud.grids.grid import Window
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import TileYear
 from smcloud.models.boosting import Model, load_model
+from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,6 @@ STEPS = ("read", "features", "predict", "encode", "write")
 REQUIRED = Quality.REANALYSIS_MISSING | Quality.STATIC_MISSING
 """Without the reanalysis or the terrain and soil a pixel-day gets no estimate; gaps of clouds and
 composites are the model's business, which has seen them in training."""
-CLIPPED = "estimate_clipped_to_physical_range"
-NOT_ESTIMATED = "no_estimate_required_driver_unknown"
 
 
 class Reader(Protocol):
@@ -192,29 +191,19 @@ def packed(
     unknown there is no estimate (fill), and a flag that says so.
     """
     variable = schema.variable(target)
-    bits = flag_bits(schema, target)
     low, high = variable.valid
     is_missing = (flags & int(REQUIRED)) != 0
     is_clipped = ((found < low) | (found > high)) & ~is_missing
     estimates = np.clip(found, low, high)
     estimates[is_missing] = np.nan
-    raised = flags | (is_clipped * np.uint8(bits[CLIPPED]))
-    raised |= is_missing * np.uint8(bits[NOT_ESTIMATED])
+    raised = flags | (is_clipped * np.uint8(ESTIMATE_CLIPPED))
+    raised |= is_missing * np.uint8(NO_ESTIMATE)
     return variable.pack(estimates), raised.astype(np.uint8)
 
 
 def flag_name(schema: CubeSchema, target: str) -> str:
     """Return the name of the quality flag that CF attaches to the target."""
     return str(schema.variable(target).attrs["ancillary_variables"]).split()[0]
-
-
-def flag_bits(schema: CubeSchema, target: str) -> dict[str, int]:
-    """Return the bit of each meaning, from the CF attributes of the quality flag."""
-    attrs = schema.variable(flag_name(schema, target)).attrs
-    masks = attrs["flag_masks"]
-    if not isinstance(masks, list):
-        raise TypeError("flag_masks is a list of integers")
-    return dict(zip(str(attrs["flag_meanings"]).split(), masks, strict=True))
 
 
 def run_block(task: BlockTask) -> BlockReceipt:
@@ -265,7 +254,7 @@ def write_receipt(url: str, key: str, receipt: BlockReceipt) -> None:
 
 
 def read_receipt(url: str, key: str) -> BlockReceipt | None:
-    """Return a stored receipt; None if it is unreadable or of another format: do the block again."""
+    """Return a stored receipt; None if it is unreadable or of another format."""
     try:
         body = json.loads(open_objects(url).get(key))
         return BlockReceipt(**body) if body.pop("format") == FORMAT else None
@@ -316,3 +305,14 @@ class _Clock:
         started = time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - started
+
+
+def copy_block(
+    source: str, store: str, receipts: str, key: str, receipt: BlockReceipt
+) -> BlockReceipt:
+    """Copy the shards that `receipt` names from one version's store to another, then leave it."""
+    old, new = open_objects(source), open_objects(store)
+    for shard in sorted(receipt.shards):
+        new.copy_from(old, shard)
+    write_receipt(receipts, key, receipt)
+    return receipt

@@ -1,0 +1,353 @@
+"""What a run has to do, what it needs, and whether it fits; nothing is written here."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from smcloud.core.errors import PlanError, UserError
+from smcloud.core.objects import open_objects
+from smcloud.features.spec import split_input
+from smcloud.grids.grid import Window
+from smcloud.grids.tiles import TileYear
+from smcloud.production.block import (
+    BlockReceipt,
+    BlockTask,
+    land_points,
+    read_receipt,
+    receipt_key,
+)
+from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.production.recipe import (
+    Recipe,
+    ingest_records,
+    input_hash,
+    require_drivers,
+)
+from smcloud.production.versions import Pointer, read_pointer
+
+PROCESS_BYTES = 420 * 2**20
+"""A worker process before its first block: Python, Dask, XGBoost, zarr and the land mask."""
+MODEL_FACTOR = 3
+"""A booster in memory against its UBJSON file, its prediction buffers included."""
+ROOM = 0.8
+"""Share of a worker's limit that a block may take: at 0.8 Dask pauses the worker."""
+ROWS_PER_CORE_SECOND = 100_000.0
+"""Pixel-days per core and second, until receipts of this product say what it really is."""
+METADATA_REQUESTS = 3
+"""Requests to open one cube: its group and what is read of its coordinates."""
+
+
+class State(Enum):
+    """Where a tile-year or a block stands."""
+
+    NEW = "new"
+    DONE = "done"
+    REDO = "redo"
+    COPY = "copy"
+
+
+@dataclass(frozen=True)
+class BlockMemory:
+    """Peak bytes of one block on a worker, term by term."""
+
+    process: int
+    inputs: int
+    """Stored drivers with their halos, and the features of one slab of days."""
+    outputs: int
+    """All variables of the block for the whole year."""
+    encoding: int
+    """One variable padded to its shard, and its encoded bytes."""
+    model: int
+
+    @property
+    def total(self) -> int:
+        """Return the sum in bytes."""
+        return self.process + self.inputs + self.outputs + self.encoding + self.model
+
+
+@dataclass(frozen=True)
+class PlannedBlock:
+    """One block with land, and what an earlier run left of it."""
+
+    number: int
+    window: Window
+    land_pixels: int
+    receipt: BlockReceipt | None = None
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """One tile-year of a version."""
+
+    key: TileYear
+    input_hash: str
+    blocks: tuple[PlannedBlock, ...]
+    state: State
+    record: Record | None = None
+    """The ledger's record: of this version when done, of another one when it can be copied."""
+
+    @property
+    def waiting(self) -> tuple[PlannedBlock, ...]:
+        """Return the blocks without a receipt."""
+        done = self.state is State.DONE
+        return () if done else tuple(block for block in self.blocks if block.receipt is None)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the waiting blocks will take."""
+
+    rows: int
+    """Pixel-days."""
+    bytes_read: int
+    """Stored drivers, uncompressed."""
+    bytes_written: int
+    """Product, uncompressed."""
+    requests: int
+    core_hours: float
+    cost: float
+    """In the currency of `produce.core_hour_price`."""
+
+
+@dataclass(frozen=True)
+class YearPlan:
+    """One year of a product: its version, its tiles, what is published now."""
+
+    year: int
+    version: str
+    tiles: tuple[TilePlan, ...]
+    pointer: Pointer | None
+    memory: BlockMemory
+    estimate: Estimate
+    receipts: str = field(repr=False, default="")
+
+    @property
+    def is_published(self) -> bool:
+        """Say whether readers see this version already."""
+        return self.pointer is not None and self.pointer.version == self.version
+
+    def count(self, state: State) -> int:
+        """Return how many tile-years are in a state."""
+        return sum(tile.state is state for tile in self.tiles)
+
+
+def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
+    """Return what one year of a run has to do; reads the ledger, the receipts and the pointer.
+
+    Parameters
+    ----------
+    anew
+        Plan a new revision of the published version: everything is done again, beside it.
+
+    Raises
+    ------
+    NotFoundError, CubeError
+        If a driver cube is absent or is not what its schema says.
+    UserError
+        If a tile has no land in the part that the run produces.
+    """
+    config, layout = recipe.config, recipe.config.layout
+    records = ingest_records(config.store.root)
+    keys = [TileYear(recipe.schema.grid, tile, year) for tile in sorted(set(config.tiles))]
+    for key in keys:
+        require_drivers(recipe, key)
+    hashes = {key: input_hash(recipe, key, records) for key in keys}
+    pointer = read_pointer(layout, recipe.product.name, year)
+    version = _version(hashes, pointer, anew=anew)
+    stage = Ledger(config.store.root, f"produce/{recipe.product.name}")
+    ledger = stage.records(year)
+    receipts = layout.receipts(recipe.product.name, year, version)
+    stored = {info.key for info in open_objects(receipts).list()}
+    tiles = tuple(
+        _tile_plan(recipe, key, hashes[key], version, ledger.get(key), receipts, stored, anew=anew)
+        for key in keys
+    )
+    memory = block_memory(recipe, year, _most_land(tiles))
+    return YearPlan(
+        year, version, tiles, pointer, memory, _estimate(recipe, tiles, ledger, year), receipts
+    )
+
+
+def block_tasks(recipe: Recipe, plan: YearPlan, tile: TilePlan) -> Iterator[BlockTask]:
+    """Yield a task for each block of a tile, done or not; the runner picks."""
+    for block in tile.blocks:
+        yield block_task(recipe, plan, tile, block)
+
+
+def block_task(
+    recipe: Recipe,
+    plan: YearPlan,
+    tile: TilePlan,
+    block: PlannedBlock,
+    expected: Mapping[str, str] | None = None,
+) -> BlockTask:
+    """Return the task that produces one block; `expected` binds a repair to these hashes."""
+    layout = recipe.config.layout
+    return BlockTask(
+        key=tile.key,
+        number=block.number,
+        window=block.window,
+        part=recipe.part(tile.key.tile),
+        reader=recipe.reader,
+        models=recipe.models,
+        model=recipe.config.model_name,
+        model_sha256=recipe.card.sha256,
+        schema=recipe.schema,
+        target=recipe.product.target.column,
+        step_days=recipe.config.produce.step_days,
+        store=layout.store(recipe.product.name, plan.year, plan.version),
+        receipts=plan.receipts,
+        input_hash=tile.input_hash,
+        expected=expected or {},
+    )
+
+
+def check_fits(plan: YearPlan, worker_bytes: int) -> None:
+    """Raise PlanError, with the numbers, unless a block fits into a worker.
+
+    Parameters
+    ----------
+    worker_bytes
+        Memory limit of the smallest worker; 0 where none is set.
+    """
+    need, room = plan.memory.total, int(ROOM * worker_bytes)
+    if worker_bytes and need > room:
+        memory = plan.memory
+        raise PlanError(
+            f"a block of {plan.year} needs {_mb(need)} (process {_mb(memory.process)}, inputs and "
+            f"features {_mb(memory.inputs)}, outputs {_mb(memory.outputs)}, encoding "
+            f"{_mb(memory.encoding)}, model {_mb(memory.model)}) and a worker of "
+            f"{_mb(worker_bytes)} leaves {_mb(room)}: give workers more memory, or lower "
+            "produce.block_pixels or produce.step_days"
+        )
+
+
+def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
+    """Return the peak bytes of the block with most land."""
+    schema, days = recipe.schema, len(recipe.schema.times(year))
+    pixels = schema.shards[1] * schema.shards[2]
+    sizes = [np.dtype(variable.dtype).itemsize for variable in schema.variables]
+    shard = int(np.prod(schema.shards)) * max(sizes)
+    model = open_objects(recipe.models).head(f"{recipe.config.model_name}/{recipe.card.sha256}.ubj")
+    return BlockMemory(
+        process=PROCESS_BYTES,
+        inputs=recipe.reader.estimate_bytes(
+            days,
+            land_pixels,
+            slab_days=recipe.config.produce.step_days,
+            window_pixels=pixels,
+        ),
+        outputs=days * pixels * sum(sizes),
+        encoding=2 * shard,
+        model=MODEL_FACTOR * model.size,
+    )
+
+
+def _version(hashes: Mapping[TileYear, str], pointer: Pointer | None, *, anew: bool) -> str:
+    """Return the version of a year's inputs; a published revision of the same inputs is kept."""
+    base = "v" + combined_hash({str(key): value for key, value in hashes.items()})[:12]
+    if pointer is None or pointer.version.partition("-r")[0] != base:
+        return base
+    revision = int(pointer.version.partition("-r")[2] or 0)
+    return f"{base}-r{revision + 1}" if anew else pointer.version
+
+
+def _tile_plan(
+    recipe: Recipe,
+    key: TileYear,
+    inputs: str,
+    version: str,
+    record: Record | None,
+    receipts: str,
+    stored: set[str],
+    *,
+    anew: bool,
+) -> TilePlan:
+    blocks = tuple(_blocks(recipe, key))
+    if not blocks:
+        raise UserError(f"no land in {key} where the run produces: leave the tile out")
+    unchanged = record is not None and record.input_hash == inputs
+    if unchanged and record is not None and record.version == version:
+        return TilePlan(key, inputs, blocks, State.DONE, record)
+    blocks = tuple(_with_receipt(block, key, inputs, receipts, stored) for block in blocks)
+    if unchanged and not anew and _covers(record, blocks):
+        return TilePlan(key, inputs, blocks, State.COPY, record)
+    return TilePlan(key, inputs, blocks, State.REDO if record else State.NEW, record)
+
+
+def _covers(record: Record | None, blocks: tuple[PlannedBlock, ...]) -> bool:
+    return record is not None and record.figures.get("blocks") == len(blocks)
+
+
+def _blocks(recipe: Recipe, key: TileYear) -> Iterator[PlannedBlock]:
+    """Yield the blocks of a tile that hold land in the part that the run produces."""
+    part = recipe.part(key.tile)
+    for number, window in enumerate(recipe.blocks(key.tile)):
+        land = len(land_points(window, part))
+        if land:
+            yield PlannedBlock(number, window, land)
+
+
+def _with_receipt(
+    block: PlannedBlock, key: TileYear, inputs: str, receipts: str, stored: set[str]
+) -> PlannedBlock:
+    name = receipt_key(key.tile, block.number)
+    receipt = read_receipt(receipts, name) if name in stored else None
+    if receipt is None or receipt.input_hash != inputs:
+        return block
+    return PlannedBlock(block.number, block.window, block.land_pixels, receipt)
+
+
+def _most_land(tiles: tuple[TilePlan, ...]) -> int:
+    return max(block.land_pixels for tile in tiles for block in tile.blocks)
+
+
+def _estimate(
+    recipe: Recipe, tiles: tuple[TilePlan, ...], ledger: Mapping[TileYear, Record], year: int
+) -> Estimate:
+    waiting = [b for tile in tiles if tile.state is not State.COPY for b in tile.waiting]
+    days = len(recipe.schema.times(year))
+    pixels = recipe.schema.shards[1] * recipe.schema.shards[2]
+    size = sum(np.dtype(variable.dtype).itemsize for variable in recipe.schema.variables)
+    read, requests = _reading(recipe, year, pixels)
+    rows = days * sum(block.land_pixels for block in waiting)
+    hours = rows / _rate(ledger) / 3600
+    return Estimate(
+        rows=rows,
+        bytes_read=len(waiting) * read,
+        bytes_written=len(waiting) * days * pixels * size,
+        requests=len(waiting) * (requests + len(recipe.schema.variables) + 1),
+        core_hours=hours,
+        cost=hours * recipe.config.produce.core_hour_price,
+    )
+
+
+def _reading(recipe: Recipe, year: int, pixels: int) -> tuple[int, int]:
+    """Return the bytes and the requests of one block's drivers: an index and a chunk a shard."""
+    reader = recipe.reader
+    read, requests = 0, METADATA_REQUESTS * len(reader.sources)
+    names = {name for feature in reader.features for name in feature.inputs}
+    for name in sorted(names):
+        source, variable = split_input(name)
+        if source not in reader.schemas:
+            continue
+        schema = reader.schemas[source]
+        steps = 1 if schema.is_static else len(schema.times(year))
+        cells = pixels if schema.on.projected else 64
+        read += np.dtype(schema.variable(variable).dtype).itemsize * steps * cells
+        halo_slabs = 0 if schema.is_static else sum(n > 0 for n in reader.halo_days(source))
+        requests += 2 * (len(schema.slabs(year)) + halo_slabs)
+    return read, requests
+
+
+def _rate(ledger: Mapping[TileYear, Record]) -> float:
+    """Return pixel-days per core-second as measured by earlier tiles of this product."""
+    rows = sum(record.figures.get("rows", 0.0) for record in ledger.values())
+    seconds = sum(record.figures.get("seconds", 0.0) for record in ledger.values())
+    return rows / seconds if rows and seconds else ROWS_PER_CORE_SECOND
+
+
+def _mb(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
