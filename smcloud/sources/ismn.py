@@ -216,7 +216,8 @@ def _row_starts(raw: Bytes) -> Offsets:
     ends = np.flatnonzero(raw == ord("\n"))
     starts = np.concatenate([[0], ends[:-1] + 1])
     blank = (ends - starts < STAMP_BYTES) & _is_blank(raw, starts, ends)
-    return starts[~blank]
+    rows: Offsets = starts[~blank]
+    return rows
 
 
 def _is_blank(raw: Bytes, starts: Offsets, ends: Offsets) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from smcloud.sources.base import Source
+from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
 
@@ -17,5 +18,6 @@ SOURCES: Mapping[str, Source] = {
         GLASS_LAI,
         GLASS_ALBEDO,
         GLASS_LST,
+        ERA5_LAND,
     )
 }
