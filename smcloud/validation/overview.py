@@ -60,9 +60,17 @@ class Overview:
 
 
 def summarise_block(
-    layer: Layer, window: Window, cell: int, chosen: tuple[np.datetime64, ...], step: int = 46
+    layer: Layer,
+    window: Window,
+    part: Window,
+    cell: int,
+    chosen: tuple[np.datetime64, ...],
+    step: int = 46,
 ) -> Overview:
-    """Return the overview of one block of the product."""
+    """Return the overview of one block of the product.
+
+    `part` is what the product was asked for: land of the block outside it is no gap.
+    """
     days = layer.open().times
     rows, cols = (side // cell for side in window.shape)
     total, known = np.zeros((2, MONTHS, rows, cols))
@@ -78,7 +86,10 @@ def summarise_block(
             at = int((day - days[start]).astype(int))
             if 0 <= at < len(values):
                 pictures[day] = _ratio(sums[at], counts[at]).astype(np.float32)
-    land = _cell_sums(land_mask(window)[None].astype(np.float32), cell)[0][0]
+    asked = np.zeros(window.shape, np.float32)
+    if (inside := window.intersect(part)) is not None:
+        asked[inside.within(window)] = land_mask(inside)
+    land = _cell_sums(asked[None], cell)[0][0]
     return Overview(window, cell, total, known, land * len(days), pictures)
 
 

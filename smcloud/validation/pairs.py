@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
@@ -97,6 +97,13 @@ class PairStats:
 
         n = np.bincount(index, minlength=n_groups).astype(np.float64)
         return _moments(x, y, np.ones(x.shape, bool), n, total, lambda means: means[index])
+
+    @classmethod
+    def stacked(cls, parts: Sequence[PairStats]) -> PairStats:
+        """Return the groups of several sums of one shape along a new first axis."""
+        return cls(
+            *(np.stack([getattr(part, field.name) for part in parts]) for field in fields(cls))
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:

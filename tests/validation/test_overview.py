@@ -21,7 +21,7 @@ DAY = np.datetime64("2019-07-15")
 
 @pytest.fixture(scope="module")
 def whole(layers):
-    return mosaic([summarise_block(layers[0], block, 10, (DAY,)) for block in BLOCKS])
+    return mosaic([summarise_block(layers[0], block, block, 10, (DAY,)) for block in BLOCKS])
 
 
 def values():
@@ -57,6 +57,14 @@ def test_coverage_is_the_share_of_land_days(whole):
     assert 0.7 < np.nanmean(whole.coverage()) < 0.9
 
 
+def test_land_that_was_not_asked_for_is_no_gap(layers):
+    block = BLOCKS[0]
+    part = Window(block.row0, block.row0 + 20, block.col0, block.col1)
+    found = summarise_block(layers[0], block, part, 10, ())
+    assert (found.land_days[:2] > 0).any()
+    assert (found.land_days[2:] == 0).all()
+
+
 def test_the_day_asked_for_is_the_day_given(whole):
     day = values()[195].reshape(5, 10, 10, 10)[2, :, 3, :]
     assert whole.days[DAY][2, 3] == pytest.approx(np.nanmean(day), rel=1e-5)
@@ -66,7 +74,7 @@ def test_a_mosaic_leaves_unknown_what_lies_between(layers):
     far = Window(
         *(edge + shift for edge, shift in zip(_edges(BLOCKS[0]), (0, 0, 100, 100), strict=True))
     )
-    one = summarise_block(layers[0], BLOCKS[0], 10, ())
+    one = summarise_block(layers[0], BLOCKS[0], BLOCKS[0], 10, ())
     other = type(one)(far, 10, one.total, one.known, one.land_days, {})
     wide = mosaic([one, other])
     assert wide.mean().shape == (5, 15)

@@ -1,0 +1,147 @@
+"""Estimates beside measurements: the product's own pixels, and the model at stations elsewhere."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from smcloud.core.config import RunConfig
+from smcloud.core.errors import NotFoundError
+from smcloud.core.layout import join, year_store
+from smcloud.core.listener import Listener
+from smcloud.core.objects import open_objects
+from smcloud.grids.grid import SIN1KM
+from smcloud.ingest.stations import read_stations, surface_sensors
+from smcloud.production.store_year import StoreYear
+from smcloud.production.train_stage import SHIPPED
+from smcloud.sources.registry import SOURCES
+from smcloud.validation.collocation import Layer, coarse_series, station_series
+
+PAIR_COLUMNS = ["station", "time", "soil_moisture", "estimate", "baseline"]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The estimate that a product must beat."""
+
+    source: str
+    variable: str
+    title: str
+
+
+BASELINE = Baseline("era5land", "swvl1", "ERA5-Land")
+
+
+@dataclass(frozen=True, eq=False)
+class Stations:
+    """The surface sensors of a run and their daily means, as ingest stored them."""
+
+    sensors: pd.DataFrame
+    daily: pd.DataFrame
+
+    @property
+    def names(self) -> pd.Series:
+        """Return the key of each sensor."""
+        return self.sensors["station_id"]
+
+    @property
+    def lonlat(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return longitude and latitude of each sensor, degrees."""
+        columns = ("longitude", "latitude")
+        lon, lat = (self.sensors[name].to_numpy(np.float64) for name in columns)
+        return lon, lat
+
+    def only(self, chosen: np.ndarray) -> "Stations":
+        """Return the chosen sensors."""
+        return Stations(self.sensors[chosen].reset_index(drop=True), self.daily)
+
+
+def stations_of(config: RunConfig, listener: Listener) -> Stations | None:
+    """Return the stations of a run; None, with a warning, where none were ingested."""
+    try:
+        stations, daily = read_stations(config.layout.stations)
+    except NotFoundError:
+        listener.warn(f"no stations below {config.layout.stations}: the report does without them")
+        return None
+    sensors = surface_sensors(stations, config.stations.maximum_depth_m)
+    return Stations(sensors.reset_index(drop=True), daily)
+
+
+def baseline_layer(config: RunConfig, year: int) -> Layer | None:
+    """Return the baseline's cube of one year; None where there is no such cube."""
+    url = join(config.cube_prefix(BASELINE.source), year_store(year))
+    if not open_objects(url).exists("zarr.json"):
+        return None
+    return Layer(url, SOURCES[BASELINE.source].schema, year, BASELINE.variable, required=False)
+
+
+def test_pairs(config: RunConfig, stations: Stations | None) -> pd.DataFrame:
+    """Return what the model says of the stations that it has never seen, wherever they are.
+
+    These are the test estimates that training stored. They come from the drivers of the station's
+    own pixel, read by the code that production reads them with: the product has the same values
+    there. Columns as `PAIR_COLUMNS` and `block`; the baseline is NaN where it is unknown.
+    """
+    folder = open_objects(join(config.layout.reports(config.product), "splits"))
+    if not folder.exists(f"{SHIPPED}.parquet"):
+        return no_pairs().assign(block=pd.Series(dtype=object))
+    pairs = pd.read_parquet(io.BytesIO(folder.get(f"{SHIPPED}.parquet")))
+    pairs["time"] = pairs["time"].astype("datetime64[s]")
+    if stations is None:
+        return pairs.assign(baseline=np.float32(np.nan))
+    known = stations.only(stations.names.isin(set(pairs["station"])).to_numpy())
+    frames = [
+        _series_frame(known, layer, coarse_series(layer, *known.lonlat), "baseline")
+        for year in sorted(set(pairs["time"].dt.year))
+        if (layer := baseline_layer(config, year)) is not None
+    ]
+    if not frames:
+        return pairs.assign(baseline=np.float32(np.nan))
+    return pairs.merge(pd.concat(frames, ignore_index=True), on=["station", "time"], how="left")
+
+
+def product_pairs(
+    stations: Stations | None, year: StoreYear, baseline: Layer | None
+) -> pd.DataFrame:
+    """Return the known days of every station inside the produced blocks, with the product's value.
+
+    Columns as `PAIR_COLUMNS`.
+    """
+    if stations is None:
+        return no_pairs()
+    rows, cols = SIN1KM.pixel_of(*stations.lonlat)
+    inside = year.holds(rows, cols)
+    if not inside.any():
+        return no_pairs()
+    known = stations.only(inside)
+    estimate = station_series(year.layer, rows[inside], cols[inside])
+    pairs = _series_frame(known, year.layer, estimate, "estimate")
+    if baseline is not None:
+        coarse = _series_frame(known, baseline, coarse_series(baseline, *known.lonlat), "baseline")
+        pairs = pairs.merge(coarse, on=["station", "time"], how="left")
+    else:
+        pairs["baseline"] = np.float32(np.nan)
+    measured = known.daily.rename(columns={"station_id": "station", "day": "time"})
+    return pairs.merge(measured, on=["station", "time"])[PAIR_COLUMNS]
+
+
+def no_pairs() -> pd.DataFrame:
+    """Return a table of pairs without rows."""
+    kinds = {"station": "object", "time": "datetime64[s]"}
+    return pd.DataFrame(columns=PAIR_COLUMNS).astype(
+        {name: kinds.get(name, "float32") for name in PAIR_COLUMNS}
+    )
+
+
+def _series_frame(stations: Stations, layer: Layer, values: np.ndarray, name: str) -> pd.DataFrame:
+    """Return (days, stations) values as one row per station and day."""
+    days = layer.open().times.astype("datetime64[s]")
+    names = stations.names.to_numpy(object)
+    return pd.DataFrame(
+        {
+            "station": np.repeat(names, len(days)),
+            "time": np.tile(days, len(names)),
+            name: values.T.reshape(-1),
+        }
+    )
