@@ -30,8 +30,13 @@ from smcloud.sources.registry import SOURCES
 
 log = logging.getLogger(__name__)
 
+UNREADABLE = (GranuleError, OSError, RuntimeError)
+"""What readers raise on damage; the libraries below them raise the latter two."""
 CENTRE_TOLERANCE = 0.01
 """How far a coordinate may lie from a pixel centre of the grid, in pixels."""
+
+
+Opened = tuple[IndexedGranule, xr.Dataset]
 
 
 @dataclass
@@ -40,11 +45,19 @@ class _Reading:
 
     granules: int = 0
     stored_bytes: int = 0
-    damaged: list[BadGranule] = field(default_factory=list)
+    damaged: set[BadGranule] = field(default_factory=set)
 
     def skip(self, entry: IndexedGranule, error: Exception) -> None:
+        """Record a file that cannot be used."""
         log.warning("skipped %s: %s", entry.granule.name, error)
-        self.damaged.append(BadGranule(entry.granule.name, str(error)))
+        reason = " ".join(str(error).split()) or type(error).__name__
+        self.damaged.add(BadGranule(entry.granule.name, reason))
+
+    def drop(self, entry: IndexedGranule, error: Exception) -> None:
+        """Record a file that could be opened, but not read to its end."""
+        if entry.granule.name not in {bad.name for bad in self.damaged}:
+            self.granules -= 1
+            self.skip(entry, error)
 
 
 @dataclass(frozen=True)
@@ -168,7 +181,7 @@ def ingest_slab(task: IngestTask) -> IngestReceipt:
         shards={record.key: record.sha256 for record in records},
         granules_read=reading.granules,
         missing=task.missing,
-        damaged=tuple(sorted(set(reading.damaged))),
+        damaged=tuple(sorted(reading.damaged)),
         bytes_read=reading.stored_bytes,
         bytes_written=sum(record.stored_bytes for record in records),
         seconds=round(time.perf_counter() - started, 3),
@@ -190,34 +203,67 @@ def _blocks(task: IngestTask, source: Source, reading: _Reading) -> Iterator[Blo
 
 
 def _tile_block(task: IngestTask, source: Source, days: Days, reading: _Reading) -> Block:
-    """Return the block of one tile of the fine grid."""
+    """Return the block of one tile of the fine grid, filled granule by granule where that works."""
     block = Block.unknown(source.schema, task.key.window, days)
-    groups = [list(task.granules)] if source.joins_granules else [[g] for g in task.granules]
+    groups = [task.granules] if source.joins_granules else [(each,) for each in task.granules]
     for group in groups:
         with ExitStack() as files:
-            opened = _open(task, source, group, files, reading)
-            _place_all(block, source, task, opened, reading)
+            _fill(block, source, task, _open(task, source, group, files, reading), reading)
     return block
 
 
 def _coarse_blocks(
     task: IngestTask, source: Source, days: Days, reading: _Reading
 ) -> Iterator[Block]:
-    """Yield one block for each shard of a coarse grid that the files reach."""
+    """Yield one block for each shard of a coarse grid that the files reach.
+
+    Files stay open and are read shard by shard, so that a global month is never held at once.
+    """
     with ExitStack() as files:
-        opened = _open(task, source, task.granules, files, reading)
-        if not opened:
-            return
-        found = source.steps([dataset for _, dataset in opened], task.key)
-        for window in _shard_windows(source.schema, window_of(source.schema.on, found)):
-            rows, cols = source.schema.shards[1:]
-            if task.only_shards and (window.row0 // rows, window.col0 // cols) not in (
-                task.only_shards
-            ):
+        opened = [
+            (entry, _cut_to(dataset, days, source.lookahead_days))
+            for entry, dataset in _open(task, source, task.granules, files, reading)
+        ]
+        reached = [shards_reached(source.schema, dataset) for _, dataset in opened]
+        for shard in sorted(set().union(*reached)):
+            if task.only_shards is not None and shard not in task.only_shards:
                 continue
-            block = Block.unknown(source.schema, window, days)
-            block.place(source.schema, found)
+            block = Block.unknown(source.schema, shard_window(source.schema, shard), days)
+            near = [pair for pair, shards in zip(opened, reached, strict=True) if shard in shards]
+            _fill(block, source, task, near, reading)
             yield block
+
+
+def _cut_to(dataset: xr.Dataset, days: Days, lookahead_days: int) -> xr.Dataset:
+    """Return the instants of a slab's days and of those after it that its totals need."""
+    stop = days[-1] + np.timedelta64(1 + lookahead_days, "D")
+    instants = dataset["time"].values
+    return dataset.isel(time=np.flatnonzero((instants >= days[0]) & (instants < stop)))
+
+
+def shards_reached(schema: CubeSchema, dataset: xr.Dataset) -> set[tuple[int, int]]:
+    """Return the spatial shards (row, col) of a coarse grid in which a file has cells.
+
+    Longitudes count around the globe, so a file across Greenwich reaches both ends of the grid.
+    """
+    grid = schema.on
+    rows, cols = (np.asarray(dataset[dim].values, np.float64) for dim in grid.dims)
+    row = np.rint((grid.y_first - rows) / grid.step).astype(np.int64)
+    col = np.rint((cols - grid.x_first) / grid.step).astype(np.int64) % grid.cols
+    return {
+        (int(down), int(across))
+        for down in np.unique(row // schema.shards[1])
+        for across in np.unique(col // schema.shards[2])
+    }
+
+
+def shard_window(schema: CubeSchema, shard: tuple[int, int]) -> Window:
+    """Return the pixels of one spatial shard; the last ones may be cut off by the grid's end."""
+    (row, col), (rows, cols) = shard, schema.shards[1:]
+    grid = schema.on
+    return Window(
+        row * rows, min((row + 1) * rows, grid.rows), col * cols, min((col + 1) * cols, grid.cols)
+    )
 
 
 def _open(
@@ -226,8 +272,8 @@ def _open(
     entries: Sequence[IndexedGranule],
     files: ExitStack,
     reading: _Reading,
-) -> list[tuple[IndexedGranule, xr.Dataset]]:
-    """Return the datasets of the files that can be read; the others are recorded."""
+) -> list[Opened]:
+    """Return the datasets of the files that can be opened; the others are recorded."""
     objects = open_objects(task.from_url)
     opened = []
     for entry in entries:
@@ -244,34 +290,41 @@ def _open(
     return opened
 
 
-def _place_all(
-    block: Block,
-    source: Source,
-    task: IngestTask,
-    opened: Sequence[tuple[IndexedGranule, xr.Dataset]],
-    reading: _Reading,
+def _fill(
+    block: Block, source: Source, task: IngestTask, opened: Sequence[Opened], reading: _Reading
 ) -> None:
-    """Pack the datasets into the block; what does not fit the tile is recorded as damaged."""
-    if not opened:
-        return
+    """Pack the datasets into the block; a file whose content is damaged is recorded and left out.
+
+    Readers may leave content to be read here (a month of hours does not fit in memory), so damage
+    deep in a file shows only now. One bad file of several is found by trying each alone.
+    """
+    sound = list(opened)
+    while sound:
+        try:
+            datasets = [dataset for _, dataset in sound]
+            found = source.steps(datasets, task.key, within=block.window)
+            block.place(source.schema, found)
+        except UNREADABLE as err:
+            faults = [_fault(source, task, dataset, block.window) for dataset in datasets]
+            if not any(faults):
+                faults = [err] * len(sound)
+            for (entry, _), fault in zip(sound, faults, strict=True):
+                if fault is not None:
+                    reading.drop(entry, fault)
+            sound = [pair for pair, fault in zip(sound, faults, strict=True) if fault is None]
+        else:
+            return
+
+
+def _fault(
+    source: Source, task: IngestTask, dataset: xr.Dataset, window: Window
+) -> Exception | None:
+    """Return what is wrong with the content of one file; None if nothing is."""
     try:
-        found = source.steps([dataset for _, dataset in opened], task.key)
-        block.place(source.schema, found)
-    except GranuleError as err:
-        for entry, _ in opened:
-            reading.skip(entry, err)
-        reading.granules -= len(opened)
-
-
-def _shard_windows(schema: CubeSchema, covered: Window) -> list[Window]:
-    """Return the windows of the shards that `covered` touches, row by row."""
-    rows, cols = schema.shards[1:]
-    grid = schema.on
-    return [
-        Window(row, min(row + rows, grid.rows), col, min(col + cols, grid.cols))
-        for row in range(covered.row0 // rows * rows, covered.row1, rows)
-        for col in range(covered.col0 // cols * cols, covered.col1, cols)
-    ]
+        source.steps([dataset], task.key, within=window)
+    except UNREADABLE as err:
+        return err
+    return None
 
 
 def _write_block(task: IngestTask, schema: CubeSchema, block: Block) -> Iterator[ShardRecord]:

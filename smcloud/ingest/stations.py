@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -167,7 +168,7 @@ class Sensor:
         Values in the file, usable or not.
     series : DailySeries
     static : mapping
-        Static variables of the station (clay, sand, land cover, climate), by column name.
+        Static variables of the station (clay, sand, land cover, climate) as written, by column.
     file : str
         Name of the file, for messages.
     """
@@ -182,7 +183,7 @@ class Sensor:
     depth_to: float
     values: int
     series: DailySeries
-    static: Mapping[str, float | str] = field(default_factory=dict)
+    static: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
 
     @property
@@ -196,7 +197,8 @@ def station_frames(sensors: Iterable[Sensor]) -> tuple[pd.DataFrame, pd.DataFram
     """Return the table of sensors and the table of their daily means.
 
     Sensors are sorted by id. Where several files hold one sensor (a download split by year), days
-    are joined; of a day that two files have, the first file's mean counts.
+    are joined; of a day that two files have, the first file's mean counts. A file that is there
+    twice (unpacked beside its zip) counts once.
 
     Returns
     -------
@@ -209,17 +211,29 @@ def station_frames(sensors: Iterable[Sensor]) -> tuple[pd.DataFrame, pd.DataFram
     """
     grouped: dict[str, list[Sensor]] = {}
     for sensor in sorted(sensors, key=lambda one: (one.station_id, one.file)):
-        grouped.setdefault(sensor.station_id, []).append(sensor)
-    daily = pd.concat([_EMPTY_DAILY, *map(_daily_frame, grouped.values())], ignore_index=True)
+        held = grouped.setdefault(sensor.station_id, [])
+        if not any(_is_copy(sensor, other) for other in held):
+            held.append(sensor)
+    frames = [_daily_frame(group) for group in grouped.values()]
+    daily = pd.concat(frames, ignore_index=True) if frames else _EMPTY_DAILY.copy()
     known = daily["station_id"].value_counts()
     rows = [_station_row(group, int(known.get(name, 0))) for name, group in grouped.items()]
-    return pd.DataFrame(rows, columns=_columns(rows)), daily
+    stations = pd.DataFrame(rows, columns=_columns(rows))
+    for column in stations.columns[len(_STATION_COLUMNS) :]:
+        stations[column] = _typed(stations[column])
+    return stations, daily
+
+
+def _is_copy(sensor: Sensor, other: Sensor) -> bool:
+    """Say whether two files have the same name and as many values."""
+    names = (PurePosixPath(sensor.file).name, PurePosixPath(other.file).name)
+    return names[0] == names[1] and sensor.values == other.values
 
 
 _EMPTY_DAILY = pd.DataFrame(
     {
-        "station_id": pd.Series(dtype=object),
-        "day": pd.Series(dtype="datetime64[s]"),
+        "station_id": pd.Series(dtype=str),
+        "day": pd.Series(dtype="datetime64[ms]"),
         "soil_moisture": pd.Series(dtype=np.float32),
         "count": pd.Series(dtype=np.int16),
     }
@@ -247,7 +261,7 @@ def _daily_frame(group: Sequence[Sensor]) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "station_id": group[0].station_id,
-            "day": np.concatenate([s.series.days for s in group]).astype("datetime64[s]"),
+            "day": np.concatenate([s.series.days for s in group]).astype("datetime64[ms]"),
             "soil_moisture": np.concatenate([s.series.means for s in group]),
             "count": np.concatenate([s.series.counts for s in group]),
         }
@@ -286,6 +300,14 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
     return [*_STATION_COLUMNS, *extra]
 
 
+def _typed(column: pd.Series) -> pd.Series:
+    """Return numbers where every value is one, else text; absent values stay absent."""
+    try:
+        return pd.to_numeric(column)
+    except (TypeError, ValueError):
+        return column
+
+
 def write_stations(sensors: Iterable[Sensor], url: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Store ``stations.parquet`` and ``daily.parquet`` below `url`; return both tables."""
     stations, daily = station_frames(sensors)
@@ -308,6 +330,19 @@ def read_stations(url: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         pd.read_parquet(io.BytesIO(target.get(f"{name}.parquet"))) for name in ("stations", "daily")
     )
     return stations, daily
+
+
+def station_points(url: str) -> tuple[tuple[float, float], ...]:
+    """Return longitude and latitude (degrees) of the sensors stored below `url`, each once, sorted.
+
+    Raises
+    ------
+    NotFoundError
+        If no stations were ingested.
+    """
+    stations, _ = read_stations(url)
+    pairs = zip(stations["longitude"].tolist(), stations["latitude"].tolist(), strict=True)
+    return tuple(sorted(set(pairs)))
 
 
 def surface_sensors(stations: pd.DataFrame, maximum_depth_m: float) -> pd.DataFrame:

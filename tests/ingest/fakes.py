@@ -95,9 +95,13 @@ class FakeCoarse(FakeSource):
         values = np.broadcast_to(totals[:, None, None], (len(days), 4, 5)).copy()
         dims = ("time", "latitude", "longitude")
         coords = {"time": days, "latitude": grid.y[58:62], "longitude": grid.x[10:15]}
-        return xr.Dataset({"tp": (dims, values, {"units": "mm day-1"})}, coords)
+        attrs = {"broken_inside": "inside" in text, "file": path.name}
+        return xr.Dataset({"tp": (dims, values, {"units": "mm day-1"})}, coords, attrs)
 
     def steps(self, datasets: Sequence[xr.Dataset], key, *, within=None) -> xr.Dataset:
+        for dataset in datasets:
+            if dataset.attrs["broken_inside"]:
+                raise OSError(f"{dataset.attrs['file']}: cannot decompress a chunk")
         joined = xr.concat(datasets, "time").sortby("time")
         # The total of a day is the value at the first instant of the next one.
         shifted = joined.isel(time=slice(1, None))

@@ -146,6 +146,20 @@ def test_a_coarse_source_writes_only_the_shards_that_its_files_reach(tmp_path):
     np.testing.assert_allclose(values[:, 1, 1], np.arange(46) + 1, atol=0.01)
 
 
+def test_a_file_that_breaks_while_it_is_read_is_found_and_left_out(tmp_path):
+    tasks = coarse_tasks(tmp_path, ("2019-01-01", "2019-02-15"), ("2019-02-16", "2019-02-28"))
+    (tmp_path / "in" / tasks[0].granules[1].key).write_text("fake, damaged inside")
+    receipt = ingest_slab(tasks[0])
+    (bad,) = receipt.damaged
+    assert bad.name == "fakecoarse_2019-02-16_2019-02-28.txt"
+    assert "cannot decompress" in bad.reason
+    assert receipt.granules_read == 1
+    cube = open_cube(tasks[0].cube_url, COARSE, 2019)
+    values = cube.read_physical("tp", slice(0, 46), Window(58, 59, 10, 11))[:, 0, 0]
+    np.testing.assert_allclose(values[:45], np.arange(45) + 1, atol=0.01)
+    assert np.isnan(values[45])
+
+
 def test_only_the_shards_asked_for_are_written(tmp_path):
     tasks = coarse_tasks(tmp_path, ("2019-01-01", "2019-02-15"), only_shards=[(1, 0)])
     assert sorted(ingest_slab(tasks[0]).shards) == ["tp/c/0/1/0"]

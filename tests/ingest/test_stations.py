@@ -1,10 +1,22 @@
 """Station files to daily means: flags, minimum cover of a day, range, and broken files."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smcloud.core.errors import UserError
-from smcloud.ingest.stations import StationRules, daily_means, is_accepted, values_needed
+from smcloud.ingest.stations import (
+    Sensor,
+    StationRules,
+    daily_means,
+    is_accepted,
+    read_stations,
+    station_frames,
+    station_points,
+    surface_sensors,
+    values_needed,
+    write_stations,
+)
 
 RULES = StationRules()
 
@@ -99,3 +111,67 @@ def test_an_empty_file_gives_no_day():
 def test_rules_that_keep_nothing_are_refused(rules):
     with pytest.raises(UserError):
         StationRules(**rules)
+
+
+def probe(station="A", file="N_N_A_sm.stm", start="2019-01-01T00", **changes):
+    hours = 48
+    series = daily_means(hourly(hours, start), np.full(hours, 0.2), flagged(hours), RULES)
+    known = {"network": "N", "station": station, "sensor": "S", "latitude": 45.0, "longitude": 1.0}
+    depths = {"elevation": 100.0, "depth_from": 0.05, "depth_to": 0.05}
+    return Sensor(**{**known, **depths, "values": hours, "series": series, "file": file, **changes})
+
+
+def test_the_tables_have_a_row_a_sensor_and_a_row_a_known_day():
+    stations, daily = station_frames([probe("B"), probe("A")])
+    assert stations["station_id"].tolist() == ["N/A/S/0.050-0.050", "N/B/S/0.050-0.050"]
+    assert stations["days"].tolist() == [2, 2]
+    assert stations["flags"].tolist() == ['{"G": 48}'] * 2
+    assert daily.columns.tolist() == ["station_id", "day", "soil_moisture", "count"]
+    assert len(daily) == 4
+
+
+def test_files_of_one_sensor_are_joined_and_the_first_wins_where_they_overlap():
+    later = probe(file="b.stm", start="2019-01-02T00")
+    stations, daily = station_frames([later, probe(file="a.stm")])
+    assert len(stations) == 1
+    assert stations["values"].tolist() == [96]
+    assert daily["day"].dt.day.tolist() == [1, 2, 3]
+
+
+def test_a_file_beside_its_own_zip_counts_once():
+    stations, _ = station_frames([probe(file="x/a.stm"), probe(file="y/a.stm")])
+    assert stations["flags"].tolist() == ['{"G": 48}']
+
+
+def test_static_variables_are_numbers_where_all_are():
+    rows = [
+        probe("A", static={"clay": "23.0", "climate": "Cfa"}),
+        probe("B", static={"clay": "11", "climate": "12"}),
+        probe("C"),
+    ]
+    stations, _ = station_frames(rows)
+    assert stations["static_clay"].tolist()[:2] == [23.0, 11.0]
+    assert stations["static_climate"].tolist()[:2] == ["Cfa", "12"]
+    assert stations["static_clay"].isna().tolist() == [False, False, True]
+
+
+def test_tables_survive_their_parquet_files_and_give_points(tmp_path):
+    stations, daily = write_stations(
+        [probe("A"), probe("B"), probe("C", longitude=2.0)], tmp_path.as_uri()
+    )
+    again, daily_again = read_stations(tmp_path.as_uri())
+    pd.testing.assert_frame_equal(stations, again)
+    pd.testing.assert_frame_equal(daily, daily_again)
+    assert station_points(tmp_path.as_uri()) == ((1.0, 45.0), (2.0, 45.0))
+
+
+def test_surface_sensors_are_those_that_end_within_two_inches():
+    rows = [probe(str(d), depth_from=0.0, depth_to=d) for d in (0.05, 0.0508, 0.1)]
+    stations, _ = station_frames(rows)
+    assert surface_sensors(stations, 0.05)["depth_to"].tolist() == [0.05, 0.0508]
+
+
+def test_no_sensor_gives_empty_tables_of_the_same_columns():
+    stations, daily = station_frames([])
+    assert "station_id" in stations
+    assert daily.columns.tolist() == ["station_id", "day", "soil_moisture", "count"]
