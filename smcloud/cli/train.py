@@ -1,5 +1,6 @@
 """`smcloud train`: samples to a model with honest scores, for a run file or for any table."""
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from smcloud.core.errors import UserError
 from smcloud.core.objects import normalise_url, open_objects
 from smcloud.models.boosting import BoostingParams
 from smcloud.models.samples import TableColumns, numeric_columns, read_table
-from smcloud.models.scoring import MEANINGS, SplitScores
+from smcloud.models.scoring import MEANINGS, WHY_NOT_RANDOM, SplitScores
 from smcloud.production.train_stage import TrainRequest, TrainSummary, train_table
 from smcloud.validation.splits import SplitRules
 
@@ -87,24 +88,18 @@ def train(
 def show(summary: TrainSummary) -> None:
     """Print the scores of every split, the headline first, and where the model lies."""
     card = summary.card
-    units = f" ({card.target_units})" if card.target_units else ""
+    units = f", {card.target_units}" if card.target_units else ""
+    ordered = [summary.scores[kind] for kind in MEANINGS if kind in summary.scores]
     table(
-        f"Scores of {card.name} on test sets: {card.target}{units}, 95 % intervals",
-        [
-            "test set",
-            "stations",
-            "rows",
-            "R",
-            "RMSE",
-            "median R",
-            "median ubRMSE",
-            "median bias",
-        ],
-        [_row(summary.scores[kind], kind == summary.headline) for kind in _in_order(summary)],
+        f"{card.name}: {card.target}{units}, on test sets",
+        ["test set", "stations", "rows", "R", "RMSE", "bias", "median R", "median ubRMSE"],
+        [_row(scores) for scores in ordered if scores.possible],
     )
-    for kind in _in_order(summary):
-        if not summary.scores[kind].possible:
-            console.print(f"  {MEANINGS[kind]}: {summary.scores[kind].why_not}", markup=False)
+    for scores in ordered:
+        if not scores.possible:
+            console.print(f"  {scores.why_not}", markup=False)
+    _show_headline(summary.scores[summary.headline])
+    console.print(f"  random days are no result: {WHY_NOT_RANDOM}", markup=False)
     fit = card.sets["fit"]
     console.print(
         f"  {card.rounds} trees on {fit['rows']:,} rows of {fit['stations']} stations"
@@ -115,31 +110,29 @@ def show(summary: TrainSummary) -> None:
     console.print(f"  scores {summary.scores_url}", markup=False)
 
 
-def _in_order(summary: TrainSummary) -> list[str]:
-    return [kind for kind in MEANINGS if kind in summary.scores]
-
-
-def _row(scores: SplitScores, is_headline: bool) -> list[str]:
-    label = MEANINGS[scores.kind] + (" [headline]" if is_headline else "")
-    if not scores.possible:
-        return [label, *["-"] * 7]
+def _row(scores: SplitScores) -> list[str]:
     test = scores.counts["test"]
-    return [
-        label,
-        str(test["stations"]),
-        f"{test['rows']:,}",
-        _interval(scores.overall["R"]),
-        _interval(scores.overall["RMSE"]),
-        _interval(scores.median["R"]),
-        _interval(scores.median["ubRMSE"]),
-        _interval(scores.median["bias"]),
+    shown = [scores.overall[name] for name in ("R", "RMSE", "bias")]
+    shown += [scores.median[name] for name in ("R", "ubRMSE")]
+    values = [f"{score['value']:.3f}" for score in shown]
+    return [MEANINGS[scores.kind], str(test["stations"]), f"{test['rows']:,}", *values]
+
+
+def _show_headline(scores: SplitScores) -> None:
+    text = [
+        f"{label}{name} {_interval(found[name])}"
+        for label, found, name in (
+            ("", scores.overall, "R"),
+            ("", scores.overall, "RMSE"),
+            ("median ", scores.median, "R"),
+            ("median ", scores.median, "ubRMSE"),
+        )
     ]
+    console.print(f"  headline: {MEANINGS[scores.kind]} (95 %): {', '.join(text)}", markup=False)
 
 
-def _interval(score: dict[str, float]) -> str:
-    if score["value"] != score["value"]:
-        return "unknown"
-    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+def _interval(score: Mapping[str, float]) -> str:
+    return f"{score['value']:.3f} [{score['low']:.3f} to {score['high']:.3f}]"
 
 
 def register(app: typer.Typer) -> None:

@@ -176,9 +176,9 @@ def score_split(url: str, request: TrainRequest, kind: SplitKind) -> SplitScores
     return _keep_estimates(request, fit_and_score(table, kind, request.rules, request.params))
 
 
-def read_scores(request_models: Objects, name: str) -> dict[SplitKind, SplitScores]:
+def read_scores(models: Objects, name: str) -> dict[SplitKind, SplitScores]:
     """Return the stored scores of a model, by split."""
-    body = json.loads(request_models.get(f"{name}/{SCORES}"))
+    body = json.loads(models.get(f"{name}/{SCORES}"))
     found = {part["kind"]: SplitScores.from_json(part) for part in body["splits"]}
     return {kind: found[kind] for kind in SPLIT_KINDS if kind in found}
 
@@ -231,9 +231,6 @@ def _score_others(
             listener=listener,
         )
     listener.end()
-    for kind in kinds:
-        if not found[kind].possible:
-            listener.note(found[kind].why_not)
     return {kind: found[kind] for kind in SPLIT_KINDS}
 
 
