@@ -139,14 +139,11 @@ class StationsPiece:
     stations: tuple[Station, ...]
     years: tuple[int, ...]
 
-    def _layouts(self) -> dict[str, tuple[Station, ...]]:
+    def _layouts(self) -> dict[str, tuple[str, ...]]:
+        """Return the networks of each download; a lone network has a folder and no zip."""
         networks = sorted({station.network for station in self.stations})
-        layouts = {}
-        for layout, own in ((HEADER, networks[::2]), (CEOP, networks[1::2])):
-            members = tuple(station for station in self.stations if station.network in own)
-            if members:
-                layouts[layout] = members
-        return layouts
+        layouts = {HEADER: tuple(networks[::2]), CEOP: tuple(networks[1::2])}
+        return {layout: own for layout, own in layouts.items() if own}
 
     def _name(self, layout: str) -> str:
         first = np.datetime64(date(self.years[0], 1, 1))
@@ -166,10 +163,12 @@ class StationsPiece:
 
     def run(self, report: Report) -> None:
         """Measure and write every download; each counts as one file."""
-        for layout, stations in self._layouts().items():
+        measured = self._measured()
+        for layout, networks in self._layouts().items():
+            records = [pair for pair in measured if pair[0].station.network in networks]
             with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
                 write = write_zip if layout == CEOP else write_folder
-                write(Path(folder), self._name(layout), layout, self._measured(stations))
+                write(Path(folder), self._name(layout), layout, records)
                 report(1, self._store(Path(folder)))
 
     def _store(self, folder: Path) -> int:
@@ -183,7 +182,7 @@ class StationsPiece:
             total += len(data)
         return total
 
-    def _measured(self, stations: tuple[Station, ...]) -> list[tuple[StationSeries, SoilMap]]:
+    def _measured(self) -> list[tuple[StationSeries, SoilMap]]:
         days = np.concatenate(
             [
                 np.arange(np.datetime64(f"{year}-01-01"), np.datetime64(f"{year + 1}-01-01"))
@@ -191,11 +190,11 @@ class StationsPiece:
             ]
         )
         earth = Earth(self.seed)
-        lon = np.array([station.longitude for station in stations])
-        lat = np.array([station.latitude for station in stations])
+        lon = np.array([station.longitude for station in self.stations])
+        lat = np.array([station.latitude for station in self.stations])
         soil = earth.soil_map(lon, lat)
         each = [
             SoilMap(**{name: value[k : k + 1] for name, value in vars(soil).items()})
-            for k in range(len(stations))
+            for k in range(len(self.stations))
         ]
-        return list(zip(measure(earth, stations, days), each, strict=True))
+        return list(zip(measure(earth, self.stations, days), each, strict=True))
