@@ -13,7 +13,7 @@ from smcloud.core.objects import normalise_url, open_objects
 from smcloud.models.boosting import BoostingParams
 from smcloud.models.samples import TableColumns, numeric_columns, read_table
 from smcloud.models.scoring import MEANINGS, WHY_NOT_RANDOM, SplitScores
-from smcloud.production.train_stage import TrainRequest, TrainSummary, train_table
+from smcloud.production.train_stage import TrainRequest, TrainSummary, run, train_table
 from smcloud.validation.splits import SplitRules
 
 

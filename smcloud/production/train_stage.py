@@ -19,16 +19,22 @@ import pandas as pd
 import xgboost
 from distributed import Client
 
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.layout import Layout, join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import Objects, open_objects
+from smcloud.grids.tiles import TileYear
 from smcloud.models.base import ModelCard, Parameter, content_hash, load_card, save_model
 from smcloud.models.boosting import BoostingParams, Route, Trained, train_boosting
 from smcloud.models.samples import TableColumns, TrainingTable, training_table
 from smcloud.models.scoring import Scored, SplitScores, fit_and_score, headline, score_test_set
 from smcloud.production.cluster import refuse_memory_urls
+from smcloud.production.ledger import Ledger, Record
 from smcloud.production.runner import Task, run_tasks
+from smcloud.production.samples_stage import build_samples, features_of, training_keys
+from smcloud.products.base import Product
+from smcloud.products.registry import product_named
 from smcloud.validation.splits import (
     SPLIT_KINDS,
     SplitKind,
@@ -113,6 +119,30 @@ class TrainSummary:
         return headline(self.scores)
 
 
+def run(config: RunConfig, client: Client | None, listener: Listener) -> TrainSummary:
+    """Build the sample table of a run, train and score its model, and note it in the ledger.
+
+    Raises
+    ------
+    NotFoundError
+        If stations or cubes were not ingested.
+    UserError
+        If there are too few stations for a split.
+    """
+    product = product_named(config.product)
+    rows = build_samples(config, product, client, listener)
+    keys = training_keys(product, rows)
+    summary = train_table(
+        rows,
+        _request_of(config, product),
+        client,
+        listener,
+        training_keys=tuple(map(str, keys)),
+    )
+    _note_in_ledger(config, summary, keys)
+    return summary
+
+
 def train_table(
     source: pd.DataFrame,
     request: TrainRequest,
@@ -181,6 +211,47 @@ def read_scores(models: Objects, name: str) -> dict[SplitKind, SplitScores]:
     body = json.loads(models.get(f"{name}/{SCORES}"))
     found = {part["kind"]: SplitScores.from_json(part) for part in body["splits"]}
     return {kind: found[kind] for kind in SPLIT_KINDS if kind in found}
+
+
+def _request_of(config: RunConfig, product: Product) -> TrainRequest:
+    chosen = config.train
+    features = features_of(config, product)
+    names = tuple(feature.name for feature in features)
+    return TrainRequest(
+        config.store.root,
+        config.model_name,
+        TableColumns(names, product.target.column, "station", "time", "latitude", "longitude"),
+        SplitRules(block_degrees=chosen.block_degrees, seed=chosen.seed),
+        BoostingParams(
+            rounds=chosen.rounds,
+            early_stopping=chosen.early_stopping,
+            seed=chosen.seed,
+            trees={**product.parameters, **chosen.parameters},
+        ),
+        product.name,
+        chosen.distributed,
+        product.target.units,
+        tuple(feature.units for feature in features),
+        {
+            "product": str(product.version),
+            "schema": str(product.schema.version),
+            **{f"feature {feature.name}": str(feature.version) for feature in features},
+        },
+    )
+
+
+def _note_in_ledger(config: RunConfig, summary: TrainSummary, keys: tuple[TileYear, ...]) -> None:
+    """Record the model at each tile-year that taught it, unless that is known already."""
+    card = summary.card
+    ledger = Ledger(config.store.root, f"train/{card.name}")
+    for key in keys:
+        known = ledger.records(key.year).get(key)
+        shards = {f"{card.sha256}.ubj": card.sha256}
+        if known is None or known.shards != shards or known.input_hash != card.input_hash:
+            figures = {"rounds": float(card.rounds), "rows": float(card.sets["fit"]["rows"])}
+            ledger.write(
+                Record(f"train/{card.name}", key, card.input_hash, shards, figures=figures)
+            )
 
 
 def _keep_estimates(request: TrainRequest, scored: Scored) -> SplitScores:
