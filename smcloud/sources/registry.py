@@ -6,6 +6,8 @@ from smcloud.sources.base import Source
 from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
+from smcloud.sources.soilgrids import SOILGRIDS
+from smcloud.sources.terrain import TERRAIN
 
 SOURCES: Mapping[str, Source] = {
     source.name: source
@@ -19,5 +21,7 @@ SOURCES: Mapping[str, Source] = {
         GLASS_ALBEDO,
         GLASS_LST,
         ERA5_LAND,
+        TERRAIN,
+        SOILGRIDS,
     )
 }

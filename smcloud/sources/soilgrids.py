@@ -1,0 +1,170 @@
+"""SoilGrids 2.0 maps (Goode homolosine, 250 m) to soil properties at 1 km.
+
+Stored integers are in mapped units: sand, silt and clay in g/kg, bulk density in cg/cm3, organic
+carbon in dg/kg (ISRIC, SoilGrids FAQ); nodata is the file's own, -32768 in general.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from pyproj import Transformer
+from rasterio.crs import CRS
+
+from smcloud.core.errors import GranuleError
+from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.grids.grid import SIN1KM, Window
+from smcloud.grids.tiles import GLOBE, TileYear, tile_window
+from smcloud.sources.base import Granule
+from smcloud.sources.geotiff import Doubles, area_means, as_raster, read_raster, samples_across
+from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
+from smcloud.sources.quality import check_rule
+from smcloud.sources.terrain import STATIC_DAY
+
+CELL_M = 250.0
+HOMOLOSINE = "+proj=igh +lat_0=0 +lon_0=0 +datum=WGS84 +units=m +no_defs"
+_NAME = re.compile(r"(?P<layer>sand|silt|clay|bdod|soc)_0-5cm_mean(?:_(?P<region>[\w-]+))?\.tiff?")
+_TILE = re.compile(r"h\d{2}v\d{2}")
+
+
+@dataclass(frozen=True)
+class SoilLayer:
+    """One map: the cube's variable, its value per stored unit, and the range of stored values."""
+
+    variable: str
+    factor: float
+    valid: tuple[float, float]
+
+
+LAYERS: Mapping[str, SoilLayer] = {
+    "sand": SoilLayer("sand", 0.1, (0, 1000)),
+    "silt": SoilLayer("silt", 0.1, (0, 1000)),
+    "clay": SoilLayer("clay", 0.1, (0, 1000)),
+    "bdod": SoilLayer("bulk_density", 0.01, (1, 250)),
+    "soc": SoilLayer("organic_carbon", 0.1, (0, 10000)),
+}
+
+
+def _percent(name: str) -> Variable:
+    return Variable(
+        name,
+        "int16",
+        "%",
+        f"{name} in the fine earth, 0-5 cm, by mass",
+        (0.0, 100.0),
+        scale=0.01,
+        fill=UNKNOWN_INT16,
+    )
+
+
+SCHEMA = tile_schema(
+    "soilgrids",
+    "SoilGrids 2.0 soil properties, 0-5 cm, 1 km",
+    (
+        _percent("sand"),
+        _percent("silt"),
+        _percent("clay"),
+        Variable(
+            "bulk_density",
+            "int16",
+            "g cm-3",
+            "bulk density of the fine earth, 0-5 cm",
+            (0.0, 2.5),
+            scale=0.001,
+            fill=UNKNOWN_INT16,
+        ),
+        Variable(
+            "organic_carbon",
+            "uint16",
+            "g kg-1",
+            "organic carbon in the fine earth, 0-5 cm",
+            (0.0, 1000.0),
+            scale=0.02,
+            fill=65535,
+        ),
+    ),
+    None,
+)
+
+
+@dataclass(frozen=True)
+class SoilGrids:
+    """Reader of SoilGrids 2.0 GeoTIFFs of the depth 0-5 cm, whole or cut to regions."""
+
+    name: str = "soilgrids"
+    title: str = "SoilGrids 2.0 soil properties, 0-5 cm, 1 km"
+    schema: CubeSchema = SCHEMA
+    quality_rules: tuple[str, ...] = ()
+    joins_granules: bool = True
+    lookahead_days: int = 0
+
+    def identify(self, name: str) -> Granule | None:
+        """Return what a name ``<property>_0-5cm_mean[_region].tif`` says."""
+        if _NAME.fullmatch(name) is None:
+            return None
+        return Granule(self.name, GLOBE, STATIC_DAY, STATIC_DAY, "", name)
+
+    def covers(self, granule: Granule, key: TileYear) -> bool:
+        """Say whether a map may touch the tile: not where its region is the name of another."""
+        found = _NAME.fullmatch(granule.name)
+        region = (found["region"] or "") if found else ""
+        return region == key.tile or _TILE.fullmatch(region) is None
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        """Return one soil map in the cube's units, dims (y, x), metres on the homolosine."""
+        check_rule(quality, self.quality_rules, self.name)
+        found = _NAME.fullmatch(path.name)
+        if found is None:
+            raise GranuleError(
+                f"{path.name}: expected a name like clay_0-5cm_mean.tif (sand, silt, clay, bdod or "
+                "soc), found another"
+            )
+        layer = LAYERS[found["layer"]]
+        values = read_raster(path, _check_homolosine, layer.valid, layer.factor)
+        if abs(values.attrs["step_x"] - CELL_M) > 1.0:
+            raise GranuleError(
+                f"{path.name}: expected cells of {CELL_M:g} m, found {values.attrs['step_x']:g} m"
+            )
+        values.attrs["units"] = self.schema.variable(layer.variable).units
+        attrs = {"source": self.name, "file": path.name}
+        return xr.Dataset({layer.variable: values}, attrs=attrs)
+
+    def steps(
+        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
+    ) -> xr.Dataset:
+        """Return the area means of all maps given, dims (y, x); see `area_mean`."""
+        home = tile_window(SIN1KM, key.tile)
+        window = home if within is None else home.intersect(within) or home
+        to_map = Transformer.from_crs("EPSG:4326", HOMOLOSINE, always_xy=True)
+
+        def locate(lon: Doubles, lat: Doubles) -> tuple[Doubles, Doubles]:
+            x, y = to_map.transform(lon, lat)
+            return np.asarray(x), np.asarray(y)
+
+        rasters = {
+            variable.name: [
+                as_raster(one[variable.name]) for one in datasets if variable.name in one
+            ]
+            for variable in self.schema.variables
+        }
+        present = {name: layer for name, layer in rasters.items() if layer}
+        data = {}
+        for name, values in area_means(window, present, locate, samples_across(CELL_M)).items():
+            variable = self.schema.variable(name)
+            attrs = {"units": variable.units, "long_name": variable.long_name}
+            data[name] = (("y", "x"), values, attrs)
+        y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
+        return xr.Dataset(data, coords={"y": y, "x": x})
+
+
+def _check_homolosine(crs: CRS) -> str:
+    """Return what is wrong with a CRS that is not Goode's homolosine."""
+    if crs.to_dict().get("proj") == "igh":
+        return ""
+    return f"expected Goode homolosine, found {crs.to_string()[:60]}"
+
+
+SOILGRIDS = SoilGrids()

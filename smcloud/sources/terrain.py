@@ -1,0 +1,337 @@
+"""Elevation models in latitude and longitude to elevation, slope and aspect at 1 km.
+
+Slope and aspect are computed on the elevation model's own grid with metric spacing and then
+averaged over the area of each output pixel; the sinusoidal pixels are sheared and have no east and
+north of their own. An optional layer of upstream area (MERIT Hydro's ``upa``, km2) is averaged
+likewise.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from rasterio.crs import CRS
+
+from smcloud.core.errors import GranuleError
+from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, Window
+from smcloud.grids.tiles import GLOBE, TileYear, tile_window
+from smcloud.sources.base import Granule
+from smcloud.sources.geotiff import (
+    Doubles,
+    Floats,
+    Raster,
+    Strip,
+    area_means,
+    as_raster,
+    read_raster,
+    samples_across,
+    strips,
+)
+from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
+from smcloud.sources.quality import check_rule
+
+STATIC_DAY = date(1970, 1, 1)
+SHEET_DEGREES = 5
+METRES_A_DEGREE = EARTH_RADIUS_M * np.pi / 180.0
+ALIGNMENT_TOLERANCE = 0.02
+"""How far the cells of neighbouring sheets may be apart, in cells."""
+ELEVATION_RANGE = (-500.0, 9000.0)
+UPSTREAM_RANGE = (0.0, 8.0e6)
+
+_NAME = re.compile(
+    r"(?:.*[_-])?(?P<layer>elv|dem|elev|elevation|upa)(?:[_-].*)?\.tiff?", re.IGNORECASE
+)
+_SHEET = re.compile(r"(?P<ns>[ns])(?P<lat>\d{2})(?P<ew>[ew])(?P<lon>\d{3})_(?:elv|dem|upa)\.tif")
+
+
+def _aspect(part: str) -> Variable:
+    return Variable(
+        f"aspect_{part}",
+        "int16",
+        "1",
+        f"{part} of the aspect, clockwise from north; 0 on flat ground",
+        (-1.0, 1.0),
+        scale=0.0001,
+        fill=UNKNOWN_INT16,
+    )
+
+
+SCHEMA = tile_schema(
+    "terrain",
+    "elevation, slope and aspect, 1 km",
+    (
+        Variable(
+            "elevation",
+            "int16",
+            "m",
+            "mean elevation",
+            ELEVATION_RANGE,
+            scale=0.5,
+            fill=UNKNOWN_INT16,
+            standard_name="surface_altitude",
+        ),
+        Variable(
+            "slope",
+            "int16",
+            "degree",
+            "mean slope",
+            (0.0, 90.0),
+            scale=0.01,
+            fill=UNKNOWN_INT16,
+        ),
+        _aspect("sin"),
+        _aspect("cos"),
+        Variable(
+            "upstream_area",
+            "uint32",
+            "km2",
+            "mean upstream drainage area",
+            UPSTREAM_RANGE,
+            scale=0.01,
+            fill=4294967295,
+        ),
+    ),
+    None,
+)
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """Reader of elevation and upstream area GeoTIFFs in latitude and longitude."""
+
+    name: str = "terrain"
+    title: str = "elevation model to elevation, slope and aspect, 1 km"
+    schema: CubeSchema = SCHEMA
+    quality_rules: tuple[str, ...] = ()
+    joins_granules: bool = True
+    lookahead_days: int = 0
+
+    def identify(self, name: str) -> Granule | None:
+        """Return what a name that says elv, dem, elev, elevation or upa tells."""
+        if _NAME.fullmatch(name) is None:
+            return None
+        return Granule(self.name, GLOBE, STATIC_DAY, STATIC_DAY, "", name)
+
+    def covers(self, granule: Granule, key: TileYear) -> bool:
+        """Say whether a sheet of 5 degrees may touch the tile; other names may lie anywhere."""
+        found = _SHEET.fullmatch(granule.name.lower())
+        if found is None:
+            return True
+        south = int(found["lat"]) * (-1 if found["ns"] == "s" else 1)
+        west = int(found["lon"]) * (-1 if found["ew"] == "w" else 1)
+        lon, lat = SIN1KM.lonlat(tile_window(SIN1KM, key.tile))
+        reach = SHEET_DEGREES + 0.1
+        with np.errstate(invalid="ignore"):
+            inside = (lat > south - 0.1) & (lat < south + reach)
+            inside &= (lon > west - 0.1) & (lon < west + reach)
+        return bool(inside.any())
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        """Return elevation (m) or upstream area (km2) of one file, dims (y, x), read when used.
+
+        y and x are latitude and longitude of the cell centres, degrees.
+        """
+        check_rule(quality, self.quality_rules, self.name)
+        found = _NAME.fullmatch(path.name)
+        if found is None:
+            raise GranuleError(
+                f"{path.name}: expected a name that says elv, dem, elev or upa, such as "
+                "n30e100_elv.tif, found another"
+            )
+        is_upstream = found["layer"].lower() == "upa"
+        name, units = ("upstream_area", "km2") if is_upstream else ("elevation", "m")
+        values = read_raster(
+            path, _check_degrees, UPSTREAM_RANGE if is_upstream else ELEVATION_RANGE
+        )
+        values.attrs["units"] = units
+        return xr.Dataset({name: values}, attrs={"source": self.name, "file": path.name})
+
+    def steps(
+        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
+    ) -> xr.Dataset:
+        """Return elevation, slope (degree), aspect and, where given, upstream area, dims (y, x)."""
+        home = tile_window(SIN1KM, key.tile)
+        window = home if within is None else home.intersect(within) or home
+        sheets = _rasters(datasets, "elevation")
+        fields = _slopes(window, sheets)
+        upstream = _rasters(datasets, "upstream_area")
+        if upstream:
+            across = samples_across(upstream[0].step_y * METRES_A_DEGREE)
+            fields |= area_means(window, {"upstream_area": upstream}, _degrees, across)
+        data = {}
+        for name, values in fields.items():
+            variable = self.schema.variable(name)
+            attrs = {"units": variable.units, "long_name": variable.long_name}
+            data[name] = (("y", "x"), values, attrs)
+        y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
+        return xr.Dataset(data, coords={"y": y, "x": x})
+
+
+def _check_degrees(crs: CRS) -> str:
+    """Return what is wrong with a CRS that is not latitude and longitude."""
+    if crs.is_geographic:
+        return ""
+    return f"expected latitude and longitude, found {crs.to_string()[:60]}; reproject it first"
+
+
+def _degrees(lon: Doubles, lat: Doubles) -> tuple[Doubles, Doubles]:
+    return lon, lat
+
+
+def _rasters(datasets: Sequence[xr.Dataset], name: str) -> list[Raster]:
+    """Return the sheets of one layer, checked to share one lattice of cells."""
+    chosen = [one for one in datasets if name in one]
+    rasters = [as_raster(one[name]) for one in chosen]
+    for dataset, raster in zip(chosen[1:], rasters[1:], strict=True):
+        first = rasters[0]
+        row, col = (
+            (first.north - raster.north) / first.step_y,
+            (raster.west - first.west) / first.step_x,
+        )
+        apart = max(abs(row - round(row)), abs(col - round(col)))
+        sizes = abs(raster.step_y / first.step_y - 1) + abs(raster.step_x / first.step_x - 1)
+        if sizes > 1e-6 or apart > ALIGNMENT_TOLERANCE:
+            raise GranuleError(
+                f"{dataset.attrs['file']}: expected cells in line with those of "
+                f"{chosen[0].attrs['file']}, found cells of {raster.step_y:g} degrees, "
+                f"{apart:.2f} cells apart"
+            )
+    return rasters
+
+
+def _slopes(window: Window, sheets: Sequence[Raster]) -> dict[str, Floats]:
+    """Return area means of elevation, slope and the two parts of aspect over a window."""
+    names = ("elevation", "slope", "aspect_sin", "aspect_cos")
+    fields = {name: np.full(window.shape, np.nan, np.float32) for name in names}
+    if not sheets:
+        return fields
+    samples = samples_across(sheets[0].step_y * METRES_A_DEGREE)
+    for strip in strips(window, samples):
+        lattice = _Lattice.around(strip, sheets[0])
+        if lattice is None:
+            continue
+        elevation = lattice.mosaic(sheets)
+        if np.isnan(elevation).all():
+            continue
+        slope, sine, cosine = horn(elevation, lattice.latitudes, lattice.step_x, lattice.step_y)
+        place = strip.window.within(window)
+        for name, cells in zip(names, (elevation, slope, sine, cosine), strict=True):
+            fields[name][place] = strip.mean(lattice.at_points(cells, strip))
+    return fields
+
+
+@dataclass(frozen=True)
+class _Lattice:
+    """A rectangle of cells of the sheets' common lattice, counted from the first sheet's corner."""
+
+    origin: Raster
+    window: Window
+
+    @classmethod
+    def around(cls, strip: Strip, origin: Raster) -> "_Lattice | None":
+        """Return the cells around a strip's points with one more on each side."""
+        if np.isnan(strip.lon).all():
+            return None
+        row = np.floor((origin.north - strip.lat) / origin.step_y)
+        col = np.floor((strip.lon - origin.west) / origin.step_x)
+        return cls(
+            origin,
+            Window(
+                int(np.nanmin(row)) - 1,
+                int(np.nanmax(row)) + 2,
+                int(np.nanmin(col)) - 1,
+                int(np.nanmax(col)) + 2,
+            ),
+        )
+
+    @property
+    def step_x(self) -> float:
+        return self.origin.step_x
+
+    @property
+    def step_y(self) -> float:
+        return self.origin.step_y
+
+    @property
+    def latitudes(self) -> Doubles:
+        """Return the latitude of the rows of cells, degrees."""
+        rows = np.arange(self.window.row0, self.window.row1) + 0.5
+        return np.asarray(self.origin.north - rows * self.step_y, np.float64)
+
+    def mosaic(self, sheets: Sequence[Raster]) -> Floats:
+        """Return the cells of all sheets; the first that knows a cell counts."""
+        joined = np.full(self.window.shape, np.nan, np.float32)
+        for sheet in sheets:
+            down = round((self.origin.north - sheet.north) / self.step_y)
+            right = round((sheet.west - self.origin.west) / self.step_x)
+            rows, cols = sheet.values.shape
+            part = self.window.intersect(Window(down, down + rows, right, right + cols))
+            if part is None:
+                continue
+            cells = sheet.crop(
+                part.row0 - down, part.row1 - down, part.col0 - right, part.col1 - right
+            )
+            here = joined[part.within(self.window)]
+            np.copyto(here, cells, where=np.isnan(here))
+        return joined
+
+    def at_points(self, cells: Floats, strip: Strip) -> Floats:
+        """Return the cells that hold a strip's points; NaN off the globe."""
+        on_globe = np.isfinite(strip.lon)
+        lat, lon = np.where(on_globe, strip.lat, 0.0), np.where(on_globe, strip.lon, 0.0)
+        row = np.floor((self.origin.north - lat) / self.step_y).astype(np.int64)
+        col = np.floor((lon - self.origin.west) / self.step_x).astype(np.int64)
+        rows, cols = self.window.shape
+        row = np.clip(row - self.window.row0, 0, rows - 1)
+        col = np.clip(col - self.window.col0, 0, cols - 1)
+        return np.where(on_globe, cells[row, col], np.float32(np.nan))
+
+
+def horn(
+    elevation: Floats, latitudes: Doubles, step_x: float, step_y: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return slope (degrees) and sine and cosine of aspect of each cell, (rows, cols).
+
+    Horn's 3 x 3 gradient (Horn 1981, Proc. IEEE 69, 14-47) with metric spacing: a degree of
+    longitude shrinks with the cosine of latitude. Aspect is the direction in which the ground
+    falls, clockwise from north; both parts are 0 on flat ground. A neighbour that is unknown (sea,
+    edge) counts as level with the cell; unknown cells stay NaN.
+
+    Parameters
+    ----------
+    elevation : (rows, cols)
+        Metres, north to south, NaN unknown.
+    latitudes : (rows,)
+        Degrees, of the cell centres.
+    step_x, step_y : float
+        Cell size in degrees of longitude and latitude.
+    """
+    padded = np.pad(elevation, 1, constant_values=np.nan)
+    rows, cols = elevation.shape
+
+    def neighbour(down: int, right: int) -> Floats:
+        moved = padded[1 + down : 1 + down + rows, 1 + right : 1 + right + cols]
+        return np.where(np.isnan(moved), elevation, moved)
+
+    north_west, north, north_east = (neighbour(-1, right) for right in (-1, 0, 1))
+    west, east = neighbour(0, -1), neighbour(0, 1)
+    south_west, south, south_east = (neighbour(1, right) for right in (-1, 0, 1))
+    spacing_y = step_y * METRES_A_DEGREE
+    spacing_x = step_x * METRES_A_DEGREE * np.cos(np.radians(latitudes))[:, None]
+    to_east = (north_east + 2 * east + south_east) - (north_west + 2 * west + south_west)
+    to_north = (north_west + 2 * north + north_east) - (south_west + 2 * south + south_east)
+    to_east, to_north = to_east / (8 * spacing_x), to_north / (8 * spacing_y)
+    steepness = np.hypot(to_east, to_north)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sine = np.where(steepness == 0, 0.0, -to_east / steepness)
+        cosine = np.where(steepness == 0, 0.0, -to_north / steepness)
+    slope = np.degrees(np.arctan(steepness))
+    return slope.astype(np.float32), sine.astype(np.float32), cosine.astype(np.float32)
+
+
+TERRAIN = Terrain()
