@@ -184,8 +184,8 @@ WHEN_AND_WHERE = (
         temporal.day_of_year_cos,
         long_name="cosine of the day of year",
     ),
-    *_plain("longitude", "longitude", "degree", "longitude", "position"),
-    *_plain("latitude", "latitude", "degree", "latitude", "position"),
+    *_plain("pixel_longitude", "longitude", "degree", "longitude", "position"),
+    *_plain("pixel_latitude", "latitude", "degree", "latitude", "position"),
 )
 """Position is in no product's list: it overfits and leaves artefacts (Meyer 2019)."""
 

@@ -118,7 +118,10 @@ def _spans(values: Floats32, dates: Floats32, step_days: int) -> Iterator[_Span]
 def _either(
     known: NDArray[np.bool_], value: Floats32, day: Floats32, other: Floats32, other_day: Floats32
 ) -> tuple[Floats32, Floats32]:
-    return np.where(known, value, other), np.where(known, day, other_day)
+    out, out_day = np.empty_like(other), np.empty_like(other_day)
+    _choose(known, value, other, out)
+    _choose(known, np.broadcast_to(day, other_day.shape), other_day, out_day)
+    return out, out_day
 
 
 def _span(

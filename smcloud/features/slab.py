@@ -39,6 +39,7 @@ class Slab:
         self.schemas = schemas
         self.first_day = inputs.first_day + start
         self.n_days = stop - start
+        self._dates: dict[tuple[str, int, int], Floats32] = {}
         self.flags: Flags = np.zeros((self.n_days, len(inputs.points)), np.uint8)
 
     def fill(self, feature: Feature, kind: Kind, bit: Quality | None, out: Floats32) -> None:
@@ -109,9 +110,17 @@ class Slab:
         stop = min(len(bounds) - 1, int(np.searchsorted(bounds, days[-1] + reach, side="right")))
         periods = Periods(bounds[start : stop + 1], step_days)
         values = feature.function(*(series.physical(start, stop) for series in all_series))
-        own_day = self.inputs.series.get(f"{source}.{COMPOSITE_DAY}")
-        dates = periods.dates(None if own_day is None else own_day.physical(start, stop))
+        dates = self._dates_of(source, periods, start, stop)
         interpolate_composites(values, dates, periods, days, out)
+
+    def _dates_of(self, source: str, periods: Periods, start: int, stop: int) -> Floats32:
+        """Return the own dates of composites; features of one source and slab share them."""
+        key = (source, start, stop)
+        if key not in self._dates:
+            own_day = self.inputs.series.get(f"{source}.{COMPOSITE_DAY}")
+            offsets = None if own_day is None else own_day.physical(start, stop)
+            self._dates = {key: periods.dates(offsets)}
+        return self._dates[key]
 
     def _from_cells(self, feature: Feature) -> Iterator[tuple[slice, Floats32]]:
         """Yield days and values at points of a feature that is computed on coarse cells."""

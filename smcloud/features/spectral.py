@@ -80,5 +80,5 @@ def _ratio(above: Floats32, below: Floats32, limit: float) -> Floats32:
     """Return above / below, NaN where the quotient is not within plus or minus `limit`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient = above / below
-        quotient[~(np.abs(quotient) <= np.float32(limit))] = np.nan
+        np.copyto(quotient, np.float32(np.nan), where=np.abs(quotient) > np.float32(limit))
     return quotient

@@ -42,7 +42,7 @@ class Weights:
         """
         flat = values.reshape(*values.shape[:-2], -1)
         total = self._sum(flat)
-        unknown = np.logical_not(np.isfinite(flat)).reshape(-1, flat.shape[-1]).any(axis=0)
+        unknown = np.isfinite(flat).reshape(-1, flat.shape[-1]).min(axis=0) == 0
         if unknown.any():
             touched = np.flatnonzero(unknown[self.corners].any(axis=0))
             total[..., touched] = self._known_mean(flat, touched)

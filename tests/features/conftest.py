@@ -78,7 +78,7 @@ NAMES = (
     "topographic_position",
     "slope_at_1km",
     "day_of_year_sine",
-    "longitude",
+    "pixel_longitude",
 )
 
 

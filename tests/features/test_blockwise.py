@@ -207,8 +207,8 @@ def test_points_may_be_left_out_but_not_all_of_them(world):
         reader.read(world.region, DAYS[:1], np.array([], np.intp))
     with pytest.raises(UserError, match="consecutive"):
         reader.read(world.region, DAYS[::2], ALL_POINTS)
+    inputs = reader.read(world.region, DAYS[:3], ALL_POINTS)
     with pytest.raises(UserError, match="slab"):
-        inputs = reader.read(world.region, DAYS[:3], ALL_POINTS)
         reader.compute(inputs, slice(3, 3))
 
 
