@@ -63,7 +63,7 @@ GLASS_SM = Product(
         "evi",
         "ndwi",
         "lswi",
-        "nsdsi",
+        "nsdsi3",
         "era5land_soil_moisture",
         "era5land_soil_temperature",
         "antecedent_precipitation",
