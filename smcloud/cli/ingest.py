@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from smcloud.core.errors import UserError
 from smcloud.ingest.stations import StationRules, station_points
 from smcloud.production.ingest_stage import (
     IngestRequest,
+    IngestResult,
     IngestSummary,
     ingest_source,
     run,
@@ -55,10 +57,7 @@ def ingest(
     if what.endswith(".toml"):
         config = load_config(what)
         with cluster_from(config.cluster, listener) as client:
-            result = run(config, client, listener, redo=redo)
-        show_sources(result.sources)
-        if result.stations is not None:
-            show_stations(result.stations)
+            show(run(config, client, listener, redo=redo))
         return
     for option, url in (("--from", from_url), ("--to", to_url)):
         if not url:
@@ -71,17 +70,31 @@ def ingest(
         return
     source_named(what)
     request = IngestRequest(
-        what, from_url, to_url, tuple(_words(tiles)), _years(year), quality, _points(at, to_url), redo
+        what,
+        from_url,
+        to_url,
+        tuple(_words(tiles)),
+        _years(year),
+        quality,
+        _points(at, to_url),
+        redo,
     )
     with cluster_from(cluster, listener) as client:
         show_sources([ingest_source(request, client, listener)])
 
 
-def show_sources(summaries: list[IngestSummary] | tuple[IngestSummary, ...]) -> None:
+def show(result: IngestResult) -> None:
+    """Print what the ingest of a run file did."""
+    show_sources(result.sources)
+    if result.stations is not None:
+        show_stations(result.stations)
+
+
+def show_sources(summaries: Sequence[IngestSummary]) -> None:
     """Print one row a source and the names of what could not be used."""
     table(
         "Ingested",
-        ["source", "tasks", "skipped", "read", "missing", "damaged", "duplicates", "MB", "seconds"],
+        ["source", "tasks", "earlier", "read", "missing", "damaged", "doubles", "MB", "s"],
         [
             [
                 s.source,
@@ -108,11 +121,10 @@ def show_stations(summary: StationsSummary) -> None:
     """Print what was read of a station archive, its flags and the files that were left out."""
     flags = ", ".join(f"{flag or 'none'} {count:,}" for flag, count in summary.flags.items())
     table(
-        "Stations",
-        ["archive", "networks", "stations", "sensors", "days", "broken files", "seconds"],
+        f"Stations of {summary.archive}",
+        ["networks", "stations", "sensors", "days", "broken files", "s"],
         [
             [
-                summary.archive,
                 summary.networks,
                 summary.stations,
                 summary.sensors,

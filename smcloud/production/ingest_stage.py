@@ -3,18 +3,21 @@
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from distributed import Client
 
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError, PlanError, UserError
 from smcloud.core.layout import Layout, join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import ObjectInfo, normalise_url, open_objects
 from smcloud.cube.store import create_store
+from smcloud.features.blockwise import FeatureReader
+from smcloud.features.catalogue import features_named
+from smcloud.features.spec import CubeSet, Driver
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.ingest.cubes import ingest_slab
 from smcloud.ingest.index import (
@@ -33,9 +36,13 @@ from smcloud.ingest.plan import (
     task_bytes,
 )
 from smcloud.ingest.receipts import BadGranule, IngestReceipt, finished
+from smcloud.ingest.stations import StationRules, station_points
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
-from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.production.ingest_book import ReceiptBook
+from smcloud.production.ledger import Ledger
 from smcloud.production.runner import Task, run_tasks
+from smcloud.production.stations_stage import StationsSummary, ingest_stations
+from smcloud.products.registry import product_named
 from smcloud.sources.base import Source
 from smcloud.sources.registry import SOURCES
 
@@ -95,6 +102,73 @@ class IngestSummary:
     bytes_written: int
     seconds: float
     report_url: str = ""
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What the ingest of a run did: a summary a source, and that of the stations if it read any."""
+
+    sources: tuple[IngestSummary, ...]
+    stations: StationsSummary | None
+
+
+def run(
+    config: RunConfig, client: Client | None, listener: Listener, *, redo: bool = False
+) -> IngestResult:
+    """Bring everything that a run's features need to cubes, and its stations to tables.
+
+    The bucket is listed once for all sources. Sources whose cubes the run file names are left
+    alone. With ``at = "stations"`` only the shards that hold stations are written, in the run's
+    tiles.
+
+    Raises
+    ------
+    As `ingest_source` and `ingest_stations`; ConfigError if the product or a feature is unknown.
+    """
+    root = config.store.root
+    stations = _stations(config, client, listener)
+    points = station_points(Layout(root).stations) if config.ingest.at == "stations" else None
+    summaries = []
+    listing: list[ObjectInfo] | None = None
+    for driver in drivers_of(config):
+        if driver.source in config.ingest.cubes:
+            listener.note(
+                f"{driver.source}: cubes at {config.ingest.cubes[driver.source]} are used"
+            )
+            continue
+        listing = list_bucket(config.store.granules) if listing is None else listing
+        request = IngestRequest(
+            source=driver.source,
+            from_url=config.store.granules,
+            to_url=root,
+            tiles=config.tiles,
+            years=tuple(sorted({*config.years, *config.training_years})),
+            quality=config.ingest.quality.get(driver.source, driver.quality),
+            points=points,
+            redo=redo,
+        )
+        summaries.append(ingest_source(request, client, listener, listing))
+    return IngestResult(tuple(summaries), stations)
+
+
+def _stations(
+    config: RunConfig, client: Client | None, listener: Listener
+) -> StationsSummary | None:
+    """Return what the station archive held; None for a run file that names none."""
+    if not config.store.granules and "://" not in config.stations.archive:
+        listener.note("no station archive is named: the stations of an earlier ingest serve")
+        return None
+    rules = StationRules(config.stations.flags, config.stations.minimum_hours)
+    return ingest_stations(config.station_archive, config.store.root, rules, client, listener)
+
+
+def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
+    """Return the drivers that the features of a run need, in the order of its product."""
+    product = product_named(config.product)
+    names = config.train.features or product.features
+    cubes = CubeSet({driver.source: "" for driver in product.drivers})
+    needed = FeatureReader(features_named(names, product.drivers), product.drivers, cubes).sources
+    return tuple(driver for driver in product.drivers if driver.source in needed)
 
 
 def ingest_source(
@@ -214,7 +288,7 @@ def _run(
     """Run the tasks that are not done and return their receipts; each tile is entered when full."""
     names = {receipt.task for receipt in done}
     waiting = [task for task in tasks if task.name not in names]
-    book = _Book(Ledger(tasks[0].to_url, f"ingest/{tasks[0].source}"), tasks)
+    book = ReceiptBook(Ledger(tasks[0].to_url, f"ingest/{tasks[0].source}"), tasks)
     receipts: list[IngestReceipt] = []
     for receipt in done:
         book.add(receipt)
@@ -241,55 +315,6 @@ def _run(
         listener.end()
     book.close()
     return receipts
-
-
-class _Book:
-    """Folds receipts into one ledger record a tile-year, written when its last task is done."""
-
-    def __init__(self, ledger: Ledger, tasks: Sequence[IngestTask]) -> None:
-        self._ledger = ledger
-        self._open = Counter(str(task.key) for task in tasks)
-        self._held: dict[str, list[IngestReceipt]] = {}
-        years = sorted({task.key.year for task in tasks}, key=str)
-        self._years = years
-        self._known = {key: r for year in years for key, r in ledger.records(year).items()}
-
-    def add(self, receipt: IngestReceipt) -> None:
-        """Take one receipt; write the record of its tile-year if it is the last one."""
-        held = self._held.setdefault(receipt.key, [])
-        held.append(receipt)
-        if len(held) < self._open[receipt.key]:
-            return
-        record = folded(self._ledger.stage, held)
-        known = self._known.get(record.key)
-        if known is None or (known.input_hash, known.shards) != (record.input_hash, record.shards):
-            self._ledger.write(record)
-
-    def close(self) -> None:
-        """Fold the records, so that `status` reads one object a year."""
-        for year in self._years:
-            self._ledger.snapshot(year)
-
-
-def folded(stage: str, receipts: Sequence[IngestReceipt]) -> Record:
-    """Return the ledger record of one tile-year from the receipts of all its tasks."""
-    ordered = sorted(receipts, key=lambda receipt: receipt.slab)
-    missing = [f"no granule for {day}" for receipt in ordered for day in receipt.missing]
-    damaged = [f"{bad.name}: {bad.reason}" for receipt in ordered for bad in receipt.damaged]
-    return Record(
-        stage=stage,
-        key=TileYear.parse(ordered[0].key),
-        input_hash=combined_hash([receipt.input_hash for receipt in ordered]),
-        shards={key: sha for receipt in ordered for key, sha in sorted(receipt.shards.items())},
-        figures={
-            "granules": sum(receipt.granules_read for receipt in ordered),
-            "bytes_read": sum(receipt.bytes_read for receipt in ordered),
-            "bytes_written": sum(receipt.bytes_written for receipt in ordered),
-            "seconds": round(sum(receipt.seconds for receipt in ordered), 3),
-            "peak_bytes": max(receipt.peak_bytes for receipt in ordered),
-        },
-        problems=(*missing, *damaged),
-    )
 
 
 def _tell_missing(tasks: Sequence[IngestTask], listener: Listener) -> None:
