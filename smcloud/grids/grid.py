@@ -6,6 +6,7 @@ Row 0 is the northernmost row, column 0 the westernmost; pixel centres are float
 slices of one global array, so that two tiles can never disagree about a coordinate.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -89,6 +90,10 @@ class Grid:
     y_first: float
     step: float
     projected: bool
+
+    def __reduce__(self) -> tuple[Callable[[str], "Grid"], tuple[str]]:
+        """Travel as a name: cached coordinates would make each task half a megabyte."""
+        return grid_named, (self.name,)
 
     @property
     def dims(self) -> tuple[str, str]:

@@ -205,6 +205,8 @@ class _Year:
         for tile in waiting:
             self._fold_if_whole(tile)
         self._run([task for tile in waiting for task in self._tasks(tile)], "produce")
+        if not waiting:
+            self.listener.note(f"{self.product} {self.plan.year}: every block is done")
         if not self.plan.is_published:
             self._publish()
         return self._summary()
@@ -266,6 +268,8 @@ class _Year:
                     yield Task(task.name, run_block, (task,))
 
     def _run(self, tasks: list[Task[BlockReceipt]], verb: str) -> None:
+        if not tasks:
+            return
         tiles = {tile.key.tile: tile for tile in self.plan.tiles}
         telling = _Retelling(self.tally, self.listener)
 

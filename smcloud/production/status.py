@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from smcloud.core.config import RunConfig
@@ -55,9 +56,9 @@ def _drivers(config: RunConfig, product: Product) -> Iterator[Status]:
         if driver.source in config.ingest.cubes:
             continue
         stage = f"ingest/{driver.source}"
-        ledger = Ledger(config.store.root, stage)
+        records = cache(Ledger(config.store.root, stage).records)
         for key in _cube_keys(config, driver.source):
-            record = ledger.records(key.year).get(key)
+            record = records(key.year).get(key)
             if record is None:
                 yield Status(stage, key, NONE)
             else:
