@@ -11,15 +11,21 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from smcloud.core.errors import NotFoundError
+from smcloud.core.errors import NotFoundError, UserError
 from smcloud.cube.schema import Array, CubeSchema, Variable
 from smcloud.cube.store import Cube, open_cube
 from smcloud.features.composites import DayNumbers
 from smcloud.features.spec import CubeSet, Days, Floats32
 from smcloud.grids.grid import Grid, Window
 from smcloud.grids.regrid import Weights
+from smcloud.grids.tiles import tile_at, tile_window
 
 Points = NDArray[np.intp]
+
+OPTIONAL_LAYERS: Mapping[str, str] = {
+    "terrain.upstream_area": "a raster of upstream area (MERIT Hydro's upa, say) with the terrain"
+}
+"""Layers that a cube has without being asked for, all unknown, and what would fill them."""
 
 
 @dataclass(frozen=True)
@@ -218,11 +224,33 @@ class Request:
         return Part(first, stored, cube.variables[name])
 
     def static(self, name: str, halo: int) -> Floats32:
-        """Return a static variable at the points, or around the window with a halo of pixels."""
-        cube = open_cube(self.cubes.url(self.schema.name, None), self.schema, None)
+        """Return a static variable at the points, or around the window with a halo of pixels.
+
+        Raises
+        ------
+        UserError
+            If it is an optional layer that was never ingested: a column of nothing but NaN would
+            train and produce without a word.
+        """
+        url = self.cubes.url(self.schema.name, None)
+        cube = open_cube(url, self.schema, None)
         _require(cube, name, slice(0, 0), self.window)
+        layer, tile = f"{self.schema.name}.{name}", tile_at(self.window.row0, self.window.col0)
+        if layer in OPTIONAL_LAYERS and _is_absent(url, self.schema, name, tile):
+            raise UserError(
+                f"{layer} is unknown everywhere in tile {tile} of {url}: ingest "
+                f"{OPTIONAL_LAYERS[layer]}, or leave the features that need it out"
+            )
         values = cube.read_physical(name, slice(0, 0), widened(self.window, halo), required=False)
         return values if halo or self.points is None else values.reshape(-1)[self.points]
+
+
+@lru_cache(maxsize=32)
+def _is_absent(url: str, schema: CubeSchema, name: str, tile: str) -> bool:
+    """Say whether a static layer is unknown in a whole tile: its files were not ingested."""
+    cube = open_cube(url, schema, None)
+    values = cube.read_physical(name, slice(0, 0), tile_window(schema.on, tile), required=False)
+    return bool(np.isnan(values).all())
 
 
 def _read_steps(cube: Cube, name: str, steps: slice, must: slice | None, window: Window) -> Array:

@@ -46,7 +46,7 @@ def cuts(draw):
     return (row0, row0 + rows, col0, col0 + cols), (start, stop, slab), np.array(sorted(kept))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cut=cuts())
 def test_any_cut_gives_the_bits_of_the_whole(world, whole, cut):
     (row0, row1, col0, col1), (start, stop, slab), points = cut
@@ -213,8 +213,33 @@ def test_points_may_be_left_out_but_not_all_of_them(world):
 
 
 def test_wetness_without_upstream_area_is_refused(world):
+    reader = reader_of(world, ["topographic_wetness"])
+    with pytest.raises(UserError, match=r"upstream_area is unknown everywhere in tile h17v04"):
+        reader.read(world.region, DAYS[:1], ALL_POINTS)
+    schema = world.schemas["terrain"]
+    fewer = {"terrain": replace(schema, variables=schema.variables[:2])}
     with pytest.raises(UserError, match=r"topographic_wetness.*terrain\.upstream_area.*elevation"):
-        reader_of(world, ["topographic_wetness"])
+        FeatureReader(reader.features, world.drivers, world.cubes, schemas=fewer)
+
+
+def test_wetness_with_upstream_area_is_known(world, make_cube):
+    def flat(schema, variable, year, window):
+        return variable.pack(
+            np.full(window.shape, {"upstream_area": 10.0, "slope": 5.0}.get(variable.name, 100.0))
+        )
+
+    root = "memory://features-upstream"
+    make_cube(root, world.schemas["terrain"], None, flat)
+    drivers = [Driver("terrain", to_days="static")]
+    reader = FeatureReader(
+        features_named(["topographic_wetness"], drivers),
+        drivers,
+        CubeSet({"terrain": f"{root}/terrain"}),
+        schemas=world.schemas,
+    )
+    found = reader.compute(reader.read(world.region, DAYS[:2], ALL_POINTS))
+    assert found.values == pytest.approx(11.7225, abs=1e-3)
+    assert (found.flags == 0).all()
 
 
 def test_driver_that_contradicts_its_cube_is_refused(world):

@@ -1,0 +1,109 @@
+"""Composites to days against a plain loop over pixels and days."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smcloud.features.composites import (
+    HOLD_STEPS,
+    MAX_GAP_STEPS,
+    Periods,
+    interpolate_composites,
+)
+
+FIRST = int(np.datetime64("2018-01-01", "D").astype(int))
+
+
+def year_bounds(years, step):
+    starts = [
+        np.arange(np.datetime64(f"{year}-01-01"), np.datetime64(f"{year + 1}-01-01"), step)
+        for year in years
+    ]
+    end = np.datetime64(f"{years[-1] + 1}-01-01")
+    return np.append(np.concatenate(starts), end).astype("datetime64[D]").astype(np.int64)
+
+
+def plain(values, dates, step, day):
+    """Return one pixel's value on one day, by the rule as it is written."""
+    known = [(float(d), float(v)) for d, v in zip(dates, values, strict=True) if np.isfinite(v)]
+    before = max((pair for pair in known if pair[0] <= day), default=None)
+    after = min((pair for pair in known if pair[0] > day), default=None)
+    if before and after and after[0] - before[0] <= MAX_GAP_STEPS * step:
+        share = (day - before[0]) / (after[0] - before[0])
+        return before[1] + share * (after[1] - before[1])
+    near = [
+        (abs(pair[0] - day), index, pair[1]) for index, pair in enumerate((before, after)) if pair
+    ]
+    if near and min(near)[0] <= HOLD_STEPS * step:
+        return min(near)[2]
+    return np.nan
+
+
+def daily(values, offsets, bounds, step, days):
+    periods = Periods(bounds, step)
+    out = np.empty((len(days), values.shape[1]), np.float32)
+    dates = periods.dates(offsets)
+    interpolate_composites(values, dates, periods, days, out)
+    return out, np.broadcast_to(dates, values.shape)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    step=st.sampled_from([8, 16]),
+    gaps=st.sampled_from([0.0, 0.3, 0.8, 1.0]),
+    own_dates=st.booleans(),
+)
+def test_equals_the_plain_rule_across_the_turn_of_the_year(seed, step, gaps, own_dates):
+    rng = np.random.default_rng(seed)
+    bounds = year_bounds([2018, 2019], step)
+    shape = (len(bounds) - 1, 4)
+    values = rng.uniform(0, 1, shape).astype(np.float32)
+    values[rng.random(shape) < gaps] = np.nan
+    offsets = rng.integers(0, step, shape).astype(np.float32)
+    offsets[rng.random(shape) < 0.1] = np.nan
+    days = np.arange(FIRST + 320, FIRST + 400)
+    found, dates = daily(values, offsets if own_dates else None, bounds, step, days)
+    for pixel in range(shape[1]):
+        expected = [plain(values[:, pixel], dates[:, pixel], step, day) for day in days]
+        np.testing.assert_allclose(found[:, pixel], expected, atol=2e-6)
+
+
+def test_value_on_its_own_day_is_the_composite():
+    bounds = year_bounds([2018], 16)
+    values = np.linspace(0, 1, 23, dtype=np.float32)[:, None]
+    offsets = np.full((23, 1), 5, np.float32)
+    found, _ = daily(values, offsets, bounds, 16, bounds[:-1] + 5)
+    np.testing.assert_array_equal(found, values)
+
+
+def test_dates_stay_within_their_period_and_default_to_its_middle():
+    bounds = year_bounds([2018], 16)[-3:]  # 19 December (13 days to the year's end) is cut
+    assert np.diff(bounds).tolist() == [16, 13]
+    periods = Periods(bounds, 16)
+    offsets = np.float32([[-3, 15, np.nan], [14, 2, np.nan]])
+    expected = bounds[:-1, None] + [[0, 15, 8], [12, 2, 8]]
+    np.testing.assert_array_equal(periods.dates(offsets), expected)
+    np.testing.assert_array_equal(periods.dates(None), bounds[:-1, None] + 8)
+
+
+@pytest.mark.parametrize(("missing", "is_bridged"), [(3, True), (4, False)])
+def test_gap_is_bridged_up_to_four_periods(missing, is_bridged):
+    bounds = year_bounds([2018], 8)
+    values = np.full((46, 1), 2.0, np.float32)
+    values[10 : 10 + missing] = np.nan
+    middle = bounds[10] + 8 * missing // 2
+    found, _ = daily(values, None, bounds, 8, np.array([middle]))
+    assert np.isfinite(found[0, 0]) == is_bridged
+
+
+def test_lone_composite_is_held_for_one_period():
+    bounds = year_bounds([2018], 8)
+    values = np.full((46, 1), np.nan, np.float32)
+    values[20] = 4.0
+    own_day = bounds[20] + 4
+    days = np.arange(own_day - 10, own_day + 11)
+    found, _ = daily(values, None, bounds, 8, days)
+    np.testing.assert_array_equal(np.isfinite(found[:, 0]), np.abs(days - own_day) <= 8)
+    assert np.nanmin(found) == np.nanmax(found) == 4.0
