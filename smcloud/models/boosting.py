@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -63,6 +64,8 @@ CHUNK_ROWS = 32768
 """Rows that are transposed and predicted at a time: their features stay in the cache."""
 TRAINING_BYTES = 10
 """Bytes of memory per table value while training: the float32, its copy, a bin and its sketch."""
+ROWS_PER_THREAD = 20_000
+"""With fewer rows each, threads wait for one another longer than they work."""
 ATTEMPTS = 4
 WORKER_SECONDS = 60
 NEWS_SECONDS = 10.0
@@ -108,7 +111,7 @@ class BoostingParams:
     trees : mapping
         XGBoost parameters that replace those of `DEFAULT_TREES`.
     threads : int
-        Threads of a local training; 0 takes every core.
+        Threads of a local training; 0 takes every core that has rows enough.
     """
 
     rounds: int = 300
@@ -312,11 +315,12 @@ def _train_here(
 ) -> Trained:
     start = last_checkpoint(url)
     rules = _rules(params, url, start)
-    quantised = {"max_bin": params.max_bin, "nthread": params.threads or None}
+    threads = params.threads or _threads_for(fit)
+    quantised = {"max_bin": params.max_bin, "nthread": threads}
     matrix = xgboost.QuantileDMatrix(fit.features, fit.target, **quantised)
     held_out = xgboost.QuantileDMatrix(stop.features, stop.target, ref=matrix, **quantised)
     booster = xgboost.train(
-        {**params.for_xgboost(_grown(start)), "nthread": params.threads},
+        {**params.for_xgboost(_grown(start)), "nthread": threads},
         matrix,
         params.rounds - _grown(start),
         evals=[(held_out, STOP_SET)],
@@ -325,6 +329,10 @@ def _train_here(
         verbose_eval=False,
     )
     return _trained(booster, tuple(rules.history), resumed=start is not None, distributed=False)
+
+
+def _threads_for(fit: Rows) -> int:
+    return max(1, min(os.cpu_count() or 1, fit.target.size // ROWS_PER_THREAD))
 
 
 def _train_on_cluster(

@@ -45,6 +45,10 @@ class TableColumns:
     latitude: str | None = None
     longitude: str | None = None
 
+    def __post_init__(self) -> None:
+        if (self.latitude is None) != (self.longitude is None):
+            raise UserError("a split in space needs latitude and longitude, found only one of them")
+
     def all(self) -> tuple[str, ...]:
         """Return every column that is needed, each once."""
         others = (self.latitude, self.longitude)

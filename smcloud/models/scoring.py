@@ -152,7 +152,7 @@ def score_test_set(
     Intervals come from a bootstrap over spatial blocks: stations of one block are not independent.
     """
     samples = table.samples(rules.block_degrees)
-    estimates = booster_of(trained.data).inplace_predict(table.features(split.test))
+    estimates = booster_of(trained.data, threads=1).inplace_predict(table.features(split.test))
     target = table.columns.target
     pairs = pd.DataFrame(
         {

@@ -1,0 +1,105 @@
+"""`smcloud train` on a table of the user's own: one command, one readable answer."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from smcloud.cli import train
+from smcloud.core.errors import UserError
+
+app = typer.Typer()
+train.register(app)
+
+
+@app.callback()
+def _several_commands() -> None:
+    """Keep `train` a word of the command line."""
+
+
+@pytest.fixture
+def table(tmp_path) -> str:
+    rng = np.random.default_rng(2)
+    days = pd.date_range("2018-01-01", periods=100, freq="7D").strftime("%Y-%m-%d")
+    rows = 20 * len(days)
+    frame = pd.DataFrame(
+        {
+            "site": np.repeat([f"s{n:02d}" for n in range(20)], len(days)),
+            "day": np.tile(days, 20),
+            "rain": rng.gamma(0.4, 5.0, rows),
+            "note": "as read",
+        }
+    )
+    frame["sm"] = 0.2 + 0.01 * frame["rain"] + rng.normal(0, 0.02, rows)
+    path = tmp_path / "mine.csv"
+    frame.to_csv(path, index=False)
+    return str(path)
+
+
+def invoke(*words: str, fails: bool = False) -> str:
+    result = CliRunner().invoke(app, ["train", *words], env={"COLUMNS": "120"})
+    if fails:
+        assert isinstance(result.exception, UserError)
+        return str(result.exception)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def options(table: str, tmp_path, target: str = "sm") -> list[str]:
+    named = {"target": target, "group": "site", "time": "day", "out": str(tmp_path / "out")}
+    return [
+        "--table",
+        table,
+        *(word for name, value in named.items() for word in (f"--{name}", value)),
+    ]
+
+
+def test_a_table_becomes_a_scored_model_in_one_command(table: str, tmp_path, capsys) -> None:
+    invoke(*options(table, tmp_path), "--rounds", "40")
+    card = json.loads((tmp_path / "out/models/mine/card.json").read_text())
+    assert card["columns"] == ["rain"]
+    assert set(card["scores"]) == {"random", "station", "year", "station_year"}
+    assert card["scores"]["station_year"]["R"] > 0.5
+
+
+def test_the_headline_is_new_stations_in_new_years(table: str, tmp_path) -> None:
+    shown: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.console, "print", lambda *parts, **_: shown.append(str(parts[0])))
+        invoke(*options(table, tmp_path), "--rounds", "20")
+    headlines = [line for line in shown if "headline:" in line]
+    assert len(headlines) == 1
+    assert "new stations in new years" in headlines[0]
+    assert any("random days are no result" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--target", "moisture"], "no column 'moisture'; it has site, day, rain, note, sm"),
+        (["--features", "rain,note"], "the column 'note' holds"),
+        (["--features", "sm"], "the target 'sm' is among the features"),
+        (["--folds", "30"], "split 'station' needs 30 spatial blocks.* found 20 with 20 stations"),
+        (["--lat", "rain"], "needs latitude and longitude, found only one"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(table: str, tmp_path, change: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        raise UserError(invoke(*options(table, tmp_path), *change, fails=True))
+
+
+def test_a_constant_target_is_said(table: str, tmp_path) -> None:
+    frame = pd.read_csv(table).assign(sm=0.25)
+    frame.to_csv(table, index=False)
+    assert "the target 'sm' is 0.25 in all 2000 rows" in invoke(
+        *options(table, tmp_path), fails=True
+    )
+
+
+def test_missing_options_are_named(table: str) -> None:
+    assert "needs --target, --group, --time, --out" in invoke("--table", table, fails=True)
+    assert "one of them" in invoke(fails=True)
+    assert "one of them" in invoke("run.toml", "--table", table, fails=True)
