@@ -26,12 +26,11 @@ def validate(
 def show(result: ValidateResult) -> None:
     """Print the scores and where the reports and maps are."""
     table(
-        "Scores (m3 m-3, R without unit)",
-        ["year, estimate", "against", "counted", *SCORES],
+        "Scores (m3 m-3; R has no unit)",
+        ["estimate and reference", "counted", *SCORES],
         [
             [
-                f"{line.year} {line.estimate}",
-                line.against,
+                f"{line.year} {line.estimate}, {line.against}",
                 line.counted,
                 *(number(name, line.scores.get(name, float("nan"))) for name in SCORES),
             ]

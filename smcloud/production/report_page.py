@@ -38,6 +38,8 @@ SPLIT_LABELS: Mapping[SplitKind, str] = {
     "year": "known stations, new years",
     "random": "random days (reference)",
 }
+TILE_NAMES = {"R": "R", "ubRMSE": "ubRMSE (m³ m⁻³)"}
+"""The two scores at the head of the page: one for the pattern, one for the size of the error."""
 PACKAGES = ("numpy", "pandas", "xarray", "zarr", "dask", "distributed", "xgboost-cpu", "xgboost")
 
 
@@ -75,26 +77,23 @@ def _tiles(found: Findings) -> list[report.Tile]:
         kind = headline(found.splits)
         tiles += [
             _tile(
-                f"median {name}, {SPLIT_LABELS[kind]}",
+                f"median {TILE_NAMES[name]}, {SPLIT_LABELS[kind]}",
                 name,
                 _plain_value(found.splits[kind].median[name]),
             )
-            for name in ("R", "ubRMSE")
+            for name in TILE_NAMES
         ]
     if found.truth is not None:
         tiles += [
-            _tile(f"{name} against the truth, every pixel", name, _value(found.truth.product[name]))
-            for name in ("R", "ubRMSE")
+            _tile(f"{TILE_NAMES[name]} against the truth", name, _value(found.truth.product[name]))
+            for name in TILE_NAMES
         ]
     return tiles
 
 
 def _tile(label: str, name: str, value: report.Value) -> report.Tile:
-    unit = "" if name == "R" else " m³ m⁻³"
     return report.Tile(
-        label,
-        report.number(name, value.value) + unit,
-        f"95 %: {report.interval_text(name, value)}",
+        label, report.number(name, value.value), f"95 %: {report.interval_text(name, value)}"
     )
 
 
@@ -119,7 +118,7 @@ def _what(config: RunConfig, product: Product, found: Findings) -> report.Sectio
 
 def _where(config: RunConfig, found: Findings) -> str:
     west, east, south, north = view_of(found.overview).edges
-    part = f", {config.produce.window} pixels of each" if config.produce.window else ""
+    part = f" (window {config.produce.window})" if config.produce.window else ""
     tiles = ", ".join(sorted(found.year.tiles))
     return (
         f"tile {tiles}{part}: {_degrees(south, 'S', 'N')} to {_degrees(north, 'S', 'N')}, "
@@ -152,7 +151,7 @@ def _maps(found: Findings) -> report.Section:
     moisture = map_picture(overview, annual, moisture_style(overview))
     seasons = map_picture(overview, season_panels(overview), moisture_style(overview))
     share = Style("share of days with a value", 0.0, 1.0, "cividis")
-    gaps = map_picture(overview, [Panel("Data gaps", overview.coverage())], share, columns=1)
+    gaps = map_picture(overview, [Panel("Data gaps", overview.coverage())], share, inches=6.0)
     text = (
         "Darker is wetter. Dark grey is land of the product without a value, light grey land "
         "that was not produced, blue-white the sea."
@@ -173,6 +172,7 @@ def _maps(found: Findings) -> report.Section:
                     "Share of the year's days that have a value; the others are unknown because a "
                     "required driver is.",
                     "Map of the share of days with a value",
+                    is_narrow=True,
                 )
             ),
         ],

@@ -10,6 +10,9 @@ from smcloud.validation.metrics import bias, correlation, rmse, unbiased_rmse
 from smcloud.validation.overview import Overview, cells_of
 from smcloud.validation.pairs import Floats
 
+HALF = 4.6
+"""Width in inches of a picture that shares a line with another."""
+
 
 def truth_sections(found: Findings) -> list[report.Section]:
     """Return the section about the truth, or none where there is no truth."""
@@ -38,7 +41,8 @@ def truth_sections(found: Findings) -> list[report.Section]:
             )
         ),
     ]
-    pieces += [report.figure(picture) for picture in _error_maps(found.overview, truth)]
+    errors, bias_map, r_map = (report.figure(p) for p in _error_maps(found.overview, truth))
+    pieces += [errors, report.side_by_side([bias_map, r_map])]
     return [report.Section("truth", "Against the truth", pieces)]
 
 
@@ -61,7 +65,7 @@ def _error_maps(overview: Overview, truth: TruthFinding) -> list[report.Picture]
             "Maps of RMSE and ubRMSE",
         ),
         report.Picture(
-            map_picture(overview, [Panel("bias", whole["bias"])], departure, columns=1),
+            map_picture(overview, [Panel("bias", whole["bias"])], departure, inches=HALF),
             "Green: wetter than the truth. Brown: drier.",
             "Map of the bias",
         ),
@@ -70,7 +74,7 @@ def _error_maps(overview: Overview, truth: TruthFinding) -> list[report.Picture]
                 overview,
                 [Panel("R over the year", whole["R"])],
                 Style("R", 0.0, 1.0, "viridis"),
-                columns=1,
+                inches=HALF,
             ),
             "Correlation in time.",
             "Map of R",

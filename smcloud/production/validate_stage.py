@@ -172,6 +172,8 @@ class _Examiner:
 
     def _scored(self, pairs: pd.DataFrame, block: str | None = None) -> StationFinding | None:
         """Return the scores of stations with enough days; None without any."""
+        # The baseline is scored on the days of the product, so that the two can be compared.
+        pairs = pairs.assign(baseline=pairs["baseline"].where(pairs["estimate"].notna()))
         days = pairs.dropna(subset=["estimate", "soil_moisture"])["station"].value_counts()
         if days.empty or days.max() < MIN_STATION_DAYS:
             return None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from smcloud.grids.grid import EARTH_RADIUS_M, Floats
 from smcloud.grids.land import is_land
-from smcloud.validation.figures import INK, MUTED, new_figure, png_bytes
+from smcloud.validation.figures import DOTS_PER_INCH, INK, MUTED, new_figure, png_bytes
 from smcloud.validation.overview import SEASONS, Overview
 
 OCEAN, LAND_ELSEWHERE, GAP = "#e9eff5", "#efede8", "#a8a6a1"
@@ -100,16 +100,22 @@ def reproject(overview: Overview, values: NDArray[np.floating], view: View) -> F
 
 
 def map_picture(
-    overview: Overview, panels: Sequence[Panel], style: Style, *, columns: int = 2
+    overview: Overview,
+    panels: Sequence[Panel],
+    style: Style,
+    *,
+    columns: int = 2,
+    inches: float = 9.2,
 ) -> bytes:
-    """Return the panels side by side under one colour bar."""
-    view = view_of(overview)
-    rows, columns = -(-len(panels) // columns), min(columns, len(panels))
+    """Return the panels side by side above one colour bar; `inches` is the picture's width."""
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    view = view_of(overview, longest=round(inches * DOTS_PER_INCH / columns))
     west, east, south, north = view.edges
     aspect = (east - west) * np.cos(np.radians((south + north) / 2)) / (north - south)
-    width = 9.2 / columns
+    width = inches / columns
     height = float(np.clip(width / aspect, 1.4, 7.0))
-    figure = new_figure(9.2, rows * (height + 0.45) + 0.55)
+    figure = new_figure(inches, rows * (height + 0.45) + 0.55)
     ground = _ground(overview, view)
     axes_grid = figure.subplots(rows, columns, squeeze=False)
     for axes in axes_grid.reshape(-1)[len(panels) :]:
@@ -140,7 +146,7 @@ class _Ground:
     """What lies below the values: the coast and its colours (rows, cols, 3)."""
 
     land: NDArray[np.bool_]
-    colours: Floats
+    colours: NDArray[np.uint8]
 
 
 def _ground(overview: Overview, view: View) -> _Ground:
@@ -152,15 +158,9 @@ def _ground(overview: Overview, view: View) -> _Ground:
 
 def _draw(axes: Axes, view: View, ground: _Ground, values: Floats, style: Style) -> None:
     west, east, south, north = view.edges
-    axes.imshow(ground.colours, extent=view.edges, origin="upper", interpolation="nearest")
-    axes.imshow(
-        values,
-        extent=view.edges,
-        origin="upper",
-        interpolation="nearest",
-        cmap=style.colours,
-        norm=style.norm,
-    )
+    colours = ScalarMappable(style.norm, style.colours).to_rgba(values, bytes=True)[..., :3]
+    picture = np.where(np.isnan(values)[..., None], ground.colours, colours)
+    axes.imshow(picture, extent=view.edges, origin="upper", interpolation="nearest")
     if ground.land.any() and not ground.land.all():
         axes.contour(view.lon, view.lat, ground.land, levels=[0.5], colors=[INK], linewidths=0.6)
     axes.set_aspect(1 / max(0.1, float(np.cos(np.radians((south + north) / 2)))))
@@ -190,8 +190,8 @@ def _colour_bar(figure: Figure, axes: NDArray[np.object_], style: Style) -> None
         ax=axes.reshape(-1).tolist(),
         location="bottom",
         fraction=0.05,
-        aspect=45,
-        shrink=0.7,
+        aspect=45 if figure.get_figwidth() > 7 else 30,
+        shrink=0.7 if figure.get_figwidth() > 7 else 0.9,
         extend=style.extend,
     )
     bar.set_label(style.label, color=INK, size=10)
@@ -199,5 +199,5 @@ def _colour_bar(figure: Figure, axes: NDArray[np.object_], style: Style) -> None
     bar.outline.set_visible(False)
 
 
-def _rgb(colour: str) -> Floats:
-    return np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+def _rgb(colour: str) -> NDArray[np.uint8]:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)

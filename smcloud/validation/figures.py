@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from smcloud.cube.schema import Days
@@ -44,7 +45,6 @@ class StationSeries:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches that needs no display."""
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
     figure.set_facecolor("white")
     return figure
 
@@ -52,7 +52,9 @@ def new_figure(width: float, height: float) -> Figure:
 def png_bytes(figure: Figure) -> bytes:
     """Return the figure as PNG; equal figures give equal bytes (no clock, no version inside)."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    # The canvas draws once; `savefig` would draw everything a second time for the layout.
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
@@ -190,6 +192,7 @@ def interval_picture(panels: Sequence[tuple[str, Sequence[Bar]]]) -> bytes:
         axes.set_ylim(-0.6, rows - 0.3)
         axes.set_title(title, loc="left", fontsize=10, color=INK)
         axes.margins(x=0.12)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="x", color=RULE, linewidth=0.6)
         tidy(axes)
         axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9.5)
