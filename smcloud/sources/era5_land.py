@@ -402,7 +402,7 @@ def _means(hourly: xr.DataArray, place: _Placed) -> Iterator[tuple[date, Floats]
         chosen = slice(first, first + at_once)
         begin = int(starts[chosen][0])
         end = int(starts[chosen][-1] + counts[chosen][-1])
-        block = _loaded(hourly.isel(time=slice(begin, end)))
+        block = _loaded(hourly.isel(time=slice(begin, end)), place)
         for day, start, count in zip(days[chosen], starts[chosen], counts[chosen], strict=True):
             if count == needed:
                 hours = block[start - begin : start - begin + count]
@@ -414,12 +414,21 @@ def _totals(hourly: xr.DataArray, place: _Placed) -> Iterator[tuple[date, Floats
     days = place.times.astype("datetime64[D]")
     midnights = np.flatnonzero(days.astype("datetime64[h]") == place.times)
     for position in midnights:
-        yield (days[position] - 1).item(), _loaded(hourly.isel(time=int(position)))
+        yield (days[position] - 1).item(), _loaded(hourly.isel(time=int(position)), place)
 
 
-def _loaded(values: xr.DataArray) -> Floats:
-    """Return the values, computed in this thread: a task must not wait for its own cluster."""
-    array: Floats = values.compute(scheduler="synchronous").values
+def _loaded(values: xr.DataArray, place: _Placed) -> Floats:
+    """Return the values, computed in this thread: a task must not wait for its own cluster.
+
+    Raises
+    ------
+    GranuleError
+        If the file turns out damaged.
+    """
+    try:
+        array: Floats = values.compute(scheduler="synchronous").values
+    except (OSError, RuntimeError, ValueError, KeyError) as err:
+        raise damaged(place.dataset.attrs["file"], " ".join(str(err).split())) from err
     return array
 
 

@@ -92,15 +92,13 @@ def read_raster(
         If the file is damaged, has several bands, another CRS, or is not north up.
     """
     try:
-        with rasterio.open(path) as file:
+        with rasterio.open(path, driver="GTiff") as file:
             bands, crs, transform = file.count, file.crs, file.transform
-            shape, nodata, driver = file.shape, file.nodata, file.driver
+            shape, nodata = file.shape, file.nodata
     except RasterioError as err:
         raise damaged(path, " ".join(str(err).split())) from err
-    if driver != "GTiff" or bands != 1:
-        raise GranuleError(
-            f"{path.name}: expected a GeoTIFF of one band, found {driver} of {bands}"
-        )
+    if bands != 1:
+        raise GranuleError(f"{path.name}: expected a GeoTIFF of one band, found {bands} bands")
     problem = "expected a CRS, found none" if crs is None else check_crs(crs)
     if problem:
         raise GranuleError(f"{path.name}: {problem}")
@@ -200,8 +198,8 @@ class Strip:
         rows, cols = self.window.shape
         points = values.reshape(rows, self.samples, cols, self.samples)
         known = np.isfinite(points)
-        total = np.where(known, points, np.float32(0)).sum(axis=(1, 3), dtype=np.float64)
-        count = known.sum(axis=(1, 3))
+        count = known.sum(axis=3, dtype=np.int32).sum(axis=1)
+        total = np.where(known, points, np.float32(0)).sum(axis=3).sum(axis=1, dtype=np.float64)
         enough = count >= MIN_FRACTION * self.samples**2
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(enough, total / count, np.nan).astype(np.float32)

@@ -380,9 +380,9 @@ def _close(found: float, expected: float) -> bool:
     return abs(float(found) - expected) <= SCALE_TOLERANCE * expected
 
 
-def damaged(path: Path, reason: str) -> GranuleError:
+def damaged(path: Path | str, reason: str) -> GranuleError:
     """Return the error for a file that cannot be read."""
-    return GranuleError(f"{path.name} is damaged: {reason}; download it again")
+    return GranuleError(f"{Path(path).name} is damaged: {reason}; download it again")
 
 
 def _by(shape: tuple[int, ...]) -> str:

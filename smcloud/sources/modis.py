@@ -241,6 +241,7 @@ MOD09A1 = TileSource(
             _day_variable(8),
         ),
         8,
+        slab=23,  # eight variables of a slab are packed in memory at once: 0.5 GB
     ),
     short_name="MOD09A1",
     collections=COLLECTIONS,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from smcloud.core.errors import GranuleError
@@ -35,6 +36,7 @@ from smcloud.sources.geotiff import (
 from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
 from smcloud.sources.quality import check_rule
 
+Cells = NDArray[np.int32]
 STATIC_DAY = date(1970, 1, 1)
 SHEET_DEGREES = 5
 METRES_A_DEGREE = EARTH_RADIUS_M * np.pi / 180.0
@@ -219,9 +221,15 @@ def _slopes(window: Window, sheets: Sequence[Raster]) -> dict[str, Floats]:
         if np.isnan(elevation).all():
             continue
         slope, sine, cosine = horn(elevation, lattice.latitudes, lattice.step_x, lattice.step_y)
-        place = strip.window.within(window)
-        for name, cells in zip(names, (elevation, slope, sine, cosine), strict=True):
-            fields[name][place] = strip.mean(lattice.at_points(cells, strip))
+        place, cells, on_globe = (
+            strip.window.within(window),
+            lattice.cells_of(strip),
+            np.isfinite(strip.lon),
+        )
+        for name, values in zip(names, (elevation, slope, sine, cosine), strict=True):
+            points = values.ravel()[cells]
+            np.copyto(points, np.float32(np.nan), where=~on_globe)
+            fields[name][place] = strip.mean(points)
     return fields
 
 
@@ -280,16 +288,20 @@ class _Lattice:
             np.copyto(here, cells, where=np.isnan(here))
         return joined
 
-    def at_points(self, cells: Floats, strip: Strip) -> Floats:
-        """Return the cells that hold a strip's points; NaN off the globe."""
+    def cells_of(self, strip: Strip) -> Cells:
+        """Return the flat index of the cell that holds each of a strip's points.
+
+        Points off the globe get the index of some cell; the caller knows which they are.
+        """
         on_globe = np.isfinite(strip.lon)
         lat, lon = np.where(on_globe, strip.lat, 0.0), np.where(on_globe, strip.lon, 0.0)
-        row = np.floor((self.origin.north - lat) / self.step_y).astype(np.int64)
-        col = np.floor((lon - self.origin.west) / self.step_x).astype(np.int64)
+        row = np.floor((self.origin.north - lat) / self.step_y).astype(np.int32)
+        col = np.floor((lon - self.origin.west) / self.step_x).astype(np.int32)
         rows, cols = self.window.shape
         row = np.clip(row - self.window.row0, 0, rows - 1)
         col = np.clip(col - self.window.col0, 0, cols - 1)
-        return np.where(on_globe, cells[row, col], np.float32(np.nan))
+        cells: Cells = row * np.int32(cols) + col
+        return cells
 
 
 def horn(

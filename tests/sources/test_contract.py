@@ -1,0 +1,213 @@
+"""What holds for every source in the registry, whatever its format."""
+
+import shutil
+from datetime import date
+
+import numpy as np
+import pytest
+
+from smcloud.core.errors import GranuleError, UserError
+from smcloud.cube.schema import EPOCH
+from smcloud.grids.tiles import TileYear
+from smcloud.simulate.samples import SAMPLE_START, SAMPLE_TILE, sample_window
+from smcloud.sources.base import Source
+from smcloud.sources.quality import ALL
+from smcloud.sources.registry import SOURCES
+from tests.sources.conftest import sample_key
+
+NAMES = sorted(SOURCES)
+WITH_QUALITY = [name for name in NAMES if len(SOURCES[name].quality_rules) > 1]
+TILES = [name for name in NAMES if not SOURCES[name].joins_granules]
+
+
+def one_line_naming(error: pytest.ExceptionInfo, name: str) -> None:
+    text = str(error.value)
+    assert name in text
+    assert "\n" not in text
+    assert "expected" in text or "damaged" in text or "truncated" in text
+
+
+@pytest.fixture(params=NAMES)
+def source(request) -> Source:
+    return SOURCES[request.param]
+
+
+def test_a_source_is_one_by_the_protocol_and_its_cube_carries_its_name(source):
+    assert isinstance(source, Source)
+    assert source.schema.name == source.name
+    assert SOURCES[source.name] is source
+
+
+def test_names_of_files_tell_tile_and_days(source, sample_files):
+    granules = [source.identify(path.name) for path in sample_files(source.name)]
+    assert all(granule is not None and granule.source == source.name for granule in granules)
+    if not source.schema.is_static:
+        assert granules[0].start == SAMPLE_START
+        assert granules[0].end >= granules[0].start
+    assert source.identify("README.md") is None
+    assert source.identify("MOD10A2.A2022033.h09v05.061.2022042050729.hdf") is None
+
+
+def test_a_file_belongs_to_one_source_only(source, sample_files):
+    for path in sample_files(source.name):
+        owners = [other.name for other in SOURCES.values() if other.identify(path.name)]
+        assert owners == [source.name]
+
+
+def test_granules_cover_their_own_tile_and_no_far_one(source, sample_files):
+    granules = [source.identify(path.name) for path in sample_files(source.name)]
+    assert all(source.covers(granule, sample_key(source.name)) for granule in granules)
+    if source.schema.on.projected:
+        far = TileYear("sin1km", "h30v11", sample_key(source.name).year)
+        assert not any(source.covers(granule, far) for granule in granules)
+
+
+def test_read_gives_physical_values_with_units_on_the_native_grid(source, opened):
+    for dataset in opened(source.name):
+        assert dataset.data_vars
+        for name, values in dataset.data_vars.items():
+            assert values.attrs["units"], name
+            assert values.dims[-2:] in {("y", "x"), ("latitude", "longitude")}
+            assert values.dtype == np.float32 or values.dtype.kind == "u"
+
+
+def test_steps_fit_the_cube(source, stepped):
+    key, found = sample_key(source.name), stepped(source.name)
+    rows, cols = source.schema.on.dims
+    for variable in source.schema.variables:
+        if variable.name == "upstream_area":  # optional: no sheet of it in the sample
+            continue
+        values = found[variable.name]
+        assert values.dims == source.schema.dims
+        assert values.dtype == np.float32
+        assert values.attrs["units"] == variable.units
+        known = values.values[np.isfinite(values.values)]
+        assert known.size > 0, variable.name
+        assert known.min() >= variable.valid[0]
+        assert known.max() <= variable.valid[1]
+        assert np.isnan(values.values).any() or not source.schema.on.projected
+    grid, window = source.schema.on, key.window
+    if source.schema.on.projected:
+        assert found[rows].size == window.shape[0]
+        np.testing.assert_array_equal(found[rows].values, grid.y[window.row0 : window.row1])
+        np.testing.assert_array_equal(found[cols].values, grid.x[window.col0 : window.col1])
+    if not source.schema.is_static:
+        steps = source.schema.times(key.year)
+        days = found["time"].values.astype("datetime64[D]")
+        assert np.isin(days, steps).all()
+        assert (np.diff(days) > np.timedelta64(0, "D")).all()
+
+
+def test_steps_cut_to_a_window_equal_the_whole(source, opened, stepped):
+    key, whole = sample_key(source.name), stepped(source.name)
+    rows, cols = source.schema.on.dims
+    inner = sample_window() if source.schema.on.projected else None
+    if inner is None:
+        first = round((90.0 - float(whole[rows][2])) / 0.1), round(float(whole[cols][3]) / 0.1)
+        inner = type(key.window)(first[0], first[0] + 3, first[1], first[1] + 4)
+    part = source.steps(opened(source.name), key, within=inner)
+    assert (part.sizes[rows], part.sizes[cols]) == inner.shape
+    cut = whole.sel({rows: part[rows], cols: part[cols]}, method="nearest")
+    for name in part.data_vars:
+        np.testing.assert_allclose(part[name].values, cut[name].values, rtol=1e-5, atol=1e-5)
+
+
+def test_values_survive_the_packing_of_the_cube(source, stepped):
+    found = stepped(source.name)
+    for variable in source.schema.variables:
+        if variable.name not in found:
+            continue
+        values = found[variable.name].values
+        back = variable.unpack(variable.pack(values))
+        np.testing.assert_array_equal(np.isnan(back), np.isnan(values))
+        np.testing.assert_allclose(back, values, atol=0.5001 * variable.scale + 1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", WITH_QUALITY)
+def test_stricter_rules_keep_fewer_pixels(name, sample_files):
+    source = SOURCES[name]
+    path = sample_files(name)[0]
+    kept = {}
+    for rule in source.quality_rules:
+        dataset = source.read(path, quality=rule)
+        kept[rule] = np.isfinite(dataset[source.schema.variables[0].name].values)
+    assert kept["good"].sum() < kept[ALL].sum() or kept["relaxed"].sum() == kept[ALL].sum()
+    assert not (kept["good"] & ~kept["relaxed"]).any()
+    assert not (kept["relaxed"] & ~kept[ALL]).any()
+    assert kept["good"].any()
+
+
+def test_an_unknown_quality_rule_is_refused(source, sample_files):
+    with pytest.raises(UserError, match="no quality rule 'best'"):
+        source.read(sample_files(source.name)[0], quality="best")
+
+
+def test_a_truncated_file_is_named(source, sample_files, tmp_path):
+    whole = sample_files(source.name)[0]
+    data = whole.read_bytes()
+    reach = sample_window() if source.schema.on.projected else None
+    for part in (0, 3, len(data) // 3, len(data) * 9 // 10):
+        cut = tmp_path / whole.name
+        cut.write_bytes(data[:part])
+        with pytest.raises(GranuleError) as error:
+            source.steps([source.read(cut)], sample_key(source.name), within=reach)
+        one_line_naming(error, whole.name)
+
+
+def test_a_file_of_another_product_is_named(source, sample_files, tmp_path):
+    mine = sample_files(source.name)[0]
+    others = {"mod11a1", "mod09a1", "era5land", "soilgrids"} - {source.name}
+    for other in sorted(others):
+        disguised = tmp_path / mine.name
+        shutil.copy(sample_files(other)[0], disguised)
+        with pytest.raises(GranuleError) as error:
+            source.read(disguised)
+        one_line_naming(error, mine.name)
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_a_file_of_another_tile_is_named(name, sample_files, tmp_path):
+    source = SOURCES[name]
+    mine = sample_files(name)[0]
+    disguised = tmp_path / mine.name.replace(SAMPLE_TILE, "h19v04")
+    shutil.copy(mine, disguised)
+    with pytest.raises(GranuleError, match="expected pixels of tile h19v04") as error:
+        source.read(disguised)
+    one_line_naming(error, disguised.name)
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_a_file_of_another_collection_is_named(name, sample_files, tmp_path):
+    source = SOURCES[name]
+    mine = sample_files(name)[0]
+    collection = ".V99." if ".V" in mine.name else ".005."
+    stamp = next(part for part in mine.name.split(".") if part in source.collections)
+    disguised = tmp_path / mine.name.replace(f".{stamp}.", collection)
+    shutil.copy(mine, disguised)
+    with pytest.raises(GranuleError, match="expected collection") as error:
+        source.read(disguised)
+    one_line_naming(error, disguised.name)
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_steps_refuse_a_dataset_of_another_tile(name, opened):
+    source = SOURCES[name]
+    with pytest.raises(GranuleError, match="expected tile h19v04, found h18v04"):
+        source.steps(opened(name), TileYear("sin1km", "h19v04", 2019))
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_steps_of_composites_fall_on_the_first_days_of_the_cube(name):
+    source = SOURCES[name]
+    steps = source.schema.times(2020)
+    granule = source.identify(example_name(source, date(2020, 12, 30)))
+    composite = source.schema.step_days > 1
+    assert (granule is not None) and (np.datetime64(granule.start) in steps) == (not composite)
+    assert int(steps[0] - EPOCH) == int(np.datetime64("2020-01-01") - EPOCH)
+
+
+def example_name(source: Source, start: date) -> str:
+    if source.name.startswith("glass"):
+        collection = source.collections[0]
+        return f"{source.short_name}.{collection}.A{start:%Y%j}.h18v04.2021001.hdf"
+    return f"{source.short_name}.A{start:%Y%j}.h18v04.061.2021001000000.hdf"
