@@ -44,6 +44,17 @@ FIELDS: Mapping[str, HourlyField] = {
 }
 
 
+_CENTRE = "European Centre for Medium-Range Weather Forecasts"
+_GLOBAL_ATTRIBUTES: Mapping[str, object] = {
+    "GRIB_centre": "ecmf",
+    "GRIB_centreDescription": _CENTRE,
+    "GRIB_subCentre": np.int64(0),
+    "Conventions": "CF-1.7",
+    "institution": _CENTRE,
+    "history": "written by smcloud simulate: not ECMWF data",
+}
+
+
 def file_name(first: date, last: date, region: str) -> str:
     """Return the name of the file of these UTC days; `region` may be empty."""
     suffix = f"_{region}" if region else ""
@@ -94,16 +105,7 @@ def write_era5_land(
         _write_coordinates(file, times, latitude, longitude)
         for name in sorted(fields):
             _write_field(file, name, np.asarray(fields[name], np.float32))
-        file.attrs.update(
-            {
-                "GRIB_centre": "ecmf",
-                "GRIB_centreDescription": "European Centre for Medium-Range Weather Forecasts",
-                "GRIB_subCentre": np.int64(0),
-                "Conventions": "CF-1.7",
-                "institution": "European Centre for Medium-Range Weather Forecasts",
-                "history": "written by smcloud simulate: not ECMWF data",
-            }
-        )
+        file.attrs.update(_GLOBAL_ATTRIBUTES)
     part.replace(path)
     return path
 

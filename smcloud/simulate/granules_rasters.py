@@ -136,26 +136,7 @@ def write_soil_maps(
     to_map = Transformer.from_crs("EPSG:4326", HOMOLOSINE, always_xy=True)
     x, y = to_map.transform(lon, lat)
     blocks = _blocks_around(np.asarray(x), np.asarray(y))
-    first_row, first_col = blocks.min(axis=0)
-    last_row, last_col = blocks.max(axis=0)
-    size_m = SOIL_BLOCK * SOIL_PIXEL_M
-    profile = {
-        "driver": "GTiff",
-        "height": int(last_row - first_row + 1) * SOIL_BLOCK,
-        "width": int(last_col - first_col + 1) * SOIL_BLOCK,
-        "count": 1,
-        "dtype": "int16",
-        "crs": HOMOLOSINE.to_wkt(),
-        "transform": _from_corner(first_col * size_m, -first_row * size_m, SOIL_PIXEL_M),
-        "nodata": SOIL_NODATA,
-        "tiled": True,
-        "blockxsize": SOIL_BLOCK,
-        "blockysize": SOIL_BLOCK,
-        "compress": "deflate",
-        "zlevel": 1,
-        "predictor": 2,
-        "SPARSE_OK": "TRUE",
-    }
+    profile = _soil_profile(blocks)
     values = _soil_blocks(blocks, soil_at)
     offsets = (blocks - blocks.min(axis=0)) * SOIL_BLOCK
     paths = []
@@ -170,6 +151,30 @@ def write_soil_maps(
         part.replace(path)
         paths.append(path)
     return paths
+
+
+def _soil_profile(blocks: Array) -> dict[str, object]:
+    """Return the profile of the rectangle that holds blocks (row, col)."""
+    first_row, first_col = blocks.min(axis=0)
+    rows, cols = blocks.max(axis=0) - blocks.min(axis=0) + 1
+    size_m = SOIL_BLOCK * SOIL_PIXEL_M
+    return {
+        "driver": "GTiff",
+        "height": int(rows) * SOIL_BLOCK,
+        "width": int(cols) * SOIL_BLOCK,
+        "count": 1,
+        "dtype": "int16",
+        "crs": HOMOLOSINE.to_wkt(),
+        "transform": _from_corner(first_col * size_m, -first_row * size_m, SOIL_PIXEL_M),
+        "nodata": SOIL_NODATA,
+        "tiled": True,
+        "blockxsize": SOIL_BLOCK,
+        "blockysize": SOIL_BLOCK,
+        "compress": "deflate",
+        "zlevel": 1,
+        "predictor": 2,
+        "SPARSE_OK": "TRUE",
+    }
 
 
 def _blocks_around(x: Array, y: Array) -> Array:
