@@ -23,6 +23,10 @@ from smcloud.ingest.index import GranuleIndex, IndexedGranule
 from smcloud.sources.base import Source
 
 FLOAT32_BYTES = 4
+NATIVE_PIXELS = 4
+"""Pixels of the finest files (500 m) in a pixel of 1 km."""
+PROCESS_BYTES = 300_000_000
+"""A worker with its libraries before its first task."""
 Days = NDArray[np.datetime64]
 
 
@@ -269,15 +273,15 @@ def station_tiles(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[st
 
 
 def task_bytes(schema: CubeSchema, window: Window, steps: int) -> int:
-    """Return the peak bytes of a task on a fine grid: all packed variables, one granule, one shard.
+    """Return the peak bytes of the process of a task on a fine grid, estimated from above.
 
-    The granule's arrays are counted as float32 of every variable, twice (native and on the grid);
-    the encoded shard as one more packed variable.
+    All variables packed, one of them encoded, one granule at 500 m in float32 with as much again
+    while it is decoded, and the process itself.
     """
     pixels = window.shape[0] * window.shape[1]
     packed = [np.dtype(v.dtype).itemsize * pixels * max(steps, 1) for v in schema.variables]
-    granule = 2 * FLOAT32_BYTES * pixels * len(schema.variables)
-    return sum(packed) + granule + max(packed)
+    granule = 2 * FLOAT32_BYTES * NATIVE_PIXELS * pixels * len(schema.variables)
+    return sum(packed) + max(packed) + granule + PROCESS_BYTES
 
 
 def _quality_rule(source: Source, quality: str) -> str:

@@ -15,6 +15,7 @@ from smcloud.ingest.plan import (
     station_tiles,
     task_bytes,
 )
+from smcloud.sources.registry import SOURCES
 from tests.ingest.fakes import COARSE, DAILY, FINE, FakeCoarse, FakeSource, write_fakes
 
 SOURCE = FakeSource(schema=DAILY)
@@ -147,6 +148,12 @@ def test_stations_near_the_edge_of_a_coarse_shard_need_both_sides():
 
 
 def test_memory_of_a_task_counts_every_packed_variable():
-    window = KEY.window
     packed = 46 * 1200 * 1200 * 2
-    assert task_bytes(DAILY, window, 46) == packed + 2 * 4 * 1200 * 1200 + packed
+    granule = 2 * 4 * 4 * 1200 * 1200
+    assert task_bytes(DAILY, KEY.window, 46) == 2 * packed + granule + 300_000_000
+
+
+def test_every_source_fits_a_worker_of_two_gigabytes():
+    for source in SOURCES.values():
+        if source.schema.on.projected:
+            assert task_bytes(source.schema, KEY.window, source.schema.shards[0]) < 1.6 * 2**30
