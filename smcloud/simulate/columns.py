@@ -42,7 +42,7 @@ from smcloud.simulate.water import (
     step,
 )
 
-SPIN_UP_DAYS = 183
+SPIN_UP_DAYS = 245
 LAPSE_K_PER_M = np.float32(0.0065)
 ZERO_C = np.float32(273.15)
 
@@ -191,7 +191,8 @@ def _describe(
     ground, forcing, fluxes = block.ground, change.forcing, change.fluxes
     start, end = change.before_mm / SURFACE_MM, state.surface_mm / SURFACE_MM
     # The day's change is complete by its end, and on a wet day falls about the hour of the rain.
-    share = np.where(forcing.rain_mm > 0.5, 1 - sky.rain_hour / np.float32(24), np.float32(0.5))
+    late = (np.float32(23.5) - sky.rain_hour) / np.float32(24)
+    share = np.where(forcing.rain_mm > 0.5, late, np.float32(0.5))
     moisture = start + (end - start) * share
     saturation = moisture / ground.porosity
     wsa = white_sky_albedo(ground, saturation, fluxes.green_cover, state.snow_mm)

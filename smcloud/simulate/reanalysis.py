@@ -20,7 +20,7 @@ from smcloud.simulate.noise import Doubles, Floats, fractal, sphere, stream
 from smcloud.simulate.records import ReanalysisDay
 from smcloud.simulate.surface import Surface
 
-SPIN_UP_DAYS = 183
+SPIN_UP_DAYS = 245
 TOP_MM = np.float32(70.0)
 BELOW_MM = np.float32(700.0)
 _CLASSES = np.array(

@@ -5,7 +5,7 @@ the true state there is no NaN; in records of what an instrument delivers NaN me
 delivered" and nothing else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class Ground:
     """Spread (of the logarithm) of a place's daily rain about that of its pixel: 0 for pixels,
     positive under a probe; unseen."""
 
+    def joined(self, other: "Ground") -> "Ground":
+        """Return the ground of these places followed by that of others."""
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return Ground(**{name: np.concatenate(pair) for name, pair in pairs.items()})
+
 
 @dataclass(frozen=True)
 class DayState:
@@ -93,6 +98,11 @@ class DayState:
     """(7, n): surface reflectance of MODIS bands 1 to 7."""
     cloud_day: Bools
     cloud_night: Bools
+
+    def part(self, pixels: slice) -> "DayState":
+        """Return the state of some of the pixels."""
+        names = [field.name for field in fields(self) if field.name != "day"]
+        return replace(self, **{name: getattr(self, name)[..., pixels] for name in names})
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from smcloud.simulate.noise import Doubles, Floats
 from smcloud.simulate.reanalysis import Reanalysis
 from smcloud.simulate.records import DayState, Station
 from smcloud.simulate.sensors import AlbedoSensor, LstSensor
-from smcloud.simulate.stations import observe_daily
+from smcloud.simulate.stations import Probes, site_ground
 from smcloud.simulate.world import Earth
 
 OPTICAL = ("lst_day", "lst_night", "albedo", "lai", "ndvi", "evi", "lswi", "ndwi", "nsdsi")
@@ -64,8 +64,7 @@ def station_days(
         Consecutive datetime64[D].
     """
     x, y = _pixel_centres(stations)
-    probes = np.stack([_day_mean(d.values, d.flags) for d in observe_daily(earth, stations, days)])
-    seen, truth = _satellites(earth, x, y, days)
+    probes, seen, truth = _observe(earth, stations, x, y, days)
     model = _reanalysis(earth.seed, x, y, days)
     fixed = _static(earth, x, y)
     turn = np.array([2 * np.pi * day_of_year(day) / 365.25 for day in days])
@@ -105,23 +104,37 @@ def _day_mean(values: Floats, flags: NDArray[np.uint8]) -> Floats:
     return np.where(enough, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def _satellites(
-    earth: Earth, lon: Doubles, lat: Doubles, days: NDArray[np.datetime64]
-) -> tuple[list[Floats], Floats]:
-    """Return the optical columns, each (days, n), in the order of `OPTICAL`, and the truth."""
+def _observe(
+    earth: Earth,
+    stations: Sequence[Station],
+    lon: Doubles,
+    lat: Doubles,
+    days: NDArray[np.datetime64],
+) -> tuple[Floats, list[Floats], Floats]:
+    """Return daily probe means, the columns of `OPTICAL` and the pixel truth, each (days, n).
+
+    Sites and pixels are stepped together, sites first: they share their weather.
+    """
+    site, count = site_ground(earth, stations), len(stations)
+    probe = Probes(earth.seed, stations, site.porosity)
     thermal, white = LstSensor(earth.seed, lon, lat), AlbedoSensor(earth.seed, lon, lat)
     out: dict[str, list[Floats]] = {name: [] for name in OPTICAL}
-    truth = []
-    for states in _periods(earth.run(lon, lat, days)):
-        for state in states:
-            view, albedo = thermal.observe(state), white.observe(state).wsa
+    probes, truth = [], []
+    both_lon = np.concatenate([[s.longitude for s in stations], lon])
+    both_lat = np.concatenate([[s.latitude for s in stations], lat])
+    ground = site.joined(earth.ground(lon, lat))
+    for period in _periods(earth.run(both_lon, both_lat, days, ground=ground)):
+        pixels = [state.part(slice(count, None)) for state in period]
+        for state, pixel in zip(period, pixels, strict=True):
+            reading, view = probe.observe(state.part(slice(0, count))), thermal.observe(pixel)
+            probes.append(_day_mean(reading.values, reading.flags))
             out["lst_day"].append(view.lst_day_k)
             out["lst_night"].append(view.lst_night_k)
-            out["albedo"].append(albedo)
-            truth.append(state.soil_moisture)
-        for name, value in _composites(earth.seed, lon, lat, states).items():
-            out[name] += [value] * len(states)
-    return [np.stack(out[name]) for name in OPTICAL], np.stack(truth)
+            out["albedo"].append(white.observe(pixel).wsa)
+            truth.append(pixel.soil_moisture)
+        for name, value in _composites(earth.seed, lon, lat, pixels).items():
+            out[name] += [value] * len(pixels)
+    return np.stack(probes), [np.stack(out[name]) for name in OPTICAL], np.stack(truth)
 
 
 def _periods(states: Iterator[DayState]) -> Iterator[list[DayState]]:

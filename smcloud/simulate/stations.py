@@ -95,7 +95,7 @@ def _network(seed: int, salt: int, index: int, lon: Doubles, lat: Doubles) -> li
     """Return the stations of one network."""
     luck = mix(np.array([stream(seed, "networks") ^ salt], np.uint32))
     name = f"{_NAMES[index % len(_NAMES)]}{index // len(_NAMES) + 1:02d}"
-    style = "old" if float(uniform_of(luck)[0]) < 0.2 else "new"
+    style = "old" if index % 5 == 2 else "new"
     probe = _PROBES[int(luck[0]) % len(_PROBES)]
     depths = (0.05, 0.05) if int(luck[0]) & 64 else (0.0, 0.05)
     lon = np.round(np.mod(lon + 180.0, 360.0) - 180.0, 5)
