@@ -1,6 +1,7 @@
 """What people see: progress bars, notes, tables, and one line for an error."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,7 +22,11 @@ from rich.table import Table
 from smcloud.core.config import ClusterConfig
 from smcloud.production.cluster import ClusterRequest, connect
 
-console = Console(highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 120
+"""Columns of tables in a log, where there is no terminal to ask."""
+
+_width = None if sys.stdout.isatty() else PLAIN_WIDTH
+console = Console(highlight=False, soft_wrap=True, width=_width)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -81,7 +86,9 @@ class RichListener:
 
 
 def _short(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:,.4g}"
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
