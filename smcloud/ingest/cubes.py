@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError, NotFoundError
 from smcloud.core.objects import open_objects
@@ -114,9 +115,11 @@ class Block:
             for step_there, step_here in self._steps(schema, found):
                 there: tuple[int | slice, ...] = (*step_there, *theirs)
                 here: tuple[int | slice, ...] = (*step_here, *ours)
-                packed = variable.pack(found[variable.name][there].values)
-                known = packed != variable.fill_value
-                np.copyto(self.arrays[variable.name][here], packed, where=known)
+                values = found[variable.name][there].values
+                if (box := known_box(values)) is not None:
+                    packed = variable.pack(values[box])
+                    known = packed != variable.fill_value
+                    np.copyto(self.arrays[variable.name][here][box], packed, where=known)
 
     def _steps(
         self, schema: CubeSchema, found: xr.Dataset
@@ -129,6 +132,19 @@ class Block:
         for number, day in enumerate(found["time"].values.astype("datetime64[D]").tolist()):
             if day in here:
                 yield (number,), (here[day],)
+
+
+def known_box(values: NDArray[np.floating]) -> tuple[slice, slice] | None:
+    """Return the smallest rectangle of (rows, cols) that holds all known values; None without any.
+
+    A cut-out, a coast or the edge of the globe leaves much of a tile unknown: packing that is work
+    for nothing.
+    """
+    known = np.isfinite(values)
+    rows, cols = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    if rows.size == 0:
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
 
 
 def window_of(grid: Grid, found: xr.Dataset) -> Window:

@@ -11,7 +11,7 @@ from smcloud.core.objects import open_objects
 from smcloud.cube.store import create_store, hash_values, open_cube
 from smcloud.grids.grid import ERA5LAND, Window
 from smcloud.grids.tiles import TileYear
-from smcloud.ingest.cubes import Block, ingest_slab, window_of
+from smcloud.ingest.cubes import Block, ingest_slab, known_box, window_of
 from smcloud.ingest.index import index_granules, list_bucket
 from smcloud.ingest.plan import plan_ingest
 from smcloud.ingest.receipts import finished, read_receipt
@@ -163,6 +163,13 @@ def test_a_file_that_breaks_while_it_is_read_is_found_and_left_out(tmp_path):
 def test_only_the_shards_asked_for_are_written(tmp_path):
     tasks = coarse_tasks(tmp_path, ("2019-01-01", "2019-02-15"), only_shards=[(1, 0)])
     assert sorted(ingest_slab(tasks[0]).shards) == ["tp/c/0/1/0"]
+
+
+def test_the_box_of_the_known_holds_all_of_it():
+    values = np.full((5, 6), np.nan, np.float32)
+    assert known_box(values) is None
+    values[1, 2] = values[3, 4] = 1.0
+    assert known_box(values) == (slice(1, 4), slice(2, 5))
 
 
 def test_a_dataset_off_the_grid_is_refused():
