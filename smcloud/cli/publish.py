@@ -12,12 +12,15 @@ from smcloud.production.publish_stage import PublishResult, run
 
 def publish(
     run_file: Annotated[Path, typer.Argument(help="Run file (TOML)")],
+    netcdf: Annotated[
+        bool, typer.Option("--netcdf", help="Also write one NetCDF file per tile-year")
+    ] = False,
 ) -> None:
     """Write GeoTIFFs of chosen days, a map and a STAC item per tile-year."""
     config = load_config(run_file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
-        result = run(config, client, listener)
+        result = run(config, client, listener, netcdf=netcdf)
     show(result)
 
 
@@ -42,6 +45,8 @@ def show(result: PublishResult) -> None:
         console.print(f"map   {year.map_url}", markup=False)
         for url in year.items[:3]:
             console.print(f"stac  {url}", markup=False)
+        for url in year.netcdf[:3]:
+            console.print(f"file  {url}", markup=False)
 
 
 def register(app: typer.Typer) -> None:

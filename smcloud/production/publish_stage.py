@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from distributed import Client
@@ -12,7 +13,8 @@ from smcloud.core.errors import ConfigError, NotFoundError
 from smcloud.core.layout import join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
-from smcloud.grids.tiles import TileYear
+from smcloud.grids.grid import SIN1KM
+from smcloud.grids.tiles import TileYear, tile_window
 from smcloud.models.base import load_card
 from smcloud.production.block_map import over_blocks
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
@@ -22,6 +24,7 @@ from smcloud.production.validate_stage import REPORT
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
 from smcloud.publish.map import Panel, map_picture, moisture_style, season_panels
+from smcloud.publish.netcdf import NetcdfTask, write_netcdf
 from smcloud.publish.raster import RasterRecord, RasterTask, write_raster
 from smcloud.publish.stac import Published, item_bytes, item_id, tile_item
 from smcloud.validation.overview import Overview, cell_size, mosaic, summarise_block
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 SEASON_DAYS = ("01-15", "04-15", "07-15", "10-15")
 """Days that become GeoTIFFs when a run file names none: the middle of each season."""
 MAP = "map.png"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class PublishedYear:
     rasters: tuple[RasterRecord, ...]
     items: tuple[str, ...]
     """URLs of the STAC items, one per tile."""
+    netcdf: tuple[str, ...]
+    """URLs of the NetCDF files, one per tile, if they were asked for."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,13 @@ class PublishResult:
     years: tuple[PublishedYear, ...]
 
 
-def run(config: RunConfig, client: Client | None, listener: Listener) -> PublishResult:
+def run(
+    config: RunConfig, client: Client | None, listener: Listener, *, netcdf: bool = False
+) -> PublishResult:
     """Write GeoTIFFs, a map and STAC items of every published year of a run.
 
-    Below ``published/<product>/<year>/``: cog/, map.png, stac/. Everything is derived from the
+    Below ``published/<product>/<year>/``: cog/, map.png, stac/, and netcdf/ with one file per
+    tile-year if `netcdf` is asked for. Everything is derived from the
     pointer and the store: it may be deleted and is the same when made again.
 
     Raises
@@ -69,16 +78,14 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Publish
         If a block of the product is absent or damaged.
     """
     refuse_memory_urls(client, (config.store.root,))
-    product = product_named(config.product)
     days = chosen_days(config.publish.days, config.years)
-    return PublishResult(
-        tuple(
-            _publish_year(
-                config, product, published_year(config, year), days[year], client, listener
-            )
-            for year in config.years
+    found = []
+    for year in config.years:
+        publisher = _Publisher(
+            config, product_named(config.product), published_year(config, year), client, listener
         )
-    )
+        found.append(publisher.publish(days[year], netcdf=netcdf))
+    return PublishResult(tuple(found))
 
 
 def chosen_days(named: Sequence[str], years: Sequence[int]) -> dict[int, tuple[str, ...]]:
@@ -104,100 +111,133 @@ def chosen_days(named: Sequence[str], years: Sequence[int]) -> dict[int, tuple[s
     return {year: tuple(sorted(days)) for year, days in found.items()}
 
 
-def _publish_year(
-    config: RunConfig,
-    product: Product,
-    year: StoreYear,
-    days: Sequence[str],
-    client: Client | None,
-    listener: Listener,
-) -> PublishedYear:
-    folder = config.layout.published(product.name, year.year)
-    rasters = _write_rasters(year, days, join(folder, "cog"), client, listener)
-    picture = _draw(config, year, client, listener)
-    open_objects(folder).put(MAP, picture)
-    items = _write_items(config, product, year, rasters, folder)
-    return PublishedYear(year.year, year.store_url, join(folder, MAP), rasters, items)
+@dataclass(frozen=True)
+class _Publisher:
+    """Writes what people read of one year; files are made on the cluster."""
 
+    config: RunConfig
+    product: Product
+    year: StoreYear
+    client: Client | None
+    listener: Listener
 
-def _write_rasters(
-    year: StoreYear, days: Sequence[str], folder: str, client: Client | None, listener: Listener
-) -> tuple[RasterRecord, ...]:
-    found: list[RasterRecord] = []
-    tasks = [
-        Task(
-            f"cog-{tile}-{day}", write_raster, (RasterTask(year.layer, tile, day, blocks, folder),)
+    @property
+    def folder(self) -> str:
+        """Return the prefix that everything is written below."""
+        return self.config.layout.published(self.product.name, self.year.year)
+
+    def publish(self, days: Sequence[str], *, netcdf: bool) -> PublishedYear:
+        """Write everything of the year; the items come last, since they name the others."""
+        rasters = self._run("geotiff", self._raster_tasks(days))
+        open_objects(self.folder).put(MAP, self._map())
+        files = self._run("netcdf", self._netcdf_tasks()) if netcdf else []
+        return PublishedYear(
+            self.year.year,
+            self.year.store_url,
+            join(self.folder, MAP),
+            tuple(rasters),
+            self._write_items(rasters, files),
+            tuple(files),
         )
-        for tile, blocks in sorted(year.tiles.items())
-        for day in days
-    ]
 
-    def keep(task: Task[RasterRecord], record: RasterRecord) -> None:
-        found.append(record)
-        listener.advance()
+    def _raster_tasks(self, days: Sequence[str]) -> list[Task[RasterRecord]]:
+        folder = join(self.folder, "cog")
+        return [
+            Task(
+                f"cog-{tile}-{day}",
+                write_raster,
+                (RasterTask(self.year.layer, tile, day, blocks, folder),),
+            )
+            for tile, blocks in sorted(self.year.tiles.items())
+            for day in days
+        ]
 
-    listener.begin(f"geotiff {year.year}", len(tasks), "files")
-    try:
-        run_tasks(
-            client,
-            tasks,
-            window=2 * worker_threads(client) if client else 1,
-            on_done=keep,
-            listener=listener,
+    def _netcdf_tasks(self) -> list[Task[str]]:
+        year, folder = self.year, join(self.folder, "netcdf")
+        return [
+            Task(
+                f"netcdf-{tile}-{year.year}",
+                write_netcdf,
+                (
+                    NetcdfTask(
+                        year.store_url,
+                        year.schema,
+                        year.year,
+                        tile,
+                        tile_window(SIN1KM, tile),
+                        blocks,
+                        folder,
+                    ),
+                ),
+            )
+            for tile, blocks in sorted(year.tiles.items())
+        ]
+
+    def _run(self, stage: str, tasks: Sequence[Task[T]]) -> list[T]:
+        """Return the results of all tasks, in the order of the tasks."""
+        found: dict[str, T] = {}
+
+        def keep(task: Task[T], result: T) -> None:
+            found[task.key] = result
+            self.listener.advance()
+
+        self.listener.begin(f"{stage} {self.year.year}", len(tasks), "files")
+        try:
+            run_tasks(
+                self.client,
+                tasks,
+                window=2 * worker_threads(self.client) if self.client else 1,
+                on_done=keep,
+                listener=self.listener,
+            )
+        finally:
+            self.listener.end()
+        return [found[task.key] for task in tasks]
+
+    def _map(self) -> bytes:
+        """Return the year's map: the mean and the four seasons' means."""
+        year, layer = self.year, self.year.layer
+        cell = cell_size(self.config.produce.block_pixels, year.blocks)
+        overview: Overview = mosaic(
+            over_blocks(
+                "map",
+                year,
+                summarise_block,
+                lambda block: (layer, block, year.part_of(block), cell, ()),
+                self.client,
+                self.listener,
+            )
         )
-    finally:
-        listener.end()
-    return tuple(sorted(found, key=lambda record: (record.tile, record.day)))
+        panels = [Panel(f"Mean of {year.year}", overview.mean()), *season_panels(overview)]
+        return map_picture(overview, panels, moisture_style(overview))
 
-
-def _draw(config: RunConfig, year: StoreYear, client: Client | None, listener: Listener) -> bytes:
-    """Return the year's map: the mean and the four seasons' means."""
-    cell = cell_size(config.produce.block_pixels, year.blocks)
-    layer = year.layer
-    overview: Overview = mosaic(
-        over_blocks(
-            "map",
-            year,
-            summarise_block,
-            lambda block: (layer, block, year.part_of(block), cell, ()),
-            client,
-            listener,
-        )
-    )
-    panels = [Panel(f"Mean of {year.year}", overview.mean()), *season_panels(overview)]
-    return map_picture(overview, panels, moisture_style(overview))
-
-
-def _write_items(
-    config: RunConfig,
-    product: Product,
-    year: StoreYear,
-    rasters: Sequence[RasterRecord],
-    folder: str,
-) -> tuple[str, ...]:
-    """Write one STAC item per tile and return their URLs."""
-    reports = join(config.layout.reports(product.name), str(year.year))
-    has_report = open_objects(reports).exists(REPORT)
-    stac = join(folder, "stac")
-    urls = []
-    for tile in sorted(year.tiles):
-        key = TileYear(year.schema.grid, tile, year.year)
-        published = Published(
-            product=product.name,
-            title=product.title,
-            key=key,
-            schema=year.schema,
-            store_url=year.store_url,
-            model_sha256=_model_hash(config),
-            software=__version__,
-            rasters=tuple(record for record in rasters if record.tile == tile),
-            report_url=join(reports, REPORT) if has_report else "",
-            map_url=join(folder, MAP),
-        )
-        name = f"{item_id(product.name, key)}.json"
-        open_objects(stac).put(name, item_bytes(tile_item(published)))
-        urls.append(join(stac, name))
-    return tuple(urls)
+    def _write_items(
+        self, rasters: Sequence[RasterRecord], files: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Write one STAC item per tile and return their URLs."""
+        reports = join(self.config.layout.reports(self.product.name), str(self.year.year))
+        report = join(reports, REPORT) if open_objects(reports).exists(REPORT) else ""
+        stac, model = join(self.folder, "stac"), _model_hash(self.config)
+        urls = []
+        for tile in sorted(self.year.tiles):
+            key = TileYear(self.year.schema.grid, tile, self.year.year)
+            published = Published(
+                product=self.product.name,
+                title=self.product.title,
+                key=key,
+                schema=self.year.schema,
+                store_url=self.year.store_url,
+                model_sha256=model,
+                software=__version__,
+                rasters=tuple(record for record in rasters if record.tile == tile),
+                netcdf_url=next((url for url in files if f".{tile}." in url), ""),
+                report_url=report,
+                map_url=join(self.folder, MAP),
+            )
+            name = f"{item_id(self.product.name, key)}.json"
+            open_objects(stac).put(name, item_bytes(tile_item(published)))
+            urls.append(join(stac, name))
+        return tuple(urls)
 
 
 def _model_hash(config: RunConfig) -> str:

@@ -18,6 +18,7 @@ from smcloud.publish.raster import RasterRecord, transform_of
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 DATACUBE = "https://stac-extensions.github.io/datacube/v2.2.0/schema.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+NETCDF_TYPE = "application/x-netcdf"
 ZARR_TYPE = "application/vnd.zarr; version=3"
 EDGE_POINTS = 25
 """Points along each meridian edge: sinusoidal edges are curves in longitude and latitude."""
@@ -36,6 +37,7 @@ class Published:
     software: str
     """Version of smcloud that wrote the store."""
     rasters: tuple[RasterRecord, ...] = ()
+    netcdf_url: str = ""
     report_url: str = ""
     map_url: str = ""
 
@@ -171,6 +173,13 @@ def _assets(published: Published) -> dict[str, pystac.Asset]:
             media_type=pystac.MediaType.COG,
             roles=["data"],
             extra_fields={"file:size": raster.size_bytes},
+        )
+    if published.netcdf_url:
+        assets["netcdf"] = pystac.Asset(
+            published.netcdf_url,
+            title=f"NetCDF of tile {published.key.tile}",
+            media_type=NETCDF_TYPE,
+            roles=["data"],
         )
     if published.map_url:
         assets["map"] = pystac.Asset(

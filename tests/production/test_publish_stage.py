@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import rasterio
+import xarray as xr
 
 from smcloud.core.errors import ConfigError
 from smcloud.core.listener import Silent
@@ -59,6 +60,17 @@ def test_what_is_published_can_be_deleted_and_made_again(published):
         (folder / name).unlink()
     publish_stage.run(config, None, Silent())
     assert files_of(folder) == before
+
+
+def test_netcdf_files_come_when_asked_for(published):
+    config, _ = published
+    year = publish_stage.run(config, None, Silent(), netcdf=True).years[0]
+    assert [Path(url).name for url in year.netcdf] == ["glass-sm.h18v04.2019.nc"]
+    with xr.open_dataset(year.netcdf[0], engine="h5netcdf") as found:
+        assert found.soil_moisture.shape == (365, 1200, 1200)
+        assert int(found.soil_moisture[195].notnull().sum()) == year.rasters[2].known_pixels
+    item = json.loads(Path(year.items[0].removeprefix("file://")).read_text())
+    assert item["assets"]["netcdf"]["href"] == year.netcdf[0]
 
 
 def test_days_of_a_run_file_are_sorted_into_their_years():

@@ -22,7 +22,7 @@ def published(tile="h18v04"):
     raster = RasterRecord(tile, "2019-07-15", f"s3://b/cog/{tile}.tif", 1234, 99)
     return Published(
         "glass-sm", "Soil moisture", TileYear("sin1km", tile, 2019), SCHEMA,
-        "s3://b/2019.zarr", "ab" * 32, "0.1", (raster,), "s3://b/report.html", "s3://b/map.png",
+        "s3://b/2019.zarr", "ab" * 32, "0.1", (raster,), "s3://b/n.nc", "s3://b/report.html", "s3://b/map.png",
     )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_assets_lead_to_store_rasters_map_and_report():
     assert assets["store"].media_type == "application/vnd.zarr; version=3"
     assert assets["cog-2019-07-15"].media_type == pystac.MediaType.COG
     assert assets["cog-2019-07-15"].extra_fields["file:size"] == 1234
-    assert {"map", "report"} <= set(assets)
+    assert {"map", "report", "netcdf"} <= set(assets)
 
 
 def test_the_same_store_gives_the_same_bytes():
