@@ -177,6 +177,7 @@ def make_block(
             )
             arrays[target][slab, points] = stored
             arrays[flag][slab, points] = flags
+        del columns  # or the next slab's columns would lie beside these
     shape = (len(days), *window.shape)
     values = {name: array.reshape(shape) for name, array in arrays.items()}
     return BlockArrays(values, len(days) * len(points), clock.seconds)
