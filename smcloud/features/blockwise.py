@@ -11,6 +11,7 @@ neighbour for one period (`composites`), antecedent rain is weighted up while en
 (`temporal`). Years and pixels that are asked for must exist: a missing cube or object raises.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,10 @@ from numpy.typing import NDArray
 from smcloud.core.errors import UserError
 from smcloud.cube.schema import CubeSchema
 from smcloud.features.catalogue import COLDEST
+from smcloud.features.composites import WORK_ELEMENTS
 from smcloud.features.inputs import BlockInputs, Points, Request, lonlat_around
 from smcloud.features.reads import Kind, kind_of, reads_of, schemas_of
-from smcloud.features.slab import WORK_ELEMENTS, Slab
+from smcloud.features.slab import Slab
 from smcloud.features.spec import (
     POSITION,
     CubeSet,
@@ -39,6 +41,10 @@ from smcloud.grids.grid import Window, grid_named
 from smcloud.grids.regrid import Weights, bilinear
 
 LST_PREFIX = "lst_"
+ALLOCATOR_FACTOR = 1.15
+"""Resident over asked-for bytes: freed pages that the allocator keeps, as measured."""
+STORE_BYTES = 48 * 2**20
+"""Metadata and codecs of the driver cubes, once open, as measured for eight of them."""
 
 
 @dataclass(frozen=True)
@@ -229,9 +235,10 @@ class FeatureReader:
         held = self._reads.held_bytes(n_days, n_points, pixels)
         decoding = 2 * self._reads.largest_read(n_days, pixels)
         columns = (4 * len(self.features) + 1) * slab_days * n_points
-        at_work = 8 * max(WORK_ELEMENTS, n_points, 16 * n_points)
-        composites = 8 * n_points * self._reads.most_composites(slab_days)
-        return held + max(decoding, columns + 4 * (at_work + composites))
+        at_work = 10 * max(WORK_ELEMENTS, n_points)
+        composites = 10 * n_points * self._reads.most_composites(slab_days)
+        arrays = held + max(decoding, columns + 4 * (at_work + composites))
+        return STORE_BYTES + math.ceil(ALLOCATOR_FACTOR * arrays)
 
 
 def _is_lst(name: str) -> bool:

@@ -23,6 +23,8 @@ MAX_GAP_STEPS = 4
 """Longest bridge between two known composites, in periods: 32 or 64 days [M]."""
 HOLD_STEPS = 1
 """How long a lone composite is held, in periods [M]."""
+WORK_ELEMENTS = 2**18
+"""Values in work at once: 1 MB of float32, which stays in the cache."""
 
 DayNumbers = NDArray[np.int64]
 
@@ -89,13 +91,14 @@ def interpolate_composites(
     earlier = next(spans)
     step_of_day = np.searchsorted(periods.bounds, days, side="right") - 1
     hold = np.float32(HOLD_STEPS * periods.step_days)
+    at_once = max(1, WORK_ELEMENTS // max(1, values.shape[1]))
     for step, later in enumerate(spans):
         start, stop = np.searchsorted(step_of_day, [step, step + 1])
-        if start < stop:
-            when = days[start:stop, None].astype(np.float32)
-            first = _on_span(earlier, when, hold)
-            second = _on_span(later, when, hold)
-            _choose(when >= dates[step], second, first, out[start:stop])
+        for first in range(start, stop, at_once):
+            some = slice(first, min(first + at_once, stop))
+            when = days[some, None].astype(np.float32)
+            is_later = when >= dates[step]
+            _choose(is_later, _on_span(later, when, hold), _on_span(earlier, when, hold), out[some])
         earlier = later
 
 

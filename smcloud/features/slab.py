@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from smcloud.features.composites import MAX_GAP_STEPS, Periods, interpolate_composites
+from smcloud.features.composites import (
+    MAX_GAP_STEPS,
+    WORK_ELEMENTS,
+    Periods,
+    interpolate_composites,
+)
 from smcloud.features.inputs import BlockInputs, Series
 from smcloud.features.reads import COMPOSITE_DAY, Drivers, Kind, Schemas
 from smcloud.features.spec import (
@@ -17,9 +22,6 @@ from smcloud.features.spec import (
     Quality,
     split_input,
 )
-
-WORK_ELEMENTS = 2**18
-"""Values of one feature in work at once: 1 MB of float32."""
 
 
 class Slab:
