@@ -133,7 +133,7 @@ class BlockInputs:
 @lru_cache(maxsize=64)
 def _table(variable: Variable) -> Floats32:
     """Return the physical value of every stored integer of 1 or 2 bytes, by its unsigned bits."""
-    dtype = np.dtype(variable.dtype)
+    dtype = np.dtype(variable.dtype).newbyteorder("=")
     unsigned = np.dtype(f"u{dtype.itemsize}")
     return variable.unpack(np.arange(2 ** (8 * dtype.itemsize), dtype=unsigned).view(dtype))
 
