@@ -217,20 +217,30 @@ class Model:
         ModelError
             If the number of features differs.
         """
-        n_features, n_rows = columns.shape
+        n_features = len(columns)
         if n_features != len(self.card.columns):
             raise ModelError(
                 f"model {self.card.name!r} takes {len(self.card.columns)} features, "
                 f"found {n_features}: see the columns of its card"
             )
-        found = np.empty(n_rows, dtype=np.float32)
-        buffer = np.empty((min(CHUNK_ROWS, n_rows), n_features), dtype=np.float32)
-        for start in range(0, n_rows, CHUNK_ROWS):
-            stop = min(start + CHUNK_ROWS, n_rows)
-            rows = buffer[: stop - start]
-            rows[...] = columns[:, start:stop].T
-            found[start:stop] = self.booster.inplace_predict(rows, validate_features=False)
-        return found
+        return predict_columns(self.booster, columns)
+
+
+def predict_columns(booster: xgboost.Booster, columns: Floats) -> Floats:
+    """Return the booster's estimate of each row of (n_features, n_rows) float32, NaN unknown.
+
+    XGBoost wants rows; they are turned over in pieces that fit the cache, so that no second copy
+    of the columns is made and the rate stays near that of `inplace_predict` alone.
+    """
+    n_features, n_rows = columns.shape
+    found = np.empty(n_rows, dtype=np.float32)
+    buffer = np.empty((min(CHUNK_ROWS, n_rows), n_features), dtype=np.float32)
+    for start in range(0, n_rows, CHUNK_ROWS):
+        stop = min(start + CHUNK_ROWS, n_rows)
+        rows = buffer[: stop - start]
+        rows[...] = columns[:, start:stop].T
+        found[start:stop] = booster.inplace_predict(rows, validate_features=False)
+    return found
 
 
 def load_model(
