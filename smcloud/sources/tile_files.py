@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from smcloud.core.errors import GranuleError
+from smcloud.core.errors import ConfigError, GranuleError
 from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Window
 from smcloud.grids.regrid import block_mean
@@ -102,7 +102,7 @@ class TileSource:
         try:
             start = _day_of_year(parts["start"])
             tile_window(SIN1KM, parts["tile"])
-        except ValueError:
+        except (ValueError, ConfigError):
             return None
         end = start + timedelta(days=self.days - 1)
         return Granule(self.name, parts["tile"], start, end, parts.get("produced") or "", name)

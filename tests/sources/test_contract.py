@@ -202,7 +202,8 @@ def test_steps_of_composites_fall_on_the_first_days_of_the_cube(name):
     steps = source.schema.times(2020)
     granule = source.identify(example_name(source, date(2020, 12, 30)))
     composite = source.schema.step_days > 1
-    assert (granule is not None) and (np.datetime64(granule.start) in steps) == (not composite)
+    assert granule is not None
+    assert (np.datetime64(granule.start) in steps) == (not composite)
     assert int(steps[0] - EPOCH) == int(np.datetime64("2020-01-01") - EPOCH)
 
 

@@ -1,0 +1,120 @@
+"""Real station files: both formats, folders and zips."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from smcloud.core.errors import GranuleError
+from smcloud.sources.archive import open_archive
+from smcloud.sources.ismn import read_static, read_stm
+
+pytestmark = pytest.mark.real
+
+
+def series_of(archive, ending=".stm"):
+    return {
+        member.file_name: read_stm(member.read(), member.name)
+        for member in open_archive(archive, suffixes=(ending,))
+    }
+
+
+def flags_of(series):
+    return Counter(series.flags.tolist())
+
+
+@pytest.fixture(scope="module")
+def networks(realdata):
+    return series_of(realdata / "ismn/networks/multinetwork")
+
+
+def test_t08_maqu_has_the_flags_counted_by_hand(networks):
+    (maqu,) = (one for one in networks.values() if one.station == "CST_01")
+    flags = flags_of(maqu)
+    counted = {flag: flags[flag] for flag in ("U", "D01,D03", "C03", "D03")}
+    assert counted == {"U": 9407, "D01,D03": 3258, "C03": 1338, "D03": 1235}
+    assert "G" not in flags
+    assert (maqu.latitude, maqu.longitude, maqu.sensor) == (33.8833, 102.1333, "ECH20-EC-TM")
+
+
+def test_t08_scan_abrams_has_the_flags_counted_by_hand(networks):
+    (abrams,) = (one for one in networks.values() if one.station == "Abrams")
+    assert flags_of(abrams)["U"] == 46_231
+    assert abrams.sensor == "Hydraprobe-Analog-(2.5-Volt)"
+    assert abrams.depth_to == pytest.approx(0.0508)
+
+
+def test_t08_the_old_files_end_their_lines_with_cr_alone_and_are_read(realdata):
+    old = [
+        member
+        for member in open_archive(realdata / "ismn/networks", suffixes=(".stm",))
+        if "format_ceop/" not in member.name
+    ]
+    contents = [member.read() for member in old]
+    assert all(b"\n" not in content for content in contents)
+    rows = [read_stm(c, m.name).times.size for c, m in zip(contents, old, strict=True)]
+    assert len(rows) == 10
+    assert sum(rows) == sum(content.strip().count(b"\r") + 1 for content in contents) - 9
+
+
+def test_every_real_series_has_whole_hours_in_order_and_values_of_soil(networks):
+    assert len(networks) == 8
+    for series in networks.values():
+        assert (np.diff(series.times) > np.timedelta64(0, "s")).all()
+        assert series.variable == "sm"
+        assert 0.0 <= np.nanmin(series.values)
+        assert np.nanmax(series.values) < 0.8
+
+
+def test_zip_and_folder_hold_equal_series(realdata, networks):
+    zipped = series_of(
+        realdata / "ismn/samples/zip_archives/multinetwork/header_values/Data_header_values.zip"
+    )
+    assert sorted(zipped) == sorted(networks)
+    for name, series in zipped.items():
+        for field in ("times", "values", "flags"):
+            np.testing.assert_array_equal(getattr(series, field), getattr(networks[name], field))
+
+
+def test_both_formats_hold_equal_series(realdata):
+    folder = realdata / "ismn/samples"
+    header = series_of(folder / "Data_seperate_files_header_20170810_20180809")
+    ceop = series_of(folder / "Data_seperate_files_20170810_20180809")
+    zipped = series_of(folder / "zip_archives/ceop/Data_seperate_files_20170810_20180809.zip")
+    assert sorted(header) == sorted(ceop) == sorted(zipped)
+    for name, one in header.items():
+        for other in (ceop[name], zipped[name]):
+            assert (one.station, one.sensor, one.depth_to) == (
+                other.station,
+                other.sensor,
+                other.depth_to,
+            )
+            np.testing.assert_array_equal(one.times, other.times)
+            np.testing.assert_array_equal(one.values, other.values)
+            np.testing.assert_array_equal(one.flags, other.flags)
+        assert flags_of(one)["G"] > 0.5 * one.flags.size
+
+
+def test_malformed_and_unsorted_files_are_named(realdata):
+    for name, message in (
+        ("ismn/networks/malformed/mal_formed_file.txt", "expected an ISMN station file"),
+        (
+            "ismn/networks/format_ceop/SMOSMANIA/SMOSMANIA_SMOSMANIA_NBN_20100304_20130801.stm",
+            "order the data as separate files",
+        ),
+    ):
+        with pytest.raises(GranuleError, match=message) as error:
+            read_stm(realdata / name)
+        assert (realdata / name).name in str(error.value)
+
+
+def test_static_variables_of_real_stations(realdata):
+    rows = [
+        row
+        for member in open_archive(realdata / "ismn/samples", suffixes=("static_variables.csv",))
+        for row in read_static(member.read(), member.name)
+    ]
+    clay = [float(row.value) for row in rows if row.name == "clay fraction"]
+    assert clay
+    assert all(0.0 <= value <= 100.0 for value in clay)
+    assert "Cfa" in {row.value for row in rows if row.name == "climate classification"}
