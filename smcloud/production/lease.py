@@ -27,6 +27,8 @@ from smcloud.core.objects import Objects, open_objects
 log = logging.getLogger(__name__)
 
 MISSED_BEATS = 3
+CLOCK_GRAIN_SECONDS = 1.0
+"""S3 tells the times of objects in whole seconds."""
 CLOCK = "clock"
 
 
@@ -44,7 +46,7 @@ class Epoch:
     @property
     def expiry_seconds(self) -> float:
         """Return how long after its last sign the epoch is over, in seconds."""
-        return MISSED_BEATS * self.beat_seconds
+        return MISSED_BEATS * self.beat_seconds + CLOCK_GRAIN_SECONDS
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from smcloud.core.config import RunConfig
 from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
 from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.production.ingest_stage import drivers_of
 from smcloud.production.ledger import Ledger
 from smcloud.production.versions import read_pointer
 from smcloud.products.base import Product
@@ -48,11 +49,11 @@ def status(config: RunConfig) -> list[Status]:
     Reads one snapshot per stage and year, and the records that came after it.
     """
     product = product_named(config.product)
-    return [*_drivers(config, product), *_products(config, product)]
+    return [*_drivers(config), *_products(config, product)]
 
 
-def _drivers(config: RunConfig, product: Product) -> Iterator[Status]:
-    for driver in product.drivers:
+def _drivers(config: RunConfig) -> Iterator[Status]:
+    for driver in drivers_of(config):
         if driver.source in config.ingest.cubes:
             continue
         stage = f"ingest/{driver.source}"

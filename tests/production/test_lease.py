@@ -56,7 +56,7 @@ def test_a_killed_owner_blocks_until_its_expiry_and_no_longer(root):
     started = time.monotonic()
     with hold(root, "glass-sm", BEAT, Silent()) as lease:
         assert lease.epoch == 2
-    assert 2 * BEAT < time.monotonic() - started < 3 * BEAT + 1
+    assert 2 * BEAT < time.monotonic() - started < 3 * BEAT + 1 + 1
 
 
 def test_the_older_owner_finds_out_before_it_writes(root):
@@ -75,7 +75,7 @@ def test_products_have_leases_of_their_own(root):
 
 def test_one_of_many_racing_runs_wins_an_expired_lease(root):
     abandon(root)
-    time.sleep(4 * BEAT)
+    time.sleep(4 * BEAT + 1)
     won, gate = [], threading.Barrier(8)
 
     def race():
