@@ -208,22 +208,21 @@ def _placed(
 
 
 def station_pixels(tile: str, stations: tuple[Station, ...]) -> TilePixels:
-    """Return the pixels of a tile within STATION_RADIUS of a station's own, sorted."""
+    """Return the pixels of the stations of a tile and the land within STATION_RADIUS, sorted."""
     outer = tile_window(SIN1KM, tile)
     lon = np.array([station.longitude for station in stations])
     lat = np.array([station.latitude for station in stations])
-    rows, cols = SIN1KM.pixel_of(lon, lat)
+    own_rows, own_cols = SIN1KM.pixel_of(lon, lat)
     reach = np.arange(-STATION_RADIUS, STATION_RADIUS + 1)
-    around_rows = (rows[:, None, None] - outer.row0 + reach[None, :, None]).repeat(len(reach), 2)
-    around_cols = (cols[:, None, None] - outer.col0 + reach[None, None, :]).repeat(len(reach), 1)
-    inside = (
-        (around_rows >= 0)
-        & (around_rows < TILE_PIXELS)
-        & (around_cols >= 0)
-        & (around_cols < TILE_PIXELS)
-    )
-    flat = np.unique(around_rows[inside] * TILE_PIXELS + around_cols[inside])
-    return TilePixels(tile, flat // TILE_PIXELS, flat % TILE_PIXELS)
+    down, across = (steps.ravel() for steps in np.meshgrid(reach, reach, indexing="ij"))
+    rows = (own_rows[:, None] - outer.row0 + down).ravel()
+    cols = (own_cols[:, None] - outer.col0 + across).ravel()
+    inside = (rows >= 0) & (rows < TILE_PIXELS) & (cols >= 0) & (cols < TILE_PIXELS)
+    flat = np.unique(rows[inside] * TILE_PIXELS + cols[inside])
+    around = TilePixels(tile, flat // TILE_PIXELS, flat % TILE_PIXELS)
+    own = (own_rows - outer.row0) * TILE_PIXELS + own_cols - outer.col0
+    kept = is_land(*lonlat_of(around)) | np.isin(flat, own)
+    return TilePixels(tile, around.rows[kept], around.cols[kept])
 
 
 def lonlat_of(pixels: TilePixels) -> tuple[Array, Array]:
