@@ -126,11 +126,12 @@ def run(
     As `ingest_source` and `ingest_stations`; ConfigError if the product or a feature is unknown.
     """
     root = config.store.root
+    drivers = drivers_of(config)
     stations = _stations(config, client, listener)
     points = station_points(Layout(root).stations) if config.ingest.at == "stations" else None
     summaries = []
     listing: list[ObjectInfo] | None = None
-    for driver in drivers_of(config):
+    for driver in drivers:
         if driver.source in config.ingest.cubes:
             listener.note(
                 f"{driver.source}: cubes at {config.ingest.cubes[driver.source]} are used"
