@@ -5,19 +5,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError
 from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
-from smcloud.grids.grid import SIN1KM
-from smcloud.ingest.stations import read_stations, surface_sensors
+from smcloud.features.table import TargetRule, daily_target
+from smcloud.grids.grid import Floats
+from smcloud.ingest.stations import read_stations
 from smcloud.production.store_year import StoreYear
 from smcloud.production.train_stage import SHIPPED
+from smcloud.products.base import Product
 from smcloud.sources.registry import SOURCES
-from smcloud.validation.collocation import Layer, coarse_series, station_series
+from smcloud.validation.collocation import Floats32, Layer, coarse_series, station_series
 
+TIME = "datetime64[s]"
 PAIR_COLUMNS = ["station", "time", "soil_moisture", "estimate", "baseline"]
 
 
@@ -35,37 +39,47 @@ BASELINE = Baseline("era5land", "swvl1", "ERA5-Land")
 
 @dataclass(frozen=True, eq=False)
 class Stations:
-    """The surface sensors of a run and their daily means, as ingest stored them."""
+    """The sites of a run and their daily means, as the sample table has them.
 
-    sensors: pd.DataFrame
+    Attributes
+    ----------
+    daily : DataFrame
+        `features.table.daily_target`: station, latitude, longitude, row, col, time, soil_moisture.
+    sites : DataFrame
+        One row per station: station, latitude, longitude, row, col.
+    """
+
     daily: pd.DataFrame
+    sites: pd.DataFrame
 
     @property
-    def names(self) -> pd.Series:
-        """Return the key of each sensor."""
-        return self.sensors["station_id"]
-
-    @property
-    def lonlat(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return longitude and latitude of each sensor, degrees."""
-        columns = ("longitude", "latitude")
-        lon, lat = (self.sensors[name].to_numpy(np.float64) for name in columns)
+    def lonlat(self) -> tuple[Floats, Floats]:
+        """Return longitude and latitude of each site, degrees."""
+        lon, lat = (self.sites[name].to_numpy(np.float64) for name in ("longitude", "latitude"))
         return lon, lat
 
-    def only(self, chosen: np.ndarray) -> "Stations":
-        """Return the chosen sensors."""
-        return Stations(self.sensors[chosen].reset_index(drop=True), self.daily)
+    @property
+    def pixels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the global row and column of each site."""
+        rows, cols = (self.sites[name].to_numpy(np.int64) for name in ("row", "col"))
+        return rows, cols
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Stations":
+        """Return the chosen sites."""
+        return Stations(self.daily, self.sites[chosen].reset_index(drop=True))
 
 
-def stations_of(config: RunConfig, listener: Listener) -> Stations | None:
+def stations_of(config: RunConfig, product: Product, listener: Listener) -> Stations | None:
     """Return the stations of a run; None, with a warning, where none were ingested."""
     try:
         stations, daily = read_stations(config.layout.stations)
     except NotFoundError:
         listener.warn(f"no stations below {config.layout.stations}: the report does without them")
         return None
-    sensors = surface_sensors(stations, config.stations.maximum_depth_m)
-    return Stations(sensors.reset_index(drop=True), daily)
+    rule = TargetRule(config.stations.maximum_depth_m, valid=product.target.valid)
+    target = daily_target(stations, daily, rule).astype({"time": TIME})
+    sites = target.drop_duplicates("station")[["station", "latitude", "longitude", "row", "col"]]
+    return Stations(target, sites.reset_index(drop=True))
 
 
 def baseline_layer(config: RunConfig, year: int) -> Layer | None:
@@ -87,10 +101,10 @@ def test_pairs(config: RunConfig, stations: Stations | None) -> pd.DataFrame:
     if not folder.exists(f"{SHIPPED}.parquet"):
         return no_pairs().assign(block=pd.Series(dtype=object))
     pairs = pd.read_parquet(io.BytesIO(folder.get(f"{SHIPPED}.parquet")))
-    pairs["time"] = pairs["time"].astype("datetime64[s]")
+    pairs = pairs.astype({"station": object, "time": TIME})
     if stations is None:
         return pairs.assign(baseline=np.float32(np.nan))
-    known = stations.only(stations.names.isin(set(pairs["station"])).to_numpy())
+    known = stations.only(stations.sites["station"].isin(set(pairs["station"])).to_numpy())
     frames = [
         _series_frame(known, layer, coarse_series(layer, *known.lonlat), "baseline")
         for year in sorted(set(pairs["time"].dt.year))
@@ -110,7 +124,7 @@ def product_pairs(
     """
     if stations is None:
         return no_pairs()
-    rows, cols = SIN1KM.pixel_of(*stations.lonlat)
+    rows, cols = stations.pixels
     inside = year.holds(rows, cols)
     if not inside.any():
         return no_pairs()
@@ -122,22 +136,22 @@ def product_pairs(
         pairs = pairs.merge(coarse, on=["station", "time"], how="left")
     else:
         pairs["baseline"] = np.float32(np.nan)
-    measured = known.daily.rename(columns={"station_id": "station", "day": "time"})
+    measured = known.daily[["station", "time", "soil_moisture"]]
     return pairs.merge(measured, on=["station", "time"])[PAIR_COLUMNS]
 
 
 def no_pairs() -> pd.DataFrame:
     """Return a table of pairs without rows."""
-    kinds = {"station": "object", "time": "datetime64[s]"}
+    kinds = {"station": "object", "time": TIME}
     return pd.DataFrame(columns=PAIR_COLUMNS).astype(
         {name: kinds.get(name, "float32") for name in PAIR_COLUMNS}
     )
 
 
-def _series_frame(stations: Stations, layer: Layer, values: np.ndarray, name: str) -> pd.DataFrame:
+def _series_frame(stations: Stations, layer: Layer, values: Floats32, name: str) -> pd.DataFrame:
     """Return (days, stations) values as one row per station and day."""
-    days = layer.open().times.astype("datetime64[s]")
-    names = stations.names.to_numpy(object)
+    days = layer.open().times.astype(TIME)
+    names = stations.sites["station"].to_numpy(object)
     return pd.DataFrame(
         {
             "station": np.repeat(names, len(days)),

@@ -122,7 +122,7 @@ class _Examiner:
         """Return the findings of the year."""
         cell = cell_size(self.config.produce.block_pixels, self.year.blocks)
         baseline = baseline_layer(self.config, self.year.year)
-        stations = stations_of(self.config, self.listener)
+        stations = stations_of(self.config, self.product, self.listener)
         unseen = test_pairs(self.config, stations)
         inside = product_pairs(stations, self.year, baseline)
         is_unseen = inside["station"].isin(set(unseen["station"]))

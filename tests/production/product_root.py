@@ -142,7 +142,7 @@ def _write_stations(layout):
             float(lon), 100.0, 0.0, 0.05, 8760, series,
         )  # fmt: skip
         sensors.append(sensor)
-        listed.append((sensor.station_id, number % 2 == 0, row, col))
+        listed.append((f"GULF/site{number}", number % 2 == 0, row, col))
     write_stations(sensors, layout.stations)
     return listed
 
