@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,8 @@ from smcloud.sources.quality import check_rule
 Cells = NDArray[np.int32]
 STATIC_DAY = date(1970, 1, 1)
 SHEET_DEGREES = 5
+MARGIN_DEGREES = 0.1
+"""Sheets that close to a tile are read too: slopes need the cells beside it."""
 METRES_A_DEGREE = EARTH_RADIUS_M * np.pi / 180.0
 ALIGNMENT_TOLERANCE = 0.02
 """How far the cells of neighbouring sheets may be apart, in cells."""
@@ -126,12 +129,12 @@ class Terrain:
             return True
         south = int(found["lat"]) * (-1 if found["ns"] == "s" else 1)
         west = int(found["lon"]) * (-1 if found["ew"] == "w" else 1)
-        lon, lat = SIN1KM.lonlat(tile_window(SIN1KM, key.tile))
-        reach = SHEET_DEGREES + 0.1
-        with np.errstate(invalid="ignore"):
-            inside = (lat > south - 0.1) & (lat < south + reach)
-            inside &= (lon > west - 0.1) & (lon < west + reach)
-        return bool(inside.any())
+        bounds = _tile_bounds(key.tile)
+        if bounds is None:
+            return False
+        tile_west, tile_south, tile_east, tile_north = bounds
+        across = west < tile_east and west + SHEET_DEGREES > tile_west
+        return across and south < tile_north and south + SHEET_DEGREES > tile_south
 
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
         """Return elevation (m) or upstream area (km2) of one file, dims (y, x), read when used.
@@ -172,6 +175,22 @@ class Terrain:
             data[name] = (("y", "x"), values, attrs)
         y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
         return xr.Dataset(data, coords={"y": y, "x": x})
+
+
+@lru_cache(maxsize=512)
+def _tile_bounds(tile: str) -> tuple[float, float, float, float] | None:
+    """Return west, south, east, north around a tile with a margin, degrees; None off the globe."""
+    lon, lat = SIN1KM.lonlat(tile_window(SIN1KM, tile))
+    if np.isnan(lon).all():
+        return None
+    west, south = float(np.nanmin(lon)), float(np.nanmin(lat))
+    east, north = float(np.nanmax(lon)), float(np.nanmax(lat))
+    return (
+        west - MARGIN_DEGREES,
+        south - MARGIN_DEGREES,
+        east + MARGIN_DEGREES,
+        north + MARGIN_DEGREES,
+    )
 
 
 def _check_degrees(crs: CRS) -> str:

@@ -181,7 +181,18 @@ class TileSource:
                 f"{path.name}: expected collection {' or '.join(self.collections)}, found "
                 f"{collection}"
             )
+        self._check_start(granule)
         return granule
+
+    def _check_start(self, granule: Granule) -> None:
+        """Raise `GranuleError` unless the file begins on a step of the cube."""
+        step = self.schema.step_days or 1
+        day = granule.start.timetuple().tm_yday
+        if (day - 1) % step:
+            raise GranuleError(
+                f"{granule.name}: expected a composite that begins a multiple of {step} days after "
+                f"1 January, found day {day} of the year"
+            )
 
     @property
     def example(self) -> str:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from smcloud.core.errors import GranuleError, UserError
-from smcloud.cube.schema import EPOCH
 from smcloud.grids.tiles import TileYear
 from smcloud.simulate.samples import SAMPLE_START, SAMPLE_TILE, sample_window
 from smcloud.sources.base import Source
@@ -197,14 +196,20 @@ def test_steps_refuse_a_dataset_of_another_tile(name, opened):
 
 
 @pytest.mark.parametrize("name", TILES)
-def test_steps_of_composites_fall_on_the_first_days_of_the_cube(name):
+def test_a_composite_that_begins_between_the_steps_of_the_cube_is_refused(
+    name, sample_files, tmp_path
+):
     source = SOURCES[name]
     steps = source.schema.times(2020)
-    granule = source.identify(example_name(source, date(2020, 12, 30)))
-    composite = source.schema.step_days > 1
-    assert granule is not None
-    assert (np.datetime64(granule.start) in steps) == (not composite)
-    assert int(steps[0] - EPOCH) == int(np.datetime64("2020-01-01") - EPOCH)
+    between = date(2020, 12, 30)
+    shifted = tmp_path / example_name(source, between)
+    shutil.copy(sample_files(name)[0], shifted)
+    if source.schema.step_days == 1:
+        assert np.datetime64(between) in steps
+        return
+    with pytest.raises(GranuleError, match="expected a composite that begins") as error:
+        source.read(shifted)
+    one_line_naming(error, shifted.name)
 
 
 def example_name(source: Source, start: date) -> str:
