@@ -1,9 +1,9 @@
 """`smcloud train`: samples to a model with honest scores, for a run file or for any table."""
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
@@ -47,42 +47,57 @@ def train(
 
     A killed training goes on from its last checkpoint when the same command is given again.
     """
-    listener = RichListener()
     if bool(run_file) == bool(table_file):
         raise UserError("train takes a run file or --table FILE, one of them: see --help")
     if run_file:
-        config = load_config(run_file)
-        if distributed:
-            dask_route = config.train.model_copy(update={"distributed": "dask"})
-            config = config.model_copy(update={"train": dask_route})
-        with cluster_from(config.cluster, listener) as client:
-            show(run(config, client, listener))
+        _train_product(run_file, distributed)
         return
     given = {"--target": target, "--group": group, "--time": time, "--out": out}
     lacking = [option for option, value in given.items() if not value]
     if lacking:
         raise UserError(f"train --table also needs {', '.join(lacking)}: see --help")
-    folder, _, file_name = normalise_url(table_file).rpartition("/")
-    source = read_table(open_objects(folder).get(file_name), file_name)
-    others = (target, group, time, lat, lon)
+    source, stem = _read(table_file)
     chosen = tuple(word.strip() for word in features.split(",") if word.strip())
+    chosen = chosen or numeric_columns(source, (target, group, time, lat, lon))
     request = TrainRequest(
         normalise_url(out),
-        name or PurePosixPath(file_name).name.split(".")[0],
-        TableColumns(
-            chosen or numeric_columns(source, others), target, group, time, lat or None, lon or None
-        ),
+        name or stem,
+        TableColumns(chosen, target, group, time, lat or None, lon or None),
         SplitRules(block_degrees=block_degrees, folds=folds, seed=seed),
         BoostingParams(rounds=rounds, seed=seed),
         route="dask" if distributed else "auto",
         target_units=units,
     )
-    if not (workers or scheduler or distributed):
+    on_cluster = bool(workers or scheduler or distributed)
+    cluster = ClusterConfig(workers=workers or None, scheduler=scheduler) if on_cluster else None
+    _train_table(source, request, cluster)
+
+
+def _train_product(run_file: str, distributed: bool) -> None:
+    listener = RichListener()
+    config = load_config(run_file)
+    if distributed:
+        over_workers = config.train.model_copy(update={"distributed": "dask"})
+        config = config.model_copy(update={"train": over_workers})
+    with cluster_from(config.cluster, listener) as client:
+        show(run(config, client, listener))
+
+
+def _train_table(
+    source: pd.DataFrame, request: TrainRequest, cluster: ClusterConfig | None
+) -> None:
+    listener = RichListener()
+    if cluster is None:
         show(train_table(source, request, None, listener))
         return
-    cluster = ClusterConfig(workers=workers or None, scheduler=scheduler)
     with cluster_from(cluster, listener) as client:
         show(train_table(source, request, client, listener))
+
+
+def _read(url: str) -> tuple[pd.DataFrame, str]:
+    """Return the table at a path or URL and its file name up to the first dot."""
+    folder, _, name = normalise_url(url).rpartition("/")
+    return read_table(open_objects(folder).get(name), name), name.split(".")[0]
 
 
 def show(summary: TrainSummary) -> None:

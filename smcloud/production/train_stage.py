@@ -157,12 +157,8 @@ def train_table(
     ----------
     source
         One row per station and day, as `TableColumns` names them.
-    request
-        Columns, split, trees and where to write.
     client
         Cluster for the trainings of the other splits (and of the model, if it is distributed).
-    listener
-        Told of rounds and splits.
     training_keys
         TileYears of the rows; their years by default.
 
@@ -177,10 +173,9 @@ def train_table(
     if done is not None:
         listener.note(f"model {request.name} is up to date with its table: nothing to train")
         return done
-    samples = table.samples(request.rules.block_degrees)
-    split = split_samples(samples, SHIPPED, request.rules)
     if table.dropped:
         listener.note(f"{table.dropped} rows have no target, time or station and are left out")
+    split = split_samples(table.samples(request.rules.block_degrees), SHIPPED, request.rules)
     trained = train_boosting(
         table.rows(split.fit),
         table.rows(split.stop),
@@ -194,7 +189,7 @@ def train_table(
     shipped = _keep_estimates(request, scored)
     scores = _score_others(table, request, shipped, client, listener)
     keys = training_keys if training_keys is not None else _years_of(table)
-    card = _card(request, split.counts(samples), scores, trained, keys, input_hash)
+    card = _card(request, shipped.counts, scores, trained, keys, input_hash)
     _store(request, card, scores, trained.data)
     return _summary(request, card, scores, table.dropped, repeated=False)
 
@@ -307,7 +302,7 @@ def _score_others(
 
 def _card(
     request: TrainRequest,
-    counts: dict[str, dict[str, int]],
+    counts: Mapping[str, Mapping[str, int]],
     scores: Mapping[SplitKind, SplitScores],
     trained: Trained,
     keys: tuple[str, ...],
@@ -320,7 +315,7 @@ def _card(
         columns=request.columns.features,
         units=request.units or ("",) * len(request.columns.features),
         training_keys=keys,
-        sets=counts,
+        sets={name: dict(found) for name, found in counts.items()},
         scores={kind: found.for_card() for kind, found in scores.items() if found.possible},
         params=request.params.stated(),
         versions=_versions(request),

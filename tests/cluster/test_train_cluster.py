@@ -1,11 +1,15 @@
 """Training over the workers of a real cluster of processes, with one of them killed."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
@@ -78,3 +82,30 @@ def kill_at_first_checkpoint(url: str, pid: int) -> None:
     while time.monotonic() < deadline and not open_objects(url).list():
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.faults
+def test_a_command_killed_in_training_goes_on_when_given_again(tmp_path) -> None:
+    rng = np.random.default_rng(6)
+    rows = 20 * 200
+    frame = pd.DataFrame(
+        {
+            "site": np.repeat([f"s{n:02d}" for n in range(20)], 200),
+            "day": np.tile(pd.date_range("2019-01-01", periods=200), 20),
+            **{f"x{n}": rng.normal(size=rows) for n in range(4)},
+        }
+    )
+    frame["sm"] = np.tanh(frame["x0"] * frame["x1"]) + np.sin(2 * frame["x2"]) * frame["x3"]
+    frame.to_parquet(tmp_path / "mine.parquet")
+    words = ["train", "--table", "mine.parquet", "--target", "sm", "--group", "site"]
+    words += ["--time", "day", "--out", "out", "--rounds", "200"]
+    command = [sys.executable, "-m", "smcloud.cli.main", *words]
+    kept = tmp_path / "out/models/mine/checkpoints"
+    first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    kill_at_first_checkpoint(str(kept), first.pid)
+    assert first.wait(60) == -signal.SIGKILL
+    assert not (tmp_path / "out/models/mine/card.json").exists()
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    card = json.loads((tmp_path / "out/models/mine/card.json").read_text())
+    assert card["resumed"]
+    assert card["rounds"] > 20

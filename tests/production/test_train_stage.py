@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.models.boosting import BoostingParams, load_model
 from smcloud.models.samples import TableColumns
+from smcloud.production import train_stage
+from smcloud.production.ledger import Ledger
 from smcloud.production.train_stage import TrainRequest, read_scores, train_table
 from smcloud.validation.splits import SPLIT_KINDS, SplitRules
 
@@ -140,3 +143,42 @@ def test_too_few_stations_leave_no_model(request_: TrainRequest) -> None:
         train_table(table(stations=3), request_, None, Recorder())
     with pytest.raises(NotFoundError, match="smcloud train"):
         load_model(request_.models, "mine")
+
+
+def test_a_run_names_its_units_tile_years_and_ledger_records(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunConfig.model_validate(
+        {
+            "product": "glass-sm",
+            "years": [2018, 2019],
+            "tiles": ["h18v04"],
+            "store": {"root": str(tmp_path)},
+            "train": {"rounds": 20, "features": ["ndvi", "lai"], "block_degrees": 0.5},
+        }
+    )
+    rows = table(years=2).rename(
+        columns={
+            "rain": "ndvi",
+            "heat": "lai",
+            "day": "time",
+            "lat": "latitude",
+            "lon": "longitude",
+            "sm": "soil_moisture",
+        }
+    )
+    built = rows.assign(tile="h18v04")
+    monkeypatch.setattr(train_stage, "build_samples", lambda *_: built)
+    for _ in range(2):
+        card = train_stage.run(config, None, Recorder()).card
+    assert card.units == ("1", "m2 m-2")
+    assert card.target_units == "m3 m-3"
+    assert card.training_keys == ("sin1km/h18v04/2018", "sin1km/h18v04/2019")
+    assert "feature ndvi" in card.versions
+    assert card.params["max_depth"] == train_stage.product_named("glass-sm").parameters["max_depth"]
+    records = Ledger(str(tmp_path), "train/glass-sm").records(2018)
+    (record,) = records.values()
+    assert record.shards == {f"{card.sha256}.ubj": card.sha256}
+    assert record.input_hash == card.input_hash
+    folder = open_objects(str(tmp_path / "ledger/train/glass-sm/2018"))
+    assert [info.key for info in folder.list()] == ["000001.json"]
