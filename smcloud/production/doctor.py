@@ -1,4 +1,4 @@
-"""Can smcloud work on this store? Each property that it relies on is tried, with its own objects."""
+"""Can smcloud work on this store? Each property that it relies on is tried."""
 
 import secrets
 from collections.abc import Callable

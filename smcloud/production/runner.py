@@ -115,17 +115,22 @@ def run_tasks(
         return
     flights = _Window(client, iter(tasks), max(1, window))
     try:
-        flights.fill()
-        while flights.flying:
-            for future, flight in flights.land():
-                if future.status == "finished":
-                    on_done(flight.task, future.result())
-                else:
-                    told.count(flight, _error_of(future, flight.task))
-                    flights.submit(flight)
-            flights.fill()
+        _fly(flights, told, on_done)
     finally:
         flights.cancel()
+
+
+def _fly(flights: _Window[T], told: "_Retries", on_done: Callable[[Task[T], T], None]) -> None:
+    """Keep the window full until every task has landed."""
+    flights.fill()
+    while flights.flying:
+        for future, flight in flights.land():
+            if future.status == "finished":
+                on_done(flight.task, future.result())
+            else:
+                told.count(flight, _error_of(future, flight.task))
+                flights.submit(flight)
+        flights.fill()
 
 
 def may_pass(error: BaseException) -> bool:
