@@ -52,10 +52,7 @@ def train(
     if run_file:
         _train_product(run_file, distributed)
         return
-    given = {"--target": target, "--group": group, "--time": time, "--out": out}
-    lacking = [option for option, value in given.items() if not value]
-    if lacking:
-        raise UserError(f"train --table also needs {', '.join(lacking)}: see --help")
+    _require({"--target": target, "--group": group, "--time": time, "--out": out})
     source, stem = _read(table_file)
     chosen = tuple(word.strip() for word in features.split(",") if word.strip())
     chosen = chosen or numeric_columns(source, (target, group, time, lat, lon))
@@ -68,9 +65,14 @@ def train(
         route="dask" if distributed else "auto",
         target_units=units,
     )
-    on_cluster = bool(workers or scheduler or distributed)
-    cluster = ClusterConfig(workers=workers or None, scheduler=scheduler) if on_cluster else None
-    _train_table(source, request, cluster)
+    cluster = ClusterConfig(workers=workers or None, scheduler=scheduler)
+    _train_table(source, request, cluster if workers or scheduler or distributed else None)
+
+
+def _require(given: Mapping[str, str]) -> None:
+    lacking = [option for option, value in given.items() if not value]
+    if lacking:
+        raise UserError(f"train --table also needs {', '.join(lacking)}: see --help")
 
 
 def _train_product(run_file: str, distributed: bool) -> None:
