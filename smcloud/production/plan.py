@@ -1,6 +1,6 @@
 """What a run has to do, what it needs, and whether it fits; nothing is written here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -146,15 +146,17 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
     NotFoundError, CubeError
         If a driver cube is absent or is not what its schema says.
     UserError
-        If a tile has no land in the part that the run produces.
+        If a tile has no land in the part that the run produces, or the run leaves out a tile that
+        is published: readers would lose it.
     """
     config, layout = recipe.config, recipe.config.layout
+    pointer = read_pointer(layout, recipe.product.name, year)
+    _check_tiles(config.tiles, pointer)
     records = ingest_records(config.store.root)
     keys = [TileYear(recipe.schema.grid, tile, year) for tile in sorted(set(config.tiles))]
     for key in keys:
         require_drivers(recipe, key)
     hashes = {key: input_hash(recipe, key, records) for key in keys}
-    pointer = read_pointer(layout, recipe.product.name, year)
     version = _version(hashes, pointer, anew=anew)
     stage = Ledger(config.store.root, f"produce/{recipe.product.name}")
     ledger = stage.records(year)
@@ -243,6 +245,16 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
         encoding=2 * shard,
         model=MODEL_FACTOR * model.size,
     )
+
+
+def _check_tiles(tiles: Iterable[str], pointer: Pointer | None) -> None:
+    lost = sorted(set(pointer.tiles) - set(tiles)) if pointer else []
+    if pointer and lost:
+        raise UserError(
+            f"{pointer.product} {pointer.year} is published with {len(lost)} tiles that this run "
+            f"leaves out, such as {lost[0]}: readers would lose them; add them to `tiles`, or give "
+            "the run a `store.root` of its own"
+        )
 
 
 def _version(hashes: Mapping[TileYear, str], pointer: Pointer | None, *, anew: bool) -> str:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from distributed.protocol.pickle import dumps
 
-from smcloud.core.errors import BusyError, CubeError, IntegrityError, ModelError, PlanError
+from smcloud.core.errors import (
+    BusyError,
+    CubeError,
+    IntegrityError,
+    ModelError,
+    PlanError,
+    UserError,
+)
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.cube.store import open_cube
@@ -159,6 +166,12 @@ def test_one_more_tile_copies_the_unchanged_one(world, config):
     records = ledger_of(wider)
     assert [record.version for record in records.values()] == [new.version] * 2
     assert records[first.key].shards == first.shards
+
+
+def test_a_run_that_would_hide_published_tiles_is_refused(world, config):
+    run(config, None, Silent())
+    with pytest.raises(UserError, match="readers would lose them"):
+        run(config_of(write_run(world, tiles=(EAST,))), None, Silent())
 
 
 def test_redo_all_writes_a_revision_with_the_same_values(config):
