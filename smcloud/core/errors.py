@@ -45,6 +45,11 @@ class MissingExtraError(UserError):
             f"{purpose} needs the package {package!r}, which is not installed: "
             f"pip install 'smcloud[{extra}]'"
         )
+        self._made_of = (package, extra, purpose)
+
+    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str, str]]:
+        """Travel from a worker: an error is otherwise rebuilt from its message alone."""
+        return MissingExtraError, self._made_of
 
 
 class GranuleError(SmcloudError):
