@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -59,9 +60,7 @@ def ingest(
         with cluster_from(config.cluster, listener) as client:
             show(run(config, client, listener, redo=redo))
         return
-    for option, url in (("--from", from_url), ("--to", to_url)):
-        if not url:
-            raise UserError(f"ingest {what} needs {option} URL; a run file needs no options")
+    _require_urls(what, from_url, to_url)
     cluster = ClusterConfig(workers=workers or None, scheduler=scheduler)
     if what == "ismn":
         rules = StationRules(tuple(_words(flags)), minimum_hours)
@@ -69,18 +68,16 @@ def ingest(
             show_stations(ingest_stations(from_url, to_url, rules, client, listener))
         return
     source_named(what)
-    request = IngestRequest(
-        what,
-        from_url,
-        to_url,
-        tuple(_words(tiles)),
-        _years(year),
-        quality,
-        _points(at, to_url),
-        redo,
-    )
+    asked = IngestRequest(what, from_url, to_url, tuple(_words(tiles)), _years(year), quality)
+    request = replace(asked, points=_points(at, to_url), redo=redo)
     with cluster_from(cluster, listener) as client:
         show_sources([ingest_source(request, client, listener)])
+
+
+def _require_urls(what: str, from_url: str, to_url: str) -> None:
+    for option, url in (("--from", from_url), ("--to", to_url)):
+        if not url:
+            raise UserError(f"ingest {what} needs {option} URL; a run file needs no options")
 
 
 def show(result: IngestResult) -> None:

@@ -136,10 +136,8 @@ def plan_ingest(
         Root that the cubes lie below.
     keys
         Tile-years wanted; `keys_of` makes them.
-    quality
-        Quality rule; empty for the source's default.
-    only_shards
-        Spatial shards (row, col) of a coarse grid to restrict the tasks to.
+    quality, only_shards
+        Quality rule, empty for the default; spatial shards (row, col) of a coarse grid to write.
 
     Raises
     ------
@@ -147,28 +145,36 @@ def plan_ingest(
         If the source has no such quality rule.
     """
     rule = _quality_rule(source, quality)
-    tasks = []
     shards = tuple(sorted(only_shards)) if only_shards is not None else None
-    for key in keys:
-        choices = _slab_choices(source, index, key)
-        is_held = any(choice.granules for choice in choices)
-        for slab, choice in enumerate(choices):
-            if choice.granules or (is_held and source.schema.on.projected):
-                tasks.append(
-                    IngestTask(
-                        source=source.name,
-                        key=key,
-                        slab=slab,
-                        from_url=index.url,
-                        to_url=to_url,
-                        granules=choice.granules,
-                        missing=choice.missing,
-                        quality=rule,
-                        schema_version=source.schema.version,
-                        only_shards=shards,
-                    )
-                )
-    return tasks
+    return [
+        IngestTask(
+            source=source.name,
+            key=key,
+            slab=slab,
+            from_url=index.url,
+            to_url=to_url,
+            granules=choice.granules,
+            missing=choice.missing,
+            quality=rule,
+            schema_version=source.schema.version,
+            only_shards=shards,
+        )
+        for key in keys
+        for slab, choice in _slabs_to_write(source, index, key)
+    ]
+
+
+def _slabs_to_write(
+    source: Source, index: GranuleIndex, key: TileYear
+) -> list[tuple[int, SlabChoice]]:
+    """Return the slabs of a tile-year that have a task, by number."""
+    choices = _slab_choices(source, index, key)
+    is_held = any(choice.granules for choice in choices)
+    return [
+        (slab, choice)
+        for slab, choice in enumerate(choices)
+        if choice.granules or (is_held and source.schema.on.projected)
+    ]
 
 
 def _slab_choices(source: Source, index: GranuleIndex, key: TileYear) -> list[SlabChoice]:
