@@ -338,19 +338,20 @@ def _series(finding: StationFinding, year: int) -> list[figures.StationSeries]:
     at = np.unique(
         np.linspace(0, len(names) - 1, min(SERIES_SHOWN, len(names))).round().astype(int)
     )
-    found = []
-    for name in (names[i] for i in at):
-        rows = pairs[pairs["station"] == name].sort_values("time")
-        found.append(
-            figures.StationSeries(
-                name,
-                rows["time"].to_numpy("datetime64[D]"),
-                rows["estimate"].to_numpy(np.float32),
-                rows["soil_moisture"].to_numpy(np.float32),
-                rows["baseline"].to_numpy(np.float32) if rows["baseline"].notna().any() else None,
-            )
-        )
-    return found
+    return [_station_year(name, pairs[pairs["station"] == name]) for name in (names[i] for i in at)]
+
+
+def _station_year(name: str, rows: pd.DataFrame) -> figures.StationSeries:
+    """Return one station's days on an unbroken calendar, so that no line crosses a gap."""
+    calendar = pd.date_range(rows["time"].min(), rows["time"].max(), freq="D")
+    daily = rows.set_index("time").reindex(calendar)
+    return figures.StationSeries(
+        name,
+        calendar.to_numpy("datetime64[D]"),
+        daily["estimate"].to_numpy(np.float32),
+        daily["soil_moisture"].to_numpy(np.float32),
+        daily["baseline"].to_numpy(np.float32) if daily["baseline"].notna().any() else None,
+    )
 
 
 def _provenance(

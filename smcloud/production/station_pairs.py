@@ -118,9 +118,9 @@ def test_pairs(config: RunConfig, stations: Stations | None) -> pd.DataFrame:
 def product_pairs(
     stations: Stations | None, year: StoreYear, baseline: Layer | None
 ) -> pd.DataFrame:
-    """Return the known days of every station inside the produced blocks, with the product's value.
+    """Return every day of the stations inside the produced blocks, with the product's value.
 
-    Columns as `PAIR_COLUMNS`.
+    Columns as `PAIR_COLUMNS`; NaN where product, station or baseline is unknown.
     """
     if stations is None:
         return no_pairs()
@@ -137,7 +137,7 @@ def product_pairs(
     else:
         pairs["baseline"] = np.float32(np.nan)
     measured = known.daily[["station", "time", "soil_moisture"]]
-    return pairs.merge(measured, on=["station", "time"])[PAIR_COLUMNS]
+    return pairs.merge(measured, on=["station", "time"], how="left")[PAIR_COLUMNS]
 
 
 def no_pairs() -> pd.DataFrame:

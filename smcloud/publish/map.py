@@ -68,8 +68,8 @@ class View:
 
 
 def view_of(overview: Overview, longest: int = 900) -> View:
-    """Return the view that shows the whole overview, clipped to the globe."""
-    west, east, south, north = overview.extent
+    """Return the view that shows all land of the overview, clipped to the globe."""
+    west, east, south, north = _extent_of_land(overview)
     lat = np.degrees(np.linspace(north, south, 200) / EARTH_RADIUS_M)
     shrink = np.maximum(np.cos(np.radians(lat)), 1e-6)
     lon = np.degrees(np.array([[west], [east]]) / EARTH_RADIUS_M) / shrink
@@ -80,6 +80,22 @@ def view_of(overview: Overview, longest: int = 900) -> View:
     across, down = max(2, round(true_width * scale)), max(2, round((top - bottom) * scale))
     step_x, step_y = (last - first) / across, (top - bottom) / down
     return View(first + step_x * (np.arange(across) + 0.5), top - step_y * (np.arange(down) + 0.5))
+
+
+def _extent_of_land(overview: Overview) -> tuple[float, float, float, float]:
+    """Return west, east, south, north (m) of the cells with land that was asked for."""
+    west, east, south, north = overview.extent
+    asked = overview.land_days > 0
+    if not asked.any():
+        return west, east, south, north
+    rows, cols = np.flatnonzero(asked.any(axis=1)), np.flatnonzero(asked.any(axis=0))
+    step_y, step_x = (north - south) / asked.shape[0], (east - west) / asked.shape[1]
+    return (
+        west + step_x * int(cols[0]),
+        west + step_x * (int(cols[-1]) + 1),
+        north - step_y * (int(rows[-1]) + 1),
+        north - step_y * int(rows[0]),
+    )
 
 
 def reproject(overview: Overview, values: NDArray[np.floating], view: View) -> Floats:

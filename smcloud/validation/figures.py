@@ -228,20 +228,10 @@ def _occupied(density: NDArray[np.int64]) -> float:
 
 def _write_scores(axes: Axes, pairs: PairStats) -> None:
     scores = all_scores(pairs)
-    lines = [
-        f"n = {int(pairs.n):,}",
-        f"R = {scores['R']:.3f}",
-        f"RMSE = {scores['RMSE']:.3f}",
-        f"ubRMSE = {scores['ubRMSE']:.3f}",
-        f"bias = {scores['bias']:+.3f}",
-    ]
-    axes.text(
-        0.03,
-        0.97,
-        "\n".join(lines),
-        transform=axes.transAxes,
-        va="top",
-        fontsize=8.5,
+    axes.set_title(
+        f"R {scores['R']:.3f}   RMSE {scores['RMSE']:.3f}   ubRMSE {scores['ubRMSE']:.3f}\n"
+        f"bias {scores['bias']:+.3f}   n {int(pairs.n):,}",
+        loc="left",
+        fontsize=9.5,
         color=INK,
-        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 3},
     )

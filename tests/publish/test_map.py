@@ -61,6 +61,14 @@ def test_the_view_is_cut_at_the_rim_of_the_globe():
     assert view.edges[1] == pytest.approx(180)
 
 
+def test_the_view_leaves_out_what_was_not_asked_for(overview):
+    land_days = np.zeros((120, 120))
+    land_days[30:60, 20:50] = 1
+    part = Overview(WINDOW, CELL, overview.total, overview.known, land_days, {})
+    _, _, south, north = view_of(part).edges
+    assert (south, north) == (pytest.approx(45.0), pytest.approx(47.5))
+
+
 def test_four_seasons_make_one_picture_twice_the_same(overview):
     panels = season_panels(overview)
     assert len(panels) == 4
