@@ -88,6 +88,7 @@ def run_block(job: BlockJob) -> BlockDone:
         points,
         days,
         STEP_DAYS,
+        GLASS_SM.no_estimate_where,
     )
     seconds = dict(made.seconds)
     index = shard_index(GLASS_SM.schema, job.window, 0)

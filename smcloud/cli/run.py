@@ -1,14 +1,16 @@
 """`smcloud run`: one product through all its stages, each of which is also a command."""
 
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from distributed import Client
 
 from smcloud.cli import ingest, produce, publish, train, validate
 from smcloud.cli.console import RichListener, cluster_from, console
-from smcloud.core.config import load_config
-from smcloud.products.registry import product_named
+from smcloud.core.config import RunConfig, load_config
+from smcloud.core.listener import Listener
 from smcloud.production import (
     ingest_stage,
     produce_stage,
@@ -16,14 +18,7 @@ from smcloud.production import (
     train_stage,
     validate_stage,
 )
-
-STAGES = (
-    ("ingest", ingest_stage.run, ingest.show),
-    ("train", train_stage.run, train.show),
-    ("produce", produce_stage.run, produce.show),
-    ("validate", validate_stage.run, validate.show),
-    ("publish", publish_stage.run, publish.show),
-)
+from smcloud.products.registry import product_named
 
 
 def run(
@@ -39,14 +34,26 @@ def run(
     console.print(f"[bold]{product.title}[/bold]")
     started = time.perf_counter()
     with cluster_from(config.cluster, listener) as client:
-        for name, stage, show in STAGES:
+        for name, stage in stages_of(config, client, listener).items():
             console.rule(f"[bold]{name}", align="left")
             before = time.perf_counter()
-            result = stage(config, client, listener)
-            show(result)
+            stage()
             console.print(f"  {name} took {time.perf_counter() - before:.0f} s")
     console.rule(align="left")
     console.print(f"all stages took {time.perf_counter() - started:.0f} s")
+
+
+def stages_of(
+    config: RunConfig, client: Client, listener: Listener
+) -> dict[str, Callable[[], None]]:
+    """Return the stages of a run in order; each runs and shows what it did."""
+    return {
+        "ingest": lambda: ingest.show(ingest_stage.run(config, client, listener)),
+        "train": lambda: train.show(train_stage.run(config, client, listener)),
+        "produce": lambda: produce.show(produce_stage.run(config, client, listener)),
+        "validate": lambda: validate.show(validate_stage.run(config, client, listener)),
+        "publish": lambda: publish.show(publish_stage.run(config, client, listener)),
+    }
 
 
 def register(app: typer.Typer) -> None:

@@ -23,7 +23,6 @@ from smcloud.cube.schema import Array, CubeSchema, Days, shard_index
 from smcloud.cube.store import encode_shard, hash_values, shard_key
 from smcloud.features.blockwise import Columns
 from smcloud.features.inputs import BlockInputs
-from smcloud.features.spec import Quality
 from smcloud.grids.grid import Window
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import TileYear
@@ -34,9 +33,6 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 STEPS = ("read", "features", "predict", "encode", "write")
-REQUIRED = Quality.REANALYSIS_MISSING | Quality.STATIC_MISSING
-"""Without the reanalysis or the terrain and soil a pixel-day gets no estimate; gaps of clouds and
-composites are the model's business, which has seen them in training."""
 
 
 class Reader(Protocol):
@@ -73,6 +69,8 @@ class BlockTask:
     model_sha256: str
     schema: CubeSchema
     target: str
+    no_estimate_where: int
+    """Quality bits of the features under which a pixel-day gets no estimate."""
     step_days: int
     store: str
     receipts: str
@@ -141,6 +139,7 @@ def make_block(
     points: NDArray[np.intp],
     days: Days,
     step_days: int,
+    no_estimate_where: int,
 ) -> BlockArrays:
     """Return the packed product of one block; pixels that are not in `points` are fill.
 
@@ -152,6 +151,9 @@ def make_block(
         The days of the year, datetime64[D].
     step_days
         Days whose features are in memory at once; it does not change the result.
+    no_estimate_where
+        Quality bits of the features under which there is no estimate. Other gaps, such as clouds,
+        are the model's business: it has seen them in training.
     """
     clock = _Clock()
     with clock.step("read"):
@@ -172,9 +174,8 @@ def make_block(
         with clock.step("predict"):
             found = model.predict(columns.values.reshape(len(columns.names), -1))
         with clock.step("encode"):
-            stored, flags = packed(
-                schema, target, found.reshape(columns.flags.shape), columns.flags
-            )
+            estimates = found.reshape(columns.flags.shape)
+            stored, flags = packed(schema, target, estimates, columns.flags, no_estimate_where)
             arrays[target][slab, points] = stored
             arrays[flag][slab, points] = flags
         del columns  # or the next slab's columns would lie beside these
@@ -184,7 +185,11 @@ def make_block(
 
 
 def packed(
-    schema: CubeSchema, target: str, found: NDArray[np.float32], flags: NDArray[np.uint8]
+    schema: CubeSchema,
+    target: str,
+    found: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    no_estimate_where: int,
 ) -> tuple[Array, NDArray[np.uint8]]:
     """Return stored estimates and their flags, shape as given.
 
@@ -193,7 +198,7 @@ def packed(
     """
     variable = schema.variable(target)
     low, high = variable.valid
-    is_missing = (flags & int(REQUIRED)) != 0
+    is_missing = (flags & no_estimate_where) != 0
     is_clipped = ((found < low) | (found > high)) & ~is_missing
     estimates = np.clip(found, low, high)
     estimates[is_missing] = np.nan
@@ -226,7 +231,15 @@ def run_block(task: BlockTask) -> BlockReceipt:
     points = land_points(task.window, task.part)
     model = _model(task.models, task.model, task.model_sha256)
     made = make_block(
-        task.reader, model, task.schema, task.target, task.window, points, days, task.step_days
+        task.reader,
+        model,
+        task.schema,
+        task.target,
+        task.window,
+        points,
+        days,
+        task.step_days,
+        task.no_estimate_where,
     )
     index = shard_index(task.schema, task.window, 0)
     hashes = {shard_key(name, index): hash_values(v) for name, v in made.values.items()}

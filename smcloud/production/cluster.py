@@ -149,6 +149,7 @@ def _local_cluster(request: ClusterRequest) -> LocalCluster:
             memory_limit=request.worker_bytes or "auto",
             dashboard_address=request.dashboard,
             env=bounds,
+            silence_logs=logging.ERROR,
         )
 
 

@@ -172,12 +172,6 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
     )
 
 
-def block_tasks(recipe: Recipe, plan: YearPlan, tile: TilePlan) -> Iterator[BlockTask]:
-    """Yield a task for each block of a tile, done or not; the runner picks."""
-    for block in tile.blocks:
-        yield block_task(recipe, plan, tile, block)
-
-
 def block_task(
     recipe: Recipe,
     plan: YearPlan,
@@ -198,6 +192,7 @@ def block_task(
         model_sha256=recipe.card.sha256,
         schema=recipe.schema,
         target=recipe.product.target.column,
+        no_estimate_where=recipe.product.no_estimate_where,
         step_days=recipe.config.produce.step_days,
         store=layout.store(recipe.product.name, plan.year, plan.version),
         receipts=plan.receipts,

@@ -89,7 +89,11 @@ def input_hash(recipe: Recipe, key: TileYear, records: IngestRecords) -> str:
     return combined_hash(
         {
             "key": str(key),
-            "product": [recipe.product.name, recipe.product.version],
+            "product": [
+                recipe.product.name,
+                recipe.product.version,
+                recipe.product.no_estimate_where,
+            ],
             "schema": [schema.name, schema.version, schema.chunks, schema.shards],
             "variables": [[v.name, v.dtype, v.scale, v.offset, v.fill] for v in schema.variables],
             "features": [[f.name, f.version] for f in recipe.reader.features],

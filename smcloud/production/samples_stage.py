@@ -10,6 +10,7 @@ from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
 from smcloud.features.spec import CubeSet, Feature
 from smcloud.features.table import (
+    QUALITY,
     StationGroup,
     TargetRule,
     daily_target,
@@ -68,9 +69,14 @@ def build_samples(
     tasks = [Task(_key(group), group_rows, (reader, group)) for group in groups]
     run_tasks(client, tasks, window=WINDOW, on_done=keep, listener=listener)
     listener.end()
-    rows = joined([parts[task.key] for task in tasks])
+    rows = estimable(joined([parts[task.key] for task in tasks]), product.no_estimate_where)
     write_table(config.layout.table(config.model_name), rows)
     return rows
+
+
+def estimable(rows: pd.DataFrame, no_estimate_where: int) -> pd.DataFrame:
+    """Return the rows that production would estimate: the model learns from no others."""
+    return rows[(rows[QUALITY] & no_estimate_where) == 0].reset_index(drop=True)
 
 
 def training_keys(product: Product, rows: pd.DataFrame) -> tuple[TileYear, ...]:

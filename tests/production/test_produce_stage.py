@@ -251,7 +251,8 @@ def test_estimates_out_of_range_are_clipped_and_unknown_drivers_get_none(config)
     schema = recipe_of(config).schema
     found = np.array([[0.25, 0.9, -0.1, 0.3]], np.float32)
     flags = np.array([[1, 0, 2, 8]], np.uint8)
-    stored, raised = block.packed(schema, "soil_moisture", found, flags)
+    refused = recipe_of(config).product.no_estimate_where
+    stored, raised = block.packed(schema, "soil_moisture", found, flags, refused)
     assert stored.tolist() == [[2500, 7000, 0, -9999]]
     assert raised.tolist() == [[1, ESTIMATE_CLIPPED, 2 | ESTIMATE_CLIPPED, 8 | NO_ESTIMATE]]
 
