@@ -20,10 +20,10 @@ from smcloud.production.block_map import over_blocks
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.store_year import StoreYear, published_year
-from smcloud.production.validate_stage import REPORT
+from smcloud.production.validate_stage import REPORT, map_day
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
-from smcloud.publish.map import Panel, map_picture, moisture_style, season_panels
+from smcloud.publish.map import year_map
 from smcloud.publish.netcdf import NetcdfTask, write_netcdf
 from smcloud.publish.raster import RasterRecord, RasterTask, write_raster
 from smcloud.publish.stac import Published, item_bytes, item_id, tile_item
@@ -195,21 +195,20 @@ class _Publisher:
         return [found[task.key] for task in tasks]
 
     def _map(self) -> bytes:
-        """Return the year's map: the mean and the four seasons' means."""
-        year, layer = self.year, self.year.layer
+        """Return the year's map: its mean, one day and the four seasons."""
+        year, layer, day = self.year, self.year.layer, map_day(self.year.year)
         cell = cell_size(self.config.produce.block_pixels, year.blocks)
         overview: Overview = mosaic(
             over_blocks(
                 "map",
                 year,
                 summarise_block,
-                lambda block: (layer, block, year.part_of(block), cell, ()),
+                lambda block: (layer, block, year.part_of(block), cell, (day,)),
                 self.client,
                 self.listener,
             )
         )
-        panels = [Panel(f"Mean of {year.year}", overview.mean()), *season_panels(overview)]
-        return map_picture(overview, panels, moisture_style(overview))
+        return year_map(overview, year.year)
 
     def _write_items(
         self, rasters: Sequence[RasterRecord], files: Sequence[str]

@@ -1,4 +1,4 @@
-"""What the report of one product year says: findings in, one HTML page and one map out."""
+"""What the report of one product year says: findings in, one HTML page out."""
 
 import json
 import platform
@@ -18,6 +18,7 @@ from smcloud.products.base import Product
 from smcloud.publish.map import (
     Panel,
     Style,
+    day_panels,
     map_picture,
     moisture_style,
     season_panels,
@@ -41,12 +42,6 @@ SPLIT_LABELS: Mapping[SplitKind, str] = {
 TILE_NAMES = {"R": "R", "ubRMSE": "ubRMSE (m³ m⁻³)"}
 """The two scores at the head of the page: one for the pattern, one for the size of the error."""
 PACKAGES = ("numpy", "pandas", "xarray", "zarr", "dask", "distributed", "xgboost-cpu", "xgboost")
-
-
-def year_map(found: Findings) -> bytes:
-    """Return the year's map: four seasons, the chosen day and the share of days with a value."""
-    panels = [*season_panels(found.overview), *_day_panels(found)]
-    return map_picture(found.overview, panels, moisture_style(found.overview), columns=2)
 
 
 def page_of(
@@ -134,20 +129,9 @@ def _days(found: Findings) -> int:
     return len(found.year.schema.times(found.year.year))
 
 
-def _day_panels(found: Findings) -> list[Panel]:
-    return [
-        Panel(f"One day: {_date(day)}", values)
-        for day, values in sorted(found.overview.days.items())
-    ]
-
-
-def _date(day: np.datetime64) -> str:
-    return pd.Timestamp(day).strftime("%-d %B %Y")
-
-
 def _maps(found: Findings) -> report.Section:
     overview = found.overview
-    annual = [Panel(f"Mean of {found.year.year}", overview.mean()), *_day_panels(found)]
+    annual = [Panel(f"Mean of {found.year.year}", overview.mean()), *day_panels(overview)]
     moisture = map_picture(overview, annual, moisture_style(overview))
     seasons = map_picture(overview, season_panels(overview), moisture_style(overview))
     share = Style("share of days with a value", 0.0, 1.0, "cividis")

@@ -21,7 +21,7 @@ from smcloud.models.scoring import SplitScores
 from smcloud.production.block_map import over_blocks
 from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.findings import Findings, StationFinding, TruthFinding
-from smcloud.production.report_page import page_of, year_map
+from smcloud.production.report_page import page_of
 from smcloud.production.station_pairs import (
     BASELINE,
     baseline_layer,
@@ -33,6 +33,7 @@ from smcloud.production.store_year import StoreYear, published_year
 from smcloud.production.train_stage import read_scores
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
+from smcloud.publish.map import year_map
 from smcloud.simulate.truth import TRUTH_SCHEMA
 from smcloud.validation.collocation import Comparison, Layer, score_block
 from smcloud.validation.metrics import (
@@ -137,8 +138,7 @@ class _Examiner:
         )
 
     def _overview(self, cell: int) -> Overview:
-        day = np.datetime64(f"{self.year.year:04d}-{MAP_DAY}", "D")
-        layer, part_of = self.year.layer, self.year.part_of
+        day, layer, part_of = map_day(self.year.year), self.year.layer, self.year.part_of
         return mosaic(
             self._over_blocks(
                 "overview",
@@ -201,6 +201,11 @@ class _Examiner:
         return over_blocks(stage, self.year, function, arguments, self.client, self.listener)
 
 
+def map_day(year: int) -> np.datetime64:
+    """Return the day of a year that maps show beside the means."""
+    return np.datetime64(f"{year:04d}-{MAP_DAY}", "D")
+
+
 def _card_of(config: RunConfig, listener: Listener) -> ModelCard | None:
     try:
         return load_card(open_objects(config.layout.model("")), config.model_name)
@@ -213,7 +218,7 @@ def _write(
     folder: str, config: RunConfig, product: Product, card: ModelCard | None, found: Findings
 ) -> None:
     target = open_objects(folder)
-    target.put(MAP, year_map(found))
+    target.put(MAP, year_map(found.overview, found.year.year))
     target.put(REPORT, render(page_of(config, product, card, found)).encode())
     lines = [
         {

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
@@ -146,6 +147,21 @@ def map_picture(
 def season_panels(overview: Overview) -> list[Panel]:
     """Return one panel per season of the calendar year."""
     return [Panel(name, overview.mean(months)) for name, months in SEASONS.items()]
+
+
+def day_panels(overview: Overview) -> list[Panel]:
+    """Return one panel per day that the overview holds."""
+    return [
+        Panel(pd.Timestamp(day).strftime("%-d %B %Y"), values)
+        for day, values in sorted(overview.days.items())
+    ]
+
+
+def year_map(overview: Overview, year: int) -> bytes:
+    """Return the map of a year: its mean, the days that the overview holds, the four seasons."""
+    panels = [Panel(f"Mean of {year}", overview.mean()), *day_panels(overview)]
+    panels += season_panels(overview)
+    return map_picture(overview, panels, moisture_style(overview), columns=3, inches=11.0)
 
 
 def moisture_style(overview: Overview) -> Style:
