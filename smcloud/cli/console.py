@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -38,12 +39,14 @@ class RichListener:
         self._task: TaskID | None = None
         self._stage, self._unit = "", ""
         self._done, self._total, self._shown = 0, 0, 0.0
+        self._started = time.monotonic()
 
     def begin(self, stage: str, total: int, unit: str) -> None:
         """Open a bar of `total` steps."""
         self.end()
         self._stage, self._unit = stage, unit
         self._done, self._total, self._shown = 0, total, 0.0
+        self._started = time.monotonic()
         if not console.is_terminal:
             console.print(f"{stage}: {total} {unit}")
             return
@@ -67,7 +70,11 @@ class RichListener:
             self._progress.update(self._task, advance=steps, figures=text or self._unit)
         elif self._total and self._done / self._total >= self._shown + 0.25:
             self._shown = self._done / self._total
-            console.print(f"  {self._stage} {self._done}/{self._total} {self._unit}  {text}")
+            left = (time.monotonic() - self._started) * (self._total - self._done) / self._done
+            line = f"  {self._stage} {self._done}/{self._total} {self._unit}"
+            console.print(
+                f"{line}  {text}  about {left:.0f} s left" if left >= 1 else f"{line}  {text}"
+            )
 
     def note(self, text: str) -> None:
         """Print a fact."""
