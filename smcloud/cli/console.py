@@ -71,9 +71,9 @@ class RichListener:
         elif self._total and self._done / self._total >= self._shown + 0.25:
             self._shown = self._done / self._total
             left = (time.monotonic() - self._started) * (self._total - self._done) / self._done
-            line = f"  {self._stage} {self._done}/{self._total} {self._unit}"
+            ahead = f"  about {left:.0f} s left" if left >= 1 else ""
             console.print(
-                f"{line}  {text}  about {left:.0f} s left" if left >= 1 else f"{line}  {text}"
+                f"  {self._stage} {self._done}/{self._total} {self._unit}  {text}{ahead}".rstrip()
             )
 
     def note(self, text: str) -> None:

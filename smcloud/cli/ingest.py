@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.core.config import ClusterConfig, load_config
+from smcloud.core.config import ClusterConfig
 from smcloud.core.errors import UserError
 from smcloud.ingest.stations import StationRules, station_points
 from smcloud.production.ingest_stage import (
@@ -21,6 +21,7 @@ from smcloud.production.ingest_stage import (
     run,
     source_named,
 )
+from smcloud.production.run_file import read_run
 from smcloud.production.stations_stage import StationsSummary, ingest_stations
 
 STATIONS_WORD = "stations"
@@ -56,7 +57,7 @@ def ingest(
     """
     listener = RichListener()
     if what.endswith(".toml"):
-        config = load_config(what)
+        config = read_run(what)
         with cluster_from(config.cluster, listener) as client:
             show(run(config, client, listener, redo=redo))
         return

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.core.config import load_config
 from smcloud.core.errors import IntegrityError, StoreError, UserError
 from smcloud.production.doctor import examine
 from smcloud.production.plan import State, YearPlan, check_fits, plan_year
 from smcloud.production.produce_stage import ProduceSummary, Redo, worker_bytes
 from smcloud.production.produce_stage import run as run_stage
 from smcloud.production.recipe import recipe_of
+from smcloud.production.run_file import read_run
 from smcloud.production.status import Status
 from smcloud.production.status import status as status_of
 from smcloud.production.verify import verify as verify_run
@@ -25,7 +25,7 @@ DAMAGES_SHOWN = 50
 
 def plan(file: RunFile) -> None:
     """Show what `produce` would do and need; refuse what cannot fit a worker."""
-    config = load_config(file)
+    config = read_run(file)
     recipe = recipe_of(config)
     plans = [plan_year(recipe, year) for year in sorted(set(config.years))]
     for year_plan in plans:
@@ -46,7 +46,7 @@ def produce(
     """Write and publish the years of a product; a second run does only what is missing."""
     if redo not in REDO:
         raise UserError(f"--redo {redo!r}: expected one of {', '.join(REDO)}")
-    config = load_config(file)
+    config = read_run(file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
         show(run_stage(config, client, listener, redo=REDO[redo]))
@@ -57,7 +57,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs")] = False,
 ) -> None:
     """Show where each tile-year of a run stands, from the ledger alone."""
-    rows = status_of(load_config(file))
+    rows = status_of(read_run(file))
     if as_json:
         print_json([row.to_json() for row in rows])
         return
@@ -73,7 +73,7 @@ def status(
 
 def verify(file: RunFile) -> None:
     """Read every shard back and compare its values with the ledger; damage ends with code 6."""
-    config = load_config(file)
+    config = read_run(file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
         found = verify_run(config, client, listener)

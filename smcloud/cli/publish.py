@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.core.config import load_config
 from smcloud.production.publish_stage import PublishResult, run
+from smcloud.production.run_file import read_run
 
 
 def publish(
@@ -17,7 +17,7 @@ def publish(
     ] = False,
 ) -> None:
     """Write GeoTIFFs of chosen days, a map and a STAC item per tile-year."""
-    config = load_config(run_file)
+    config = read_run(run_file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
         result = run(config, client, listener, netcdf=netcdf)

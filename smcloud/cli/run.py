@@ -9,7 +9,7 @@ from distributed import Client
 
 from smcloud.cli import ingest, produce, publish, train, validate
 from smcloud.cli.console import RichListener, cluster_from, console
-from smcloud.core.config import RunConfig, load_config
+from smcloud.core.config import RunConfig
 from smcloud.core.listener import Listener
 from smcloud.production import (
     ingest_stage,
@@ -18,6 +18,7 @@ from smcloud.production import (
     train_stage,
     validate_stage,
 )
+from smcloud.production.run_file import read_run
 from smcloud.products.registry import product_named
 
 
@@ -28,7 +29,7 @@ def run(
 
     Each stage does only what is missing, so a run that was killed continues.
     """
-    config = load_config(file)
+    config = read_run(file)
     product = product_named(config.product)
     listener = RichListener()
     console.print(f"[bold]{product.title}[/bold]")

@@ -7,12 +7,13 @@ import pandas as pd
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.core.config import ClusterConfig, load_config
+from smcloud.core.config import ClusterConfig
 from smcloud.core.errors import UserError
 from smcloud.core.objects import normalise_url, open_objects
 from smcloud.models.boosting import BoostingParams
 from smcloud.models.samples import TableColumns, numeric_columns, read_table
 from smcloud.models.scoring import MEANINGS, WHY_NOT_RANDOM, SplitScores
+from smcloud.production.run_file import read_run
 from smcloud.production.train_stage import TrainRequest, TrainSummary, run, train_table
 from smcloud.validation.splits import SplitRules
 
@@ -77,7 +78,7 @@ def _require(given: Mapping[str, str]) -> None:
 
 def _train_product(run_file: str, distributed: bool) -> None:
     listener = RichListener()
-    config = load_config(run_file)
+    config = read_run(run_file)
     if distributed:
         over_workers = config.train.model_copy(update={"distributed": "dask"})
         config = config.model_copy(update={"train": over_workers})

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.core.config import load_config
+from smcloud.production.run_file import read_run
 from smcloud.production.validate_stage import ValidateResult, run
 from smcloud.validation.metrics import SCORES
 from smcloud.validation.report import number
@@ -16,7 +16,7 @@ def validate(
     run_file: Annotated[Path, typer.Argument(help="Run file (TOML)")],
 ) -> None:
     """Score the published years against unseen stations and, where there is one, the truth."""
-    config = load_config(run_file)
+    config = read_run(run_file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
         result = run(config, client, listener)
