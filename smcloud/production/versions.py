@@ -8,9 +8,14 @@ is published, and a store that it ever named is never changed, only restored.
 import json
 from dataclasses import asdict, dataclass
 
+import xarray as xr
+
 from smcloud.core.errors import IntegrityError, NotFoundError
 from smcloud.core.layout import POINTER, Layout, join
-from smcloud.core.objects import open_objects
+from smcloud.core.objects import normalise_url, open_objects
+from smcloud.cube.dataset import open_dataset
+from smcloud.grids.tiles import tile_window
+from smcloud.products.registry import product_named
 
 FORMAT = 1
 
@@ -79,3 +84,11 @@ def published_store(layout: Layout, product: str, year: int) -> str:
             f"nothing of {product} {year} is published below {layout.root}: run `smcloud produce`"
         )
     return join(layout.product(product, year), pointer.store)
+
+
+def open_published(root: str, product: str, year: int, tile: str = "") -> xr.Dataset:
+    """Return the published store of a product year as `smcloud.open` does."""
+    schema = product_named(product).schema
+    window = tile_window(schema.on, tile) if tile else None
+    url = published_store(Layout(normalise_url(root)), product, year)
+    return open_dataset(url, schema, window)
