@@ -11,7 +11,8 @@ import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
 from smcloud.core.config import ClusterConfig
-from smcloud.core.errors import UserError
+from smcloud.core.errors import NotFoundError, UserError
+from smcloud.core.layout import Layout
 from smcloud.ingest.stations import StationRules, station_points
 from smcloud.production.ingest_stage import (
     IngestRequest,
@@ -153,8 +154,18 @@ def _points(at: str, to_url: str) -> tuple[tuple[float, float], ...] | None:
     if not at:
         return None
     if at == STATIONS_WORD:
-        return station_points(to_url)
+        return _station_points(to_url)
     return _csv_points(at)
+
+
+def _station_points(to_url: str) -> tuple[tuple[float, float], ...]:
+    try:
+        return station_points(Layout(to_url).stations)
+    except NotFoundError as err:
+        raise NotFoundError(
+            f"--at stations: no stations below {to_url}: run `smcloud ingest ismn` with the same "
+            "--to first"
+        ) from err
 
 
 def _csv_points(path: str) -> tuple[tuple[float, float], ...]:

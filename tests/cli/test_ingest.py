@@ -4,6 +4,7 @@ import contextlib
 import sys
 import zipfile
 
+import pandas as pd
 import pytest
 
 from smcloud.cli import ingest as command
@@ -53,7 +54,7 @@ def test_a_run_with_granule_problems_ends_with_zero_and_names_them(capsys, monke
         (("--tiles", "h25v05", "--year", "2019"), 4, "found 1 of fake for h18v04"),
         (("--quality", "perfect", "--year", "2019"), 2, "expected good, all"),
         (("--at", "nowhere.csv", "--year", "2019"), 2, "expected `stations` or a readable CSV"),
-        (("--at", "stations", "--year", "2019"), 4, "stations.parquet"),
+        (("--at", "stations", "--year", "2019"), 4, "run `smcloud ingest ismn`"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_code(capsys, monkeypatch, tmp_path, words, code, line):
@@ -88,6 +89,17 @@ def test_points_of_a_csv_pick_the_tiles(capsys, monkeypatch, tmp_path):
     assert code == 0
     assert "h18v04" in out
     assert "h25v05" not in out
+
+
+def test_stations_are_found_where_ingest_ismn_put_them(capsys, monkeypatch, tmp_path):
+    write_fakes(tmp_path / "in", [1])
+    stored = pd.DataFrame({"longitude": [1.0], "latitude": [45.0]})
+    (tmp_path / "out" / "stations").mkdir(parents=True)
+    for name in ("stations", "daily"):
+        stored.to_parquet(tmp_path / "out" / "stations" / f"{name}.parquet")
+    code, out, _ = ingest(capsys, monkeypatch, tmp_path, "--at", "stations", "--year", "2019")
+    assert code == 0
+    assert "h18v04" in out
 
 
 @pytest.mark.parametrize("text", ["", "x,y\n1,2\n", "lon,lat\n1,north\n"])
