@@ -192,6 +192,8 @@ def _explain(err: ValidationError) -> str:
         return f"unknown key {where!r}: expected one of {known}{more}"
     if fault["type"] == "missing":
         return f"the key {where!r} is missing{more}"
+    if fault["type"] == "too_short":
+        return f"{where} is empty: expected one at least{more}"
     return f"{where} = {fault.get('input')!r}: {fault['msg']}{more}"
 
 

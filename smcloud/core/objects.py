@@ -8,6 +8,7 @@ refreshes its own.
 """
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -42,6 +42,20 @@ READ_ATTEMPTS = 4
 """Bodies cut short are not retried by the client library, so reads are retried here."""
 _RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
 _CLIENT: "ClientConfig" = {"allow_http": True, "timeout": timedelta(minutes=2)}
+READ_AGAIN_SECONDS = 30.0
+"""A read that failed later than this has been retried by the client: no more attempts here."""
+FIRST_ANSWER_SECONDS = 10
+_METADATA_HOST = "169.254.169.254"
+"""Where the client asks for a machine's role when the environment holds no credentials."""
+_KNOCK_RETRIES: "RetryConfig" = {
+    "max_retries": 3,
+    "retry_timeout": timedelta(seconds=FIRST_ANSWER_SECONDS),
+}
+_KNOCK_CLIENT: "ClientConfig" = {
+    "allow_http": True,
+    "timeout": timedelta(seconds=FIRST_ANSWER_SECONDS),
+    "connect_timeout": timedelta(seconds=FIRST_ANSWER_SECONDS),
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -187,6 +201,7 @@ class Objects:
             yield path
 
     def _read(self, key: str, request: Callable[[], T]) -> T:
+        started = time.monotonic()
         for attempt in range(READ_ATTEMPTS):
             with self._translated(key):
                 try:
@@ -194,7 +209,8 @@ class Objects:
                 except (PermissionDeniedError, UnauthenticatedError):
                     raise
                 except BaseError as err:
-                    if attempt == READ_ATTEMPTS - 1:
+                    is_late = time.monotonic() - started > READ_AGAIN_SECONDS
+                    if is_late or attempt == READ_ATTEMPTS - 1:
                         raise
                     log.warning("read of %s/%s failed, trying again: %s", self.url, key, err)
                     time.sleep(0.1 * 2**attempt)
@@ -212,6 +228,11 @@ class Objects:
             ) from err
         except (BaseError, OSError) as err:
             raise _store_error(err, f"{self.url}/{key}") from err
+        except ValueError as err:
+            raise ConfigError(
+                f"{self.url}/{key} cannot be the name of an object: leave out `..`, empty parts "
+                "and control characters"
+            ) from err
 
 
 def _store_error(err: Exception, where: str) -> StoreError:
@@ -222,11 +243,19 @@ def _store_error(err: Exception, where: str) -> StoreError:
         )
     if "NoSuchBucket" in text:
         return NotFoundError(f"the bucket of {where} does not exist: create it or mend the URL")
+    if _METADATA_HOST in text:
+        return StoreError(
+            f"no credentials for {where} were found: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or run where a role gives them"
+        )
     if isinstance(err, PermissionDeniedError | UnauthenticatedError) or "ermission denied" in text:
         return StoreError(
             f"access to {where} was refused: check the credentials and the rights of this user"
         )
-    return StoreError(f"the store failed at {where}: {_first_line(text)}")
+    return StoreError(
+        f"the store failed at {where}: {_first_line(text)}; "
+        "check the URL and that this user may write there, then run the same command again"
+    )
 
 
 def _first_line(text: str) -> str:
@@ -241,30 +270,35 @@ def normalise_url(url: str) -> str:
     ConfigError
         If the scheme is not one that smcloud can read and write.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "" or (len(parts.scheme) == 1 and parts.scheme.isalpha()):
-        return "file://" + str(Path(url).expanduser().absolute())
-    if parts.scheme not in SCHEMES:
+    # Not urlsplit: a folder's name may hold `#`, `?` or `%`.
+    scheme, separator, rest = url.partition("://")
+    if not separator and url.partition(":")[0] not in SCHEMES:
+        return "file://" + _absolute(Path(url).expanduser())
+    if separator and scheme not in SCHEMES:
         raise ConfigError(
-            f"the URL {url!r} has the scheme {parts.scheme!r}; expected a path or one of "
+            f"the URL {url!r} has the scheme {scheme!r}; expected a path or one of "
             + ", ".join(f"{scheme}://" for scheme in SCHEMES)
         )
-    if parts.scheme == "file":
-        return "file://" + (parts.netloc + parts.path).rstrip("/")
-    if not parts.netloc:
-        raise ConfigError(f"the URL {url!r} names no bucket: expected {parts.scheme}://bucket/path")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+    if separator and scheme == "file":
+        return "file://" + _absolute(Path(rest)).rstrip("/")
+    if not rest.partition("/")[0]:
+        raise ConfigError(f"the URL {url!r} names no bucket: expected one such as s3://bucket/path")
+    return url.rstrip("/")
+
+
+def _absolute(path: Path) -> str:
+    """Return an absolute path; links are followed only where ``..`` would lead elsewhere."""
+    return str(path.resolve() if ".." in path.parts else path.absolute())
 
 
 def open_objects(url: str) -> Objects:
     """Return the objects below `url`; nothing is asked of the network yet."""
     normal = normalise_url(url)
-    parts = urlsplit(normal)
-    if parts.scheme == "file":
-        return Objects(normal, _bucket("file", ""), parts.path.strip("/"))
-    if parts.scheme == "memory":
-        return Objects(normal, _bucket("memory", ""), normal.removeprefix("memory://").strip("/"))
-    return Objects(normal, _bucket(parts.scheme, parts.netloc), parts.path.strip("/"))
+    scheme, _, rest = normal.partition("://")
+    if scheme in ("file", "memory"):
+        return Objects(normal, _bucket(scheme, ""), rest.strip("/"))
+    bucket, _, prefix = rest.partition("/")
+    return Objects(normal, _bucket(scheme, bucket), prefix.strip("/"))
 
 
 @lru_cache(maxsize=32)
@@ -274,8 +308,32 @@ def _bucket(scheme: str, bucket: str) -> ObjectStore:
         return LocalStore()
     if scheme == "memory":
         return MemoryStore()
-    return from_url(
-        f"{scheme}://{bucket}",
-        client_options=_CLIENT,
-        retry_config=_RETRIES,
-    )
+    url = f"{scheme}://{bucket}"
+    _require_answer(url)
+    return from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+
+
+def _require_answer(url: str) -> None:
+    """Raise StoreError unless the store of a bucket answers within seconds.
+
+    The patience that carries a long run over an outage would otherwise keep a mistyped endpoint
+    silent for minutes. Any answer will do: absent, refused, no such bucket.
+    """
+    probe = from_url(url, client_options=_KNOCK_CLIENT, retry_config=_KNOCK_RETRIES)
+    try:
+        obstore.head(probe, "smcloud-knock")
+    except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError):
+        return
+    except BaseError as err:
+        # A status line is an answer too; only silence or a refused connection is none.
+        if "error sending request" not in str(err) and "timed out" not in str(err):
+            log.info("the first request to %s was answered with an error: %s", url, err)
+            return
+        if _METADATA_HOST in str(err):
+            raise _store_error(err, url) from err
+        endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT", "")
+        raise StoreError(
+            f"the object store of {url}{f' at {endpoint}' if endpoint else ''} does not answer: "
+            "check the endpoint in the environment (AWS_ENDPOINT_URL) and the network, then run "
+            "the same command again"
+        ) from err

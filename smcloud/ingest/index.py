@@ -103,7 +103,7 @@ def list_bucket(url: str) -> list[ObjectInfo]:
     if not found:
         raise NotFoundError(
             f"nothing lies below {url}: the bucket or folder is absent or empty; "
-            "check the URL given as --from (or the run file's `inputs`)"
+            "check the URL given as --from (or the run file's `granules`)"
         )
     return found
 

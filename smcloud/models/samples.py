@@ -163,22 +163,48 @@ def read_table(data: bytes, name: str) -> pd.DataFrame:
         If the file is neither, or is damaged.
     """
     try:
-        if name.endswith((".parquet", ".pq")):
-            return pd.read_parquet(io.BytesIO(data))
-        if name.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(
-                io.BytesIO(data), compression="gzip" if name.endswith(".gz") else None
-            )
+        table = _parsed(data, name)
     except (ValueError, OSError) as err:
         reason = str(err).splitlines()[0]
         raise UserError(f"the table {name} cannot be read: {reason}") from err
+    if table.empty:
+        raise UserError(f"the table {name} has no rows: expected one per station and day")
+    return table
+
+
+def _parsed(data: bytes, name: str) -> pd.DataFrame:
+    if name.endswith((".parquet", ".pq")):
+        return pd.read_parquet(io.BytesIO(data))
+    if name.endswith((".csv", ".csv.gz")):
+        return pd.read_csv(io.BytesIO(data), compression="gzip" if name.endswith(".gz") else None)
     raise UserError(f"the table {name} must end in .parquet or .csv: convert it first")
 
 
 def numeric_columns(source: pd.DataFrame, without: Sequence[str | None]) -> tuple[str, ...]:
-    """Return the numeric columns, in the table's order, but for those named in `without`."""
+    """Return the numeric columns, in the table's order, but for those named in `without`.
+
+    Raises
+    ------
+    UserError
+        If a column is text only because a few of its values are not numbers: leaving it out
+        without a word would lose a predictor.
+    """
     numeric = source.select_dtypes(["number", "bool"]).columns
+    for name in source.columns:
+        if name not in numeric and name not in without:
+            _require_no_stray_text(source[name], str(name))
     return tuple(str(name) for name in numeric if name not in without)
+
+
+def _require_no_stray_text(column: pd.Series[Any], name: str) -> None:
+    known = column.dropna()
+    strays = known[pd.to_numeric(known, errors="coerce").isna()]
+    if 0 < len(strays) < len(known) / 2:
+        raise UserError(
+            f"the column {name!r} holds {strays.iloc[0]!r} in data row {strays.index[0] + 1} "
+            f"({len(strays)} of {len(known)} values are not numbers): leave unknown values empty, "
+            "or name the predictors with --features"
+        )
 
 
 def _require_columns(source: pd.DataFrame, columns: TableColumns) -> None:

@@ -255,6 +255,7 @@ def _planned(
         raise NotFoundError(
             f"no {source.name} granule for {wanted} below {request.from_url}: "
             + what_was_found(index, listing, SOURCES.values())
+            + "; name tiles and years that are there, or another place"
         )
     return tasks
 

@@ -4,7 +4,7 @@ import pandas as pd
 from distributed import Client
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import NotFoundError
+from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.listener import Listener
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
@@ -58,6 +58,8 @@ def build_samples(
     rule = TargetRule(config.stations.maximum_depth_m, valid=product.target.valid)
     target = daily_target(stations, daily, rule)
     groups = station_groups(target, config.training_years, config.tiles)
+    if not groups:
+        raise UserError(_why_no_station(config, target))
     reader = _reader(config, product, client)
     listener.begin("samples", len(groups), "groups of stations")
     parts: dict[str, pd.DataFrame] = {}
@@ -72,6 +74,16 @@ def build_samples(
     rows = estimable(joined([parts[task.key] for task in tasks]), product.no_estimate_where)
     write_table(config.layout.table(config.model_name), rows)
     return rows
+
+
+def _why_no_station(config: RunConfig, target: pd.DataFrame) -> str:
+    asked = f"{', '.join(config.tiles)} in {', '.join(map(str, config.training_years))}"
+    tiles, years = sorted(set(target["tile"])), sorted(set(target["time"].dt.year))
+    there = f"{', '.join(tiles[:5])} in {', '.join(map(str, years[:5]))}" if tiles else "no tile"
+    return (
+        f"no station of {config.layout.stations} has a day in {asked}; there are stations in "
+        f"{there}: name these in the run file, or ingest an archive of the region"
+    )
 
 
 def estimable(rows: pd.DataFrame, no_estimate_where: int) -> pd.DataFrame:

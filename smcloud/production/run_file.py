@@ -1,0 +1,74 @@
+"""A run file read and checked against what exists, before a cluster starts or a byte is read."""
+
+from pathlib import Path
+
+from dask.utils import parse_bytes
+
+from smcloud.core.config import RunConfig, load_config
+from smcloud.core.errors import ConfigError
+from smcloud.features.catalogue import features_named
+from smcloud.grids.grid import SIN1KM
+from smcloud.grids.tiles import TileYear, parse_window
+from smcloud.production.publish_stage import chosen_days
+from smcloud.products.base import Product
+from smcloud.products.registry import product_named
+from smcloud.sources.registry import SOURCES
+
+
+def read_run(path: str | Path) -> RunConfig:
+    """Return the run that a TOML file describes, all of whose names exist.
+
+    Raises
+    ------
+    ConfigError
+        As `load_config`; if the product, a tile, a year, the window, a source or one of its
+        quality rules, a day to publish or an amount of memory is not one; the message begins with
+        the file.
+    UserError
+        If a feature is not in the catalogue.
+    """
+    config = load_config(path)
+    try:
+        product = product_named(config.product)
+        _require_places(config)
+        _require_sources(config, product)
+        chosen_days(config.publish.days, config.years)
+        _require_memory(config.cluster.memory)
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {err}") from err
+    features_named(config.train.features or product.features, product.drivers)
+    return config
+
+
+def _require_places(config: RunConfig) -> None:
+    """Raise ConfigError unless every tile and year exists and the window lies in a tile."""
+    for tile in config.tiles:
+        for year in {*config.years, *config.training_years}:
+            TileYear(SIN1KM.name, tile, year)
+        if config.produce.window:
+            parse_window(config.produce.window, tile)
+
+
+def _require_sources(config: RunConfig, product: Product) -> None:
+    """Raise ConfigError unless the sections name sources of the product and rules they have."""
+    known = sorted(driver.source for driver in product.drivers)
+    for section, named in (("quality", config.ingest.quality), ("cubes", config.ingest.cubes)):
+        for name in sorted(set(named) - set(known)):
+            raise ConfigError(
+                f"ingest.{section} names the source {name!r}: expected one of {', '.join(known)}"
+            )
+    for name, rule in sorted(config.ingest.quality.items()):
+        rules = SOURCES[name].quality_rules
+        if rule not in rules:
+            raise ConfigError(
+                f"ingest.quality.{name} = {rule!r}: expected one of {', '.join(rules)}"
+            )
+
+
+def _require_memory(text: str) -> None:
+    try:
+        parse_bytes(text)
+    except ValueError as err:
+        raise ConfigError(
+            f"cluster.memory = {text!r}: expected bytes with a unit, such as 2GiB"
+        ) from err
