@@ -26,6 +26,7 @@ from smcloud.validation.overview import mosaic, summarise_block
 from smcloud.validation.pairs import PairStats
 
 LST_KEY = TileYear.parse("sin1km/h14v09/2019")
+DEM_KEY = TileYear.parse("sin1km/h18v04/static")
 LST_DAY = np.datetime64("2019-11-01")
 MINIMUM_PAIRS = 8
 
@@ -75,7 +76,7 @@ def _draw_temperature(url: str, path: Path) -> None:
     layer = Layer(url, SOURCES["mod11a1"].schema, LST_KEY.year, "lst_day")
     tile = LST_KEY.window
     parts = [
-        summarise_block(layer, Window(row, row + 600, col, col + 600), 2, (LST_DAY,))
+        summarise_block(layer, Window(row, row + 600, col, col + 600), tile, 2, (LST_DAY,))
         for row in range(tile.row0, tile.row1, 600)
         for col in range(tile.col0, tile.col1, 600)
     ]
@@ -93,7 +94,6 @@ def station_archives(real: Path, out: Path) -> None:
         samples / "Data_seperate_files_header_20170810_20180809",
         samples / "Data_seperate_files_20170810_20180809",
         *sorted((samples / "zip_archives").rglob("*.zip")),
-        samples / "malformed",
         networks,
     ]
     for archive in archives:
@@ -142,12 +142,26 @@ def delaware(real: Path, out: Path) -> None:
     print("  one winter month of a 0.25 degree field: a small and poor model, shown as it is")
 
 
+def elevation(real: Path, out: Path) -> None:
+    """Bring a real elevation model to the 1 km grid with slope and aspect; UTM models are named."""
+    root = out / "terrain"
+    smcloud("ingest", "terrain", "--from", real / "dem", "--to", root, "--tiles", DEM_KEY.tile)
+    schema = SOURCES["terrain"].schema
+    cube = open_cube(f"file://{root.absolute()}/cubes/terrain/static.zarr", schema, None)
+    for name in ("elevation", "slope", "aspect_sin", "aspect_cos"):
+        values = cube.read_physical(name, slice(0, 0), DEM_KEY.window)
+        known = values[np.isfinite(values)]
+        print(f"  {name}: {known.size:,} pixels, {known.min():.3g} to {known.max():.3g}, "
+              f"mean {known.mean():.3g} {schema.variable(name).units}")  # fmt: skip
+
+
 def main(out: Path) -> None:
     """Run all of it."""
     real = find_realdata()
     out.mkdir(parents=True, exist_ok=True)
     temperature_tile(real, out)
     station_archives(real, out)
+    elevation(real, out)
     delaware(real, out)
 
 
