@@ -51,6 +51,7 @@ def options(
 
 for verb in (simulate, ingest, train, produce, validate, publish, run):
     verb.register(app)
+produce.register_doctor(app)
 
 
 def main() -> None:

@@ -180,7 +180,12 @@ def _status_row(row: Status) -> list[object]:
     ]
 
 
+def register_doctor(app: typer.Typer) -> None:
+    """Add the command that examines a store: it belongs to no step of the flow."""
+    app.command()(doctor)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (plan, produce, status, verify, doctor):
+    for command in (plan, produce, status, verify):
         app.command()(command)

@@ -45,6 +45,10 @@ _CLIENT: "ClientConfig" = {"allow_http": True, "timeout": timedelta(minutes=2)}
 READ_AGAIN_SECONDS = 30.0
 """A read that failed later than this has been retried by the client: no more attempts here."""
 FIRST_ANSWER_SECONDS = 10
+_REFUSALS = ("ermission denied", "403 Forbidden", "401 Unauthorized")
+"""Signs of a refusal in errors of the client that are of no kind of their own (listings)."""
+_METADATA_HOST = "169.254.169.254"
+"""Where the client asks for a machine's role when the environment holds no credentials."""
 _METADATA_HOST = "169.254.169.254"
 """Where the client asks for a machine's role when the environment holds no credentials."""
 _KNOCK_RETRIES: "RetryConfig" = {
@@ -248,7 +252,8 @@ def _store_error(err: Exception, where: str) -> StoreError:
             f"no credentials for {where} were found: set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or run where a role gives them"
         )
-    if isinstance(err, PermissionDeniedError | UnauthenticatedError) or "ermission denied" in text:
+    is_refused = isinstance(err, PermissionDeniedError | UnauthenticatedError)
+    if is_refused or any(sign in text for sign in _REFUSALS):
         return StoreError(
             f"access to {where} was refused: check the credentials and the rights of this user"
         )
@@ -319,7 +324,12 @@ def _require_answer(url: str) -> None:
     The patience that carries a long run over an outage would otherwise keep a mistyped endpoint
     silent for minutes. Any answer will do: absent, refused, no such bucket.
     """
-    probe = from_url(url, client_options=_KNOCK_CLIENT, retry_config=_KNOCK_RETRIES)
+    patience = timedelta(seconds=FIRST_ANSWER_SECONDS)
+    probe = from_url(
+        url,
+        client_options={"allow_http": True, "timeout": patience, "connect_timeout": patience},
+        retry_config={"max_retries": 3, "retry_timeout": patience},
+    )
     try:
         obstore.head(probe, "smcloud-knock")
     except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError):

@@ -157,7 +157,13 @@ def load_bytes(
     if columns is not None:
         check_columns(card, columns)
     key = f"{name}/{card.sha256}.ubj"
-    data = objects.get(key)
+    try:
+        data = objects.get(key)
+    except NotFoundError as err:
+        raise ModelError(
+            f"{objects.url}/{key}, which the card of model {name!r} names, is not there: restore "
+            "the file or train the model again"
+        ) from err
     found = content_hash(data)
     if found != card.sha256:
         raise ModelError(

@@ -16,7 +16,7 @@ from smcloud.features.catalogue import features_named
 from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_at, tile_window
-from smcloud.models.base import ModelCard, check_columns, load_card
+from smcloud.models.base import ModelCard, load_bytes
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
@@ -60,15 +60,15 @@ def recipe_of(config: RunConfig) -> Recipe:
     NotFoundError
         If the model was not trained.
     ModelError
-        If the model's columns are not the features, in their order.
+        If the model is damaged, or its columns are not the features, in their order.
     """
     product = product_named(config.product)
     names = config.train.features or product.features
     cubes = CubeSet({d.source: config.cube_prefix(d.source) for d in product.drivers})
     reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
     models = config.layout.model("")
-    card = load_card(open_objects(models), config.model_name)
-    check_columns(card, reader.names)
+    # The bytes too: a damaged model is found here, before a lease is taken or a store made.
+    _, card = load_bytes(open_objects(models), config.model_name, reader.names)
     size = config.produce.block_pixels
     schema = replace(product.schema, shards=(product.schema.shards[0], size, size))
     return Recipe(config, product, schema, reader, card, models)

@@ -23,6 +23,9 @@ from smcloud.ingest.stations import Sensor, StationRules, write_stations
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
 from smcloud.production.runner import Task, run_tasks
 
+NAMES_TOLD = 10
+"""How many files left out are told one by one."""
+
 
 @dataclass(frozen=True)
 class StationsSummary:
@@ -76,8 +79,10 @@ def ingest_stations(
     parts = _read(found.tasks, rules, client, listener)
     sensors = [sensor for part in parts for sensor in part.sensors]
     broken = tuple(sorted({*found.broken, *(bad for part in parts for bad in part.broken)}))
-    for bad in broken:
+    for bad in broken[:NAMES_TOLD]:
         listener.warn(f"station file left out: {bad.reason}")
+    if len(broken) > NAMES_TOLD:
+        listener.warn(f"{len(broken) - NAMES_TOLD} more station files were left out")
     if not sensors:
         raise UserError(
             f"no soil moisture series below {from_url} can be used: {len(broken)} files are "

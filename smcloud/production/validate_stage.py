@@ -93,12 +93,13 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
     """
     refuse_memory_urls(client, (config.store.root,))
     product = product_named(config.product)
+    published = {year: published_year(config, year) for year in config.years}
     card = _card_of(config, listener)
     splits = {} if card is None else read_scores(open_objects(config.layout.model("")), card.name)
     lines: list[ScoreLine] = []
     reports, maps = [], []
     for year in config.years:
-        examiner = _Examiner(config, product, card, published_year(config, year), client, listener)
+        examiner = _Examiner(config, product, card, published[year], client, listener)
         found = examiner.examine(splits)
         folder = join(config.layout.reports(product.name), str(year))
         _write(folder, config, product, card, found)
