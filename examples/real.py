@@ -15,6 +15,9 @@ import pandas as pd
 import rasterio
 
 from smcloud.cube.store import open_cube
+from smcloud.features.blockwise import FeatureReader
+from smcloud.features.catalogue import features_named
+from smcloud.features.spec import CubeSet, Driver
 from smcloud.grids.grid import Window
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import TileYear
@@ -69,7 +72,22 @@ def temperature_tile(real: Path, out: Path) -> None:
             f"  MOD11A1 {LST_KEY.tile} {LST_DAY} rule {rule!r}: {known.sum():,} valid pixels, "
             f"{np.nanmin(lst):.1f} to {np.nanmax(lst):.1f} K, {on_land:.1%} of them on land"
         )
+    temperature_features(f"file://{out.absolute()}/lst-all/cubes/mod11a1")
     _draw_temperature(cubes["all"], out / "mod11a1-h14v09.png")
+
+
+def temperature_features(cubes: str) -> None:
+    """Print the temperature features of the tile's land, from the code that production runs."""
+    names = ("lst_day", "lst_night", "lst_mean", "lst_range")
+    drivers = (Driver("mod11a1", to_grid="native", to_days="daily"),)
+    reader = FeatureReader(features_named(names, drivers), drivers, CubeSet({"mod11a1": cubes}))
+    points = np.flatnonzero(land_mask(LST_KEY.window))
+    days = np.array([LST_DAY])
+    columns = reader.compute(reader.read(LST_KEY.window, days, points))
+    for name, values in zip(columns.names, columns.values, strict=True):
+        known = values[np.isfinite(values)]
+        print(f"  feature {name}: {known.size:,} of {points.size:,} land pixels, "
+              f"{known.min():.1f} to {known.max():.1f}, mean {known.mean():.1f} K")  # fmt: skip
 
 
 def _draw_temperature(url: str, path: Path) -> None:

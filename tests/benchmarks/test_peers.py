@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import peers
+from benchmarks import ours, peers
 from benchmarks.workload import SCALES, land, prepare
 
 
@@ -26,3 +26,12 @@ def test_peers_agree_with_each_other(workload, client):
     np.testing.assert_array_equal(
         peers.xgboost_dask(url, scale, model, is_land, folder, client), naive
     )
+
+
+def test_smcloud_gives_the_integers_of_its_peers(workload):
+    folder, scale, url, model, is_land = workload
+    path = str(folder / "model.ubj")
+    model.save_model(path)
+    stored, done = ours.run(url, scale, path, 0, folder, None)
+    np.testing.assert_array_equal(stored, peers.naive(url, scale, model, is_land, folder))
+    assert sum(block.rows for block in done) == int(is_land.sum()) * scale.days

@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smcloud.core.listener import Silent
+from smcloud.models.boosting import BoostingParams
+from smcloud.models.samples import TableColumns
+from smcloud.production.train_stage import TrainRequest, train_table
 from smcloud.validation.metrics import all_scores
 from smcloud.validation.pairs import PairStats
+from smcloud.validation.splits import SplitRules
 
 pytestmark = pytest.mark.real
 
@@ -37,3 +42,20 @@ def test_scores_agree_with_numpy(table):
     expected = np.corrcoef(one["cci"], one["soil_moisture"])[0, 1]
     assert found["R"][0] == pytest.approx(expected)
     assert np.nanmedian(found["RMSE"]) > 0.05
+
+
+def test_a_model_on_the_pairs_is_scored_on_stations_it_never_saw(table, tmp_path):
+    """One winter month of a coarse field: poor on new stations, and flattering on random days."""
+    request = TrainRequest(
+        f"file://{tmp_path}",
+        "delaware",
+        TableColumns(("cci", "elevation_m", "day_of_month"), "soil_moisture", "station", "day"),
+        SplitRules(block_degrees=1.0, seed=0),
+        BoostingParams(rounds=60, seed=0),
+        "local",
+    )
+    scores = train_table(table, request, None, Silent()).scores
+    assert scores["station"].possible
+    assert not scores["year"].possible
+    unseen, random = (scores[kind].overall["RMSE"]["value"] for kind in ("station", "random"))
+    assert random < unseen
