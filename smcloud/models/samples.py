@@ -19,6 +19,9 @@ from smcloud.core.errors import UserError
 from smcloud.models.boosting import Floats, Rows
 from smcloud.validation.splits import Codes, Samples, locate
 
+NOT_PREDICTORS = ("row", "col", "quality_flag")
+"""Columns of smcloud's own sample tables that are no predictors unless they are asked for."""
+
 
 @dataclass(frozen=True)
 class TableColumns:
@@ -183,6 +186,9 @@ def _parsed(data: bytes, name: str) -> pd.DataFrame:
 def numeric_columns(source: pd.DataFrame, without: Sequence[str | None]) -> tuple[str, ...]:
     """Return the numeric columns, in the table's order, but for those named in `without`.
 
+    Pixel numbers and quality bits, which smcloud's own sample tables hold, are left out as well:
+    they name the place and the day instead of saying something about them.
+
     Raises
     ------
     UserError
@@ -190,10 +196,11 @@ def numeric_columns(source: pd.DataFrame, without: Sequence[str | None]) -> tupl
         without a word would lose a predictor.
     """
     numeric = source.select_dtypes(["number", "bool"]).columns
+    left_out = {*without, *NOT_PREDICTORS}
     for name in source.columns:
-        if name not in numeric and name not in without:
+        if name not in numeric and name not in left_out:
             _require_no_stray_text(source[name], str(name))
-    return tuple(str(name) for name in numeric if name not in without)
+    return tuple(str(name) for name in numeric if name not in left_out)
 
 
 def _require_no_stray_text(column: pd.Series[Any], name: str) -> None:

@@ -20,7 +20,7 @@ import xgboost
 from distributed import Client
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import ModelError, NotFoundError
+from smcloud.core.errors import ModelError, NotFoundError, StoreError
 from smcloud.core.layout import Layout, join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import Objects, open_objects
@@ -186,6 +186,7 @@ def train_table(
         listener=listener,
     )
     scored = score_test_set(table, split, request.rules, trained)
+    listener.note("predictors: " + ", ".join(request.columns.features))
     shipped = _keep_estimates(request, scored)
     scores = _score_others(table, request, shipped, client, listener)
     keys = training_keys if training_keys is not None else _years_of(table)
@@ -255,9 +256,18 @@ def _keep_estimates(request: TrainRequest, scored: Scored) -> SplitScores:
     reports = open_objects(Layout(request.root).reports(request.product or request.name))
     if scored.table is not None:
         reports.put(key, scored.table.to_parquet(index=False))
-    elif reports.exists(key):
-        reports.delete(key)
+    else:
+        _forget(reports, key)
     return scored.scores
+
+
+def _forget(reports: Objects, key: str) -> None:
+    """Delete the estimates of an earlier training, where the credentials may."""
+    try:
+        if reports.exists(key):
+            reports.delete(key)
+    except StoreError as err:
+        log.warning("old estimates stay at %s/%s: %s", reports.url, key, err)
 
 
 def _score_others(

@@ -75,9 +75,10 @@ def place_stations(
     for attempt in range(200 + 40 * count):
         lat = np.rad2deg(np.arcsin(rng.uniform(limit[0], limit[1])))
         lon = rng.uniform(west, east)
-        spread = rng.uniform(-reach_degrees, reach_degrees, (2, 4 * per_network))
-        lons = np.clip(lon + spread[0], west, east)
-        lats = np.clip(lat + spread[1], south, north)
+        # Drawn within the bounds, not clipped to them: clipping heaps stations up in the corners.
+        share = rng.uniform(0.0, 1.0, (2, 4 * per_network))
+        lons = _between(max(west, lon - reach_degrees), min(east, lon + reach_degrees), share[0])
+        lats = _between(max(south, lat - reach_degrees), min(north, lat + reach_degrees), share[1])
         wanted = min(per_network, count - len(stations))
         good = np.flatnonzero(accept(lons, lats))[:wanted]
         if good.size < wanted:
@@ -89,6 +90,10 @@ def place_stations(
         f"expected {count} stations within {bounds or GLOBE}, found accepted places for "
         f"{len(stations)}: widen the bounds or ask for fewer"
     )
+
+
+def _between(low: float, high: float, share: Doubles) -> Doubles:
+    return low + (high - low) * share
 
 
 def _network(seed: int, salt: int, index: int, lon: Doubles, lat: Doubles) -> list[Station]:

@@ -179,11 +179,12 @@ def draw_weights(groups: npt.ArrayLike, *, seed: int, draws: int = 1000) -> Floa
     """Return how often each member counts in each bootstrap draw, shape (draws, members).
 
     Whole groups are drawn with replacement (a block bootstrap): members of one group are
-    not independent of each other.
+    not independent of each other. Fewer than two groups give no draw, and so no interval: drawing
+    the same group again and again would make one of no width.
     """
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) == 0:
-        return np.zeros((draws, 0))
+    if len(names) < 2:
+        return np.zeros((0, codes.size))
     chance = np.full(len(names), 1 / len(names))
     counts = np.random.default_rng(seed).multinomial(len(names), chance, size=draws)
     return np.asarray(counts[:, codes], dtype=np.float64)

@@ -118,3 +118,11 @@ def test_good_readings_follow_the_truth_of_the_pixel_best_where_the_site_resembl
     is_odd = np.array([not s.is_representative for s in stations])
     assert np.nanmedian(error[is_odd]) > 1.3 * np.nanmedian(error[~is_odd])
     assert 0.01 < np.nanmedian(error[~is_odd]) < 0.06
+
+
+def test_stations_of_a_small_window_do_not_heap_up_in_its_corners():
+    bounds = (10.0, 44.0, 10.7, 44.5)
+    placed = place_stations(7, 40, lambda lon, lat: np.ones(lon.shape, bool), bounds=bounds)
+    assert len({(station.lon, station.lat) for station in placed}) == 40
+    edges = set(bounds)
+    assert not any(station.lon in edges or station.lat in edges for station in placed)

@@ -152,3 +152,18 @@ def test_no_pairs_at_all_give_empty_scores_and_not_an_error():
     found = metrics.score_stations(station_table().head(0))
     assert found.stations.empty
     assert np.isnan(found.overall.value["R"])
+
+
+def test_one_block_of_stations_gives_no_interval():
+    """Drawing the same block again and again would make an interval of no width."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 50))
+    pairs = PairStats.along(x, x + rng.normal(size=x.shape), 1)
+    weights = metrics.draw_weights(["one", "one", "one"], seed=0)
+    for found in (
+        metrics.median_interval(pairs, weights),
+        metrics.overall_interval(pairs, weights),
+    ):
+        assert np.isfinite(found["R"].value)
+        assert np.isnan(found["R"].low)
+        assert np.isnan(found["R"].high)
