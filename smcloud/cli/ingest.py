@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +58,19 @@ def ingest(
     """
     listener = RichListener()
     if what.endswith(".toml"):
+        _refuse_options(
+            what,
+            {
+                "--from": from_url,
+                "--to": to_url,
+                "--tiles": tiles,
+                "--year": year,
+                "--at": at,
+                "--quality": quality,
+                "--workers": workers,
+                "--scheduler": scheduler,
+            },
+        )
         config = read_run(what)
         with cluster_from(config.cluster, listener) as client:
             show(run(config, client, listener, redo=redo))
@@ -74,6 +87,16 @@ def ingest(
     request = replace(asked, points=_points(at, to_url), redo=redo)
     with cluster_from(cluster, listener) as client:
         show_sources([ingest_source(request, client, listener)])
+
+
+def _refuse_options(file: str, given: Mapping[str, str | int]) -> None:
+    """Raise UserError rather than leave an option without effect and without a word."""
+    named = [option for option, value in given.items() if value]
+    if named:
+        raise UserError(
+            f"{', '.join(named)} beside a run file: {file} says these itself, so change it there, "
+            "or name a source instead of the file"
+        )
 
 
 def _require_urls(what: str, from_url: str, to_url: str) -> None:

@@ -253,6 +253,13 @@ CASES = (
          r"cluster.memory = 'lots': expected bytes with a unit, such as 2GiB"),
     Case("run file that is not there", nothing, "run {w}/rum.toml", 2,
          r"no run file .*rum.toml: examples/glass-sm.toml is one to copy"),
+    Case(
+        "options beside a run file",
+        nothing,
+        "ingest {w}/run.toml --year 2018 --tiles h18v04",
+        2,
+        r"--tiles, --year beside a run file: .*run.toml says these itself, so change it there",
+    ),
     # Where things lie.
     Case("empty granules folder", empty_folder, LAI + f" --year {YEAR}", 4,
          r"nothing lies below .*/in: .*absent or empty; check the URL given as --from"),
