@@ -123,6 +123,6 @@ def test_good_readings_follow_the_truth_of_the_pixel_best_where_the_site_resembl
 def test_stations_of_a_small_window_do_not_heap_up_in_its_corners():
     bounds = (10.0, 44.0, 10.7, 44.5)
     placed = place_stations(7, 40, lambda lon, lat: np.ones(lon.shape, bool), bounds=bounds)
-    assert len({(station.lon, station.lat) for station in placed}) == 40
+    assert len({(station.longitude, station.latitude) for station in placed}) == 40
     edges = set(bounds)
-    assert not any(station.lon in edges or station.lat in edges for station in placed)
+    assert not any(station.longitude in edges or station.latitude in edges for station in placed)
