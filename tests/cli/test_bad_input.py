@@ -10,18 +10,14 @@ where the tools for it are:
   `tests/faults/test_produce.py`;
 - damage to granules of every source: `tests/sources/test_contract.py`, `test_hdf_damage.py`;
 - caps on zip files, one by one: `tests/sources/test_archive.py`;
-- an absent bucket on a real S3 server: `tests/core/test_objects_s3.py`;
+- buckets that are absent, closed, down or silent: `test_bad_bucket.py` beside this file, and on
+  a real S3 server `tests/core/test_objects_s3.py`;
 - a scheduler that accepts and stays silent: `tests/cluster/test_cluster.py`.
 """
 
-import contextlib
-import http.server
 import json
 import re
 import shutil
-import socket
-import sys
-import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -33,9 +29,6 @@ import pandas as pd
 import pytest
 import zarr
 
-from smcloud.cli import ingest, produce, publish, run, train, validate
-from smcloud.cli.main import main
-from smcloud.core import objects
 from smcloud.core.listener import Silent
 from smcloud.ingest.stations import DailySeries, Sensor, write_stations
 from smcloud.production.lease import hold
@@ -43,29 +36,8 @@ from smcloud.simulate.samples import SAMPLE_START, SAMPLE_TILE, write_sample
 from smcloud.sources.archive import LIMITS
 from tests.production.small_world import MODEL, TILE, YEAR, tree_of
 
+pytestmark = pytest.mark.usefixtures("no_cluster")
 Arrange = Callable[[Path], None]
-COMMANDS = (ingest, produce, publish, run, train, validate)
-
-
-@pytest.fixture(autouse=True)
-def no_cluster(monkeypatch):
-    """Run every command in this process."""
-    for module in COMMANDS:
-        monkeypatch.setattr(module, "cluster_from", lambda *_: contextlib.nullcontext(None))
-
-
-@pytest.fixture
-def smcloud(capsys, monkeypatch):
-    """Run one command line; return its code, its output and its lines on standard error."""
-
-    def command(*words: object) -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["smcloud", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err.splitlines()
-
-    return command
 
 
 @dataclass(frozen=True)
@@ -418,84 +390,6 @@ def test_a_scheduler_that_does_not_answer_is_one_line_within_seconds(
     assert (code, len(lines)) == (8, 1)
     assert re.search(r"scheduler at tcp://127.0.0.1:1 did not answer within 5 s", lines[0])
     assert time.monotonic() - started < 15
-
-
-class _Bucket(http.server.BaseHTTPRequestHandler):
-    """Answers every request as S3 does for a bucket that is absent or refuses."""
-
-    status, error = 404, "NoSuchBucket"
-
-    def _answer(self) -> None:
-        body = f"<Error><Code>{self.error}</Code><Message>no</Message></Error>".encode()
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(self.status)
-        self.send_header("Content-Length", "0" if self.command == "HEAD" else str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_GET = do_PUT = do_HEAD = _answer
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
-
-@pytest.fixture
-def endpoint(monkeypatch):
-    """Return a function that makes the next S3 endpoint of this process."""
-    objects._bucket.cache_clear()
-
-    def at(port: int) -> None:
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "a",
-            "AWS_SECRET_ACCESS_KEY": "b",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-
-    yield at
-    objects._bucket.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "line"),
-    [
-        (404, "NoSuchBucket", r"the bucket of s3://nowhere/.* does not exist: create it or mend"),
-        (403, "AccessDenied", r"access to s3://nowhere/.* was refused: check the credentials"),
-    ],
-)
-def test_an_absent_or_closed_bucket_is_one_line(endpoint, smcloud, tmp_path, status, error, line):
-    granules_of_a_year(tmp_path)
-    handler = type("_Closed", (_Bucket,), {"status": status, "error": error})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint(server.server_port)
-    try:
-        for ways in (
-            ("--from", "s3://nowhere/in", "--to", tmp_path / "new"),
-            ("--from", tmp_path / "in", "--to", "s3://nowhere/out"),
-        ):
-            code, _, lines = smcloud("ingest", "glass_lai", *ways, "--year", SAMPLE_START.year)
-            assert (code, len(lines)) == (4, 1), lines
-            assert re.search(line, lines[0]), lines[0]
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def test_an_endpoint_that_is_down_or_silent_is_one_line_within_seconds(
-    endpoint, smcloud, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(objects, "FIRST_ANSWER_SECONDS", 2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        for port in (1, silent.getsockname()[1]):
-            endpoint(port)
-            started = time.monotonic()
-            code, _, lines = smcloud("ingest", "terrain", "--from", "s3://b/in", "--to", tmp_path)
-            assert (code, len(lines)) == (4, 1)
-            assert re.search(rf"s3://b at http://127.0.0.1:{port} does not answer: check", lines[0])
-            assert time.monotonic() - started < 10
 
 
 def test_folder_names_that_look_like_urls_keep_their_files(smcloud, tmp_path, monkeypatch):
