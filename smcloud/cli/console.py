@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 from smcloud.core.config import ClusterConfig
+from smcloud.core.listener import counted
 from smcloud.production.cluster import ClusterRequest, connect
 
 PLAIN_WIDTH = 120
@@ -48,7 +49,7 @@ class RichListener:
         self._done, self._total, self._shown = 0, total, 0.0
         self._started = time.monotonic()
         if not console.is_terminal:
-            console.print(f"{stage}: {total} {unit}")
+            console.print(f"{stage}: {counted(total, unit)}")
             return
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -126,5 +127,7 @@ def cluster_from(config: ClusterConfig, listener: RichListener) -> Iterator[Clie
     )
     with connect(request) as client:
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        listener.note(f"cluster of {workers} workers, dashboard {client.dashboard_link}")
+        listener.note(
+            f"cluster of {counted(workers, 'workers')}, dashboard {client.dashboard_link}"
+        )
         yield client

@@ -134,7 +134,7 @@ def show_sources(summaries: Sequence[IngestSummary]) -> None:
     )
     for summary in summaries:
         for bad in summary.damaged[:NAMES_SHOWN]:
-            console.print(f"  damaged {bad.name}: {bad.reason}", markup=False)
+            console.print(f"  left unknown: {bad}", markup=False)
         if summary.missing or summary.damaged or summary.duplicates:
             console.print(f"  all names are in {summary.report_url}", markup=False)
 
@@ -158,7 +158,7 @@ def show_stations(summary: StationsSummary) -> None:
     )
     console.print(f"  flags: {flags}", markup=False)
     for bad in summary.broken[:NAMES_SHOWN]:
-        console.print(f"  left out {bad.name}: {bad.reason}", markup=False)
+        console.print(f"  left out: {bad}", markup=False)
 
 
 def _words(text: str) -> list[str]:

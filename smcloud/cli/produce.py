@@ -7,6 +7,7 @@ import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
 from smcloud.core.errors import IntegrityError, StoreError, UserError
+from smcloud.core.listener import counted
 from smcloud.production.doctor import examine
 from smcloud.production.plan import State, YearPlan, check_fits, plan_year
 from smcloud.production.produce_stage import ProduceSummary, Redo, worker_bytes
@@ -77,7 +78,9 @@ def verify(file: RunFile) -> None:
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
         found = verify_run(config, client, listener)
-    console.print(f"{found.tile_years} tile-years, {found.shards} shards checked")
+    console.print(
+        f"{counted(found.tile_years, 'tile-years')}, {counted(found.shards, 'shards')} checked"
+    )
     for damage in found.damages[:DAMAGES_SHOWN]:
         console.print(f"  {damage}", markup=False)
     if found.damages:

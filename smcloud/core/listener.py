@@ -22,6 +22,12 @@ class Listener(Protocol):
         """Finish the stage that `begin` started."""
 
 
+def counted(count: int, unit: str) -> str:
+    """Return a count with its unit, which is given in the plural: ``1 task``, ``2 tasks``."""
+    noun, of, whole = unit.partition(" of ")
+    return f"{count:,} {noun.removesuffix('s') if count == 1 else noun}{of}{whole}"
+
+
 class Silent:
     """A listener that keeps everything to itself."""
 

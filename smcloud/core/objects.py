@@ -49,17 +49,6 @@ _REFUSALS = ("ermission denied", "403 Forbidden", "401 Unauthorized")
 """Signs of a refusal in errors of the client that are of no kind of their own (listings)."""
 _METADATA_HOST = "169.254.169.254"
 """Where the client asks for a machine's role when the environment holds no credentials."""
-_METADATA_HOST = "169.254.169.254"
-"""Where the client asks for a machine's role when the environment holds no credentials."""
-_KNOCK_RETRIES: "RetryConfig" = {
-    "max_retries": 3,
-    "retry_timeout": timedelta(seconds=FIRST_ANSWER_SECONDS),
-}
-_KNOCK_CLIENT: "ClientConfig" = {
-    "allow_http": True,
-    "timeout": timedelta(seconds=FIRST_ANSWER_SECONDS),
-    "connect_timeout": timedelta(seconds=FIRST_ANSWER_SECONDS),
-}
 
 
 @dataclass(frozen=True, order=True)
@@ -227,6 +216,10 @@ class Objects:
         except FileNotFoundError as err:
             if "NoSuchBucket" in str(err):
                 raise _store_error(err, f"{self.url}/{key}") from err
+            if self.url.startswith("file://") and Path("/", self.path(key)).is_dir():
+                raise NotFoundError(
+                    f"{self.url}/{key} is a folder, expected a file: name one that lies in it"
+                ) from err
             raise NotFoundError(
                 f"no object {self.url}/{key}: it was never written, or the bucket does not exist"
             ) from err

@@ -50,7 +50,8 @@ class _Reading:
 
     def skip(self, entry: IndexedGranule, error: Exception) -> None:
         """Record a file that cannot be used."""
-        log.warning("skipped %s: %s", entry.granule.name, error)
+        # The runner tells people: the receipt carries name and reason to it.
+        log.info("skipped %s: %s", entry.granule.name, error)
         reason = " ".join(str(error).split()) or type(error).__name__
         self.damaged.add(BadGranule(entry.granule.name, reason))
 

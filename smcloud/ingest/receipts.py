@@ -21,6 +21,10 @@ class BadGranule:
     name: str
     reason: str
 
+    def __str__(self) -> str:
+        """Return both in one line; a reason that names the file says it alone."""
+        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class IngestReceipt:

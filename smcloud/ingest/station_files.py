@@ -120,7 +120,7 @@ def find_station_files(url: str) -> FoundFiles:
 
 def _refuse_empty(url: str, others: Sequence[str], broken: Sequence[BadGranule]) -> None:
     if broken:
-        raise UserError(f"no station series below {url}: {broken[0].name}: {broken[0].reason}")
+        raise UserError(f"no station series below {url}: {broken[0]}")
     if others:
         raise UserError(
             f"no station series (*{SERIES}) below {url}: found {len(others)} other files, "
@@ -170,7 +170,7 @@ def read_station_files(task: StationFiles, rules: StationRules) -> StationsRead:
                 found = static.get(str(PurePosixPath(name).parent), {})
                 sensors.append(_sensor(contents.read(name), name, found, rules))
             except (GranuleError, NotFoundError) as err:
-                log.warning("left out %s: %s", name, err)
+                log.info("left out %s: %s", name, err)
                 broken.append(BadGranule(name, str(err)))
     return StationsRead(tuple(sensors), tuple(broken), left_alone)
 

@@ -41,7 +41,7 @@ def folded(stage: str, receipts: Sequence[IngestReceipt]) -> Record:
     """Return the ledger record of one tile-year from the receipts of all its tasks."""
     ordered = sorted(receipts, key=lambda receipt: receipt.slab)
     missing = [f"no granule for {day}" for receipt in ordered for day in receipt.missing]
-    damaged = [f"{bad.name}: {bad.reason}" for receipt in ordered for bad in receipt.damaged]
+    damaged = [str(bad) for receipt in ordered for bad in receipt.damaged]
     return Record(
         stage=stage,
         key=TileYear.parse(ordered[0].key),

@@ -12,7 +12,7 @@ from distributed import Client
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError, PlanError, UserError
 from smcloud.core.layout import Layout, join
-from smcloud.core.listener import Listener
+from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import ObjectInfo, normalise_url, open_objects
 from smcloud.cube.store import create_store
 from smcloud.features.blockwise import FeatureReader
@@ -295,13 +295,13 @@ def _run(
     for receipt in done:
         book.add(receipt)
     if done:
-        listener.note(f"{len(done)} of {len(tasks)} tasks were done by an earlier run")
+        listener.note(f"{len(done)} of {counted(len(tasks), 'tasks')} done by an earlier run")
     listener.begin(f"ingest {tasks[0].source}", len(waiting), "tasks")
 
     def on_done(task: Task[IngestReceipt], receipt: IngestReceipt) -> None:
         receipts.append(receipt)
         for bad in receipt.damaged:
-            listener.warn(f"damaged granule, its pixels stay unknown: {bad.name}: {bad.reason}")
+            listener.warn(f"damaged granule, its pixels stay unknown: {bad}")
         book.add(receipt)
         listener.advance(granules=sum(r.granules_read for r in receipts))
 
@@ -327,8 +327,8 @@ def _tell_missing(tasks: Sequence[IngestTask], listener: Listener) -> None:
         if days:
             shown = ", ".join(days[:NAMES_TOLD]) + (", ..." if len(days) > NAMES_TOLD else "")
             listener.warn(
-                f"{tasks[0].source} {key}: {len(days)} steps have no granule and stay unknown: "
-                f"{shown}"
+                f"{tasks[0].source} {key}: {counted(len(days), 'steps')} without a granule, left "
+                f"unknown: {shown}"
             )
 
 
@@ -359,12 +359,13 @@ def _summary(
 def _reported(request: IngestRequest, summary: IngestSummary, listener: Listener) -> IngestSummary:
     """Store the summary as JSON and return it with the URL of that file."""
     if summary.duplicates:
+        files = counted(len(summary.duplicates), "files")
         listener.warn(
-            f"{len(summary.duplicates)} files of {summary.source} were left out: a newer "
+            f"{files} of {summary.source} left out: a newer "
             f"production of the same days is there, such as {summary.duplicates[0]}"
         )
     folder = Layout(request.to_url).reports("ingest")
     summary = replace(summary, report_url=join(folder, f"{summary.source}.json"))
-    text = json.dumps(asdict(summary), sort_keys=True, indent=1)
+    text = json.dumps(asdict(summary), sort_keys=True, indent=1) + "\n"
     open_objects(folder).put(f"{summary.source}.json", text.encode())
     return summary

@@ -10,7 +10,7 @@ from distributed import Client
 
 from smcloud.core.errors import UserError
 from smcloud.core.layout import Layout
-from smcloud.core.listener import Listener
+from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import normalise_url
 from smcloud.ingest.receipts import BadGranule
 from smcloud.ingest.station_files import (
@@ -80,9 +80,9 @@ def ingest_stations(
     sensors = [sensor for part in parts for sensor in part.sensors]
     broken = tuple(sorted({*found.broken, *(bad for part in parts for bad in part.broken)}))
     for bad in broken[:NAMES_TOLD]:
-        listener.warn(f"station file left out: {bad.reason}")
+        listener.warn(f"station file left out: {bad}")
     if len(broken) > NAMES_TOLD:
-        listener.warn(f"{len(broken) - NAMES_TOLD} more station files were left out")
+        listener.warn(f"{counted(len(broken) - NAMES_TOLD, 'more station files')} left out")
     if not sensors:
         raise UserError(
             f"no soil moisture series below {from_url} can be used: {len(broken)} files are "

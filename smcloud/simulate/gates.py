@@ -122,7 +122,7 @@ def run_gates(
         If XGBoost is not installed.
     """
     listener = listener or Silent()
-    listener.begin("gates", 2, "step")
+    listener.begin("gates", 2, "steps")
     earth = Earth(seed)
     days = np.arange(f"{min(years)}-01-01", f"{max(years) + 1}-01-01", dtype="datetime64[D]")
     table = station_days(earth, place_stations(seed, stations, is_land), days)

@@ -40,7 +40,7 @@ def test_a_run_with_granule_problems_ends_with_zero_and_names_them(capsys, monke
     code, out, _ = ingest(capsys, monkeypatch, tmp_path, "--tiles", "h18v04", "--year", "2019")
     assert code == 0
     assert fake_name(17) in out
-    assert "21 steps have no granule" in out
+    assert "21 steps without a granule" in out
     assert "reports/ingest/fake.json" in out
 
 

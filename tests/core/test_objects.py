@@ -43,6 +43,12 @@ def test_absent_object_is_named(objects):
     assert not objects.exists("nowhere")
 
 
+def test_a_folder_where_a_file_is_expected_is_called_one(tmp_path):
+    (tmp_path / "table.parquet").mkdir()
+    with pytest.raises(NotFoundError, match=r"table\.parquet is a folder, expected a file"):
+        open_objects(str(tmp_path)).get("table.parquet")
+
+
 def test_only_the_url_is_pickled(objects):
     assert objects.url.encode() in pickle.dumps(objects)
     assert pickle.loads(pickle.dumps(objects)).url == objects.url

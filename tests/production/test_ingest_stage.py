@@ -1,6 +1,7 @@
 """The ingest stage in one process: second runs, bad input, the ledger and the summary file."""
 
 import json
+import logging
 import os
 import stat
 
@@ -58,7 +59,7 @@ def test_a_second_run_reads_nothing_and_says_so(tmp_path, granules):
     told = Told()
     second = ingested(tmp_path, told)
     assert second.tasks_skipped == 2
-    assert told.notes == ["2 of 2 tasks were done by an earlier run"]
+    assert told.notes == ["2 of 2 tasks done by an earlier run"]
     assert (second.granules_read, second.bytes_written) == (23, first.bytes_written)
 
 
@@ -85,7 +86,9 @@ def test_redo_does_everything_again(tmp_path):
     assert ingested(tmp_path, redo=True).tasks_skipped == 0
 
 
-def test_missing_damaged_and_replaced_granules_are_told_recorded_and_do_not_stop_the_run(tmp_path):
+def test_missing_damaged_and_replaced_granules_are_told_recorded_and_do_not_stop_the_run(
+    tmp_path, caplog
+):
     write_fakes(tmp_path / "in", STEPS[:-1])
     write_fakes(tmp_path / "in", [17], produced="2019001")
     (tmp_path / "in" / fake_name(33)).write_bytes(b"damaged")
@@ -99,9 +102,15 @@ def test_missing_damaged_and_replaced_granules_are_told_recorded_and_do_not_stop
         True,
     ]
     folder, name = summary.report_url.rsplit("/", 1)
-    report = json.loads(open_objects(folder).get(name))
+    text = open_objects(folder).get(name)
+    assert text.endswith(b"}\n")
+    report = json.loads(text)
     assert report["missing"] == ["h18v04 2019-12-19"]
     assert report["damaged"][0]["name"] == fake_name(33)
+    assert any("1 step without a granule" in text for text in told.warnings)
+    (damaged,) = [text for text in told.warnings if "damaged granule" in text]
+    assert damaged.count(fake_name(33)) == 1
+    assert not [log for log in caplog.records if log.levelno >= logging.WARNING]
     record = Ledger(str(tmp_path / "out"), "ingest/fake").records(2019)[KEY]
     assert record.problems[0] == "no granule for 2019-12-19"
     assert fake_name(33) in record.problems[1]
