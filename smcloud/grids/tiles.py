@@ -156,3 +156,10 @@ def parse_window(text: str, tile: str) -> Window:
     return Window(
         outer.row0 + row, outer.row0 + row + rows, outer.col0 + col, outer.col0 + col + cols
     )
+
+
+def window_text(window: Window, tile: str) -> str:
+    """Return a window of a tile as `parse_window` reads it, ``ROWSxCOLS+ROW+COL``."""
+    rows, cols = window.shape
+    outer = tile_window(SIN1KM, tile)
+    return f"{rows}x{cols}+{window.row0 - outer.row0}+{window.col0 - outer.col0}"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -45,6 +45,8 @@ class Record:
     """Counts, bytes and seconds (``rows``, ``blocks``, ``seconds_read``, ``peak_bytes``)."""
     problems: tuple[str, ...] = ()
     """Names of inputs that were missing or damaged; their pixels are unknown."""
+    part: str = ""
+    """Part of the tile that was made, ``ROWSxCOLS+ROW+COL``; empty for driver cubes."""
 
     @property
     def output_hash(self) -> str:
@@ -104,28 +106,17 @@ class Ledger:
         self._url = join(Layout(root).ledger, stage)
         self._guard = guard
 
-    def records(self, year: int | None) -> dict[TileYear, Record]:
+    def records(self, year: int | None, version: str | None = None) -> dict[TileYear, Record]:
         """Return the newest record of each tile of a year, sorted; empty before the first.
+
+        With a version, the newest of that version: a later one may be half made beside it.
 
         Raises
         ------
         IntegrityError
             If a record cannot be read.
         """
-        folder = open_objects(self._url).child(_year_word(year))
-        listing = folder.list()
-        folded, found = 0, {}
-        snapshots = _numbered(listing, _SNAPSHOT)
-        if snapshots:
-            folded = max(snapshots)
-            for body in self._parse(folder.get(snapshots[folded]), snapshots[folded]):
-                record = Record.from_json(body)
-                found[record.key] = record
-        for number, name in sorted(_numbered(listing, _RECORD).items()):
-            if number > folded:
-                (body,) = self._parse(folder.get(name), name)
-                record = Record.from_json(body)
-                found[record.key] = record
+        found = {r.key: r for r in self._stored(year) if version in (None, r.version)}
         return dict(sorted(found.items()))
 
     def write(self, record: Record) -> None:
@@ -149,6 +140,21 @@ class Ledger:
         if newest > max(_numbered(listing, _SNAPSHOT), default=0):
             records = [*self.records(year).values()]
             folder.put(f"snapshot-{newest:06d}.json", _dump(records))
+
+    def _stored(self, year: int | None) -> Iterator[Record]:
+        """Yield the newest snapshot's records, then those that came after it, oldest first."""
+        folder = open_objects(self._url).child(_year_word(year))
+        listing = folder.list()
+        folded = 0
+        snapshots = _numbered(listing, _SNAPSHOT)
+        if snapshots:
+            folded = max(snapshots)
+            yield from map(
+                Record.from_json, self._parse(folder.get(snapshots[folded]), snapshots[folded])
+            )
+        for number, name in sorted(_numbered(listing, _RECORD).items()):
+            if number > folded:
+                yield from map(Record.from_json, self._parse(folder.get(name), name))
 
     def _parse(self, data: bytes, name: str) -> list[dict[str, Any]]:
         try:

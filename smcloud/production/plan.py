@@ -7,10 +7,11 @@ from enum import Enum
 import numpy as np
 
 from smcloud.core.errors import PlanError, UserError
+from smcloud.core.listener import counted
 from smcloud.core.objects import open_objects
 from smcloud.features.spec import split_input
 from smcloud.grids.grid import Window
-from smcloud.grids.tiles import TileYear
+from smcloud.grids.tiles import TileYear, parse_window, window_text
 from smcloud.production.block import (
     BlockReceipt,
     BlockTask,
@@ -35,6 +36,8 @@ ROOM = 0.8
 """Share of a worker's limit that a block may take: at 0.8 Dask pauses the worker."""
 ROWS_PER_CORE_SECOND = 100_000.0
 """Pixel-days per core and second, until receipts of this product say what it really is."""
+SMALLEST_BLOCK = 150
+"""Least side of a block that `produce.block_pixels` takes."""
 METADATA_REQUESTS = 3
 """Requests to open one cube: its group and what is read of its coordinates."""
 
@@ -147,18 +150,20 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
         If a driver cube is absent or is not what its schema says.
     UserError
         If a tile has no land in the part that the run produces, or the run leaves out a tile that
-        is published: readers would lose it.
+        is published, or a part of one: readers would lose it.
     """
     config, layout = recipe.config, recipe.config.layout
     pointer = read_pointer(layout, recipe.product.name, year)
-    _check_tiles(config.tiles, pointer)
+    stage = Ledger(config.store.root, f"produce/{recipe.product.name}")
+    if pointer is not None:
+        _check_tiles(config.tiles, pointer)
+        _check_parts(recipe, stage.records(year, pointer.version), pointer)
     records = ingest_records(config.store.root)
     keys = [TileYear(recipe.schema.grid, tile, year) for tile in sorted(set(config.tiles))]
     for key in keys:
         require_drivers(recipe, key)
     hashes = {key: input_hash(recipe, key, records) for key in keys}
     version = _version(hashes, pointer, anew=anew)
-    stage = Ledger(config.store.root, f"produce/{recipe.product.name}")
     ledger = stage.records(year)
     receipts = layout.receipts(recipe.product.name, year, version)
     stored = {info.key for info in open_objects(receipts).list()}
@@ -212,12 +217,14 @@ def check_fits(plan: YearPlan, worker_bytes: int) -> None:
     need, room = plan.memory.total, int(ROOM * worker_bytes)
     if worker_bytes and need > room:
         memory = plan.memory
+        side = plan.tiles[0].blocks[0].window.shape[0]
+        blocks = "produce.block_pixels or " if side > SMALLEST_BLOCK else ""
         raise PlanError(
             f"a block of {plan.year} needs {_mb(need)} (process {_mb(memory.process)}, inputs and "
             f"features {_mb(memory.inputs)}, outputs {_mb(memory.outputs)}, encoding "
             f"{_mb(memory.encoding)}, model {_mb(memory.model)}) and a worker of "
             f"{_mb(worker_bytes)} leaves {_mb(room)}: give workers more memory, or lower "
-            "produce.block_pixels or produce.step_days"
+            f"{blocks}produce.step_days"
         )
 
 
@@ -242,14 +249,32 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
     )
 
 
-def _check_tiles(tiles: Iterable[str], pointer: Pointer | None) -> None:
-    lost = sorted(set(pointer.tiles) - set(tiles)) if pointer else []
-    if pointer and lost:
+def _check_tiles(tiles: Iterable[str], pointer: Pointer) -> None:
+    lost = sorted(set(pointer.tiles) - set(tiles))
+    if lost:
         raise UserError(
-            f"{pointer.product} {pointer.year} is published with {len(lost)} tiles that this run "
-            f"leaves out, such as {lost[0]}: readers would lose them; add them to `tiles`, or give "
-            "the run a `store.root` of its own"
+            f"{pointer.product} {pointer.year} is published with {counted(len(lost), 'tiles')} "
+            f"that this run leaves out, such as {lost[0]}: readers would lose them; add them to "
+            "`tiles`, or give the run a `store.root` of its own"
         )
+
+
+def _check_parts(recipe: Recipe, published: Mapping[TileYear, Record], pointer: Pointer) -> None:
+    """Raise unless the run makes every land pixel that readers have now."""
+    for key, record in published.items():
+        if not record.part:  # written by a smcloud that did not note it
+            continue
+        old, new = parse_window(record.part, key.tile), recipe.part(key.tile)
+        if old.intersect(new) == old:
+            continue
+        lost = len(land_points(old, old)) - len(land_points(old, new))
+        if lost:
+            raise UserError(
+                f"{pointer.product} {pointer.year} is published with the part {record.part} of "
+                f"{key.tile}, and this run would publish {window_text(new, key.tile)}, which "
+                f"leaves out {counted(lost, 'land pixels')}: readers would lose them; widen "
+                "`produce.window`, or give the run a `store.root` of its own"
+            )
 
 
 def _version(hashes: Mapping[TileYear, str], pointer: Pointer | None, *, anew: bool) -> str:

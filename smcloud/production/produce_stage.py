@@ -11,8 +11,9 @@ from distributed import Client
 
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import IntegrityError
-from smcloud.core.listener import Listener
+from smcloud.core.listener import Listener, counted
 from smcloud.cube.store import create_store
+from smcloud.grids.tiles import window_text
 from smcloud.production.block import STEPS, BlockReceipt, copy_block, run_block
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.lease import Lease, hold
@@ -226,7 +227,9 @@ class _Year:
         if left:
             raise _damage_error("still damaged after the repair", left)
         self.tally.repaired, self.tally.made = self.tally.made, 0
-        self.listener.note(f"{self.product} {self.plan.year}: restored {len(damages)} objects")
+        self.listener.note(
+            f"{self.product} {self.plan.year}: restored {counted(len(damages), 'objects')}"
+        )
 
     def _create(self) -> None:
         card = self.recipe.card
@@ -383,6 +386,7 @@ def fold(
         version=plan.version,
         epoch=epoch,
         figures=figures,
+        part=window_text(recipe.part(tile.key.tile), tile.key.tile),
     )
 
 

@@ -17,6 +17,7 @@ from smcloud.grids.tiles import (
     tile_at,
     tile_window,
     tiles_of,
+    window_text,
 )
 
 
@@ -95,6 +96,7 @@ def test_windows_are_placed_in_their_tile():
     assert centred.row0 - tile.row0 == 480
     placed = parse_window("100x200+10+20", "h18v04")
     assert placed == Window(tile.row0 + 10, tile.row0 + 110, tile.col0 + 20, tile.col0 + 220)
+    assert window_text(placed, "h18v04") == "100x200+10+20"
     for bad in ("240", "1300x10", "10x10+1195+0", "0x5"):
         with pytest.raises(ConfigError):
             parse_window(bad, "h18v04")

@@ -42,6 +42,16 @@ def test_the_newest_record_of_a_tile_counts_before_and_after_a_snapshot(root):
     assert ledger.records(2019) == expected
 
 
+def test_the_records_of_a_version_stay_readable_beside_a_newer_one(root):
+    ledger = Ledger(root, "produce/glass-sm")
+    ledger.write(record(H18, "old"))
+    ledger.snapshot(2019)
+    ledger.write(record(H18, "new", version="v2"))
+    assert ledger.records(2019, "v1") == {H18: record(H18, "old")}
+    assert ledger.records(2019, "v2") == ledger.records(2019)
+    assert ledger.records(2019, "v3") == {}
+
+
 def test_a_snapshot_needs_one_read_for_all_its_records(root, monkeypatch):
     ledger = Ledger(root, "produce/glass-sm")
     for sha in "abc":

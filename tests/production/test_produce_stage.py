@@ -28,6 +28,7 @@ from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE
 from tests.production.small_world import (
     BLOCKS,
     EAST,
+    PART,
     TILE,
     WEST_PART,
     YEAR,
@@ -52,6 +53,17 @@ def unbroken(world_once, tmp_path_factory):
     make_model(folder)
     run(config_of(write_run(folder)), None, Silent())
     return tree_of(folder / "out" / "products")
+
+
+@pytest.fixture(scope="module")
+def published(world_once, tmp_path_factory):
+    """A published year that no test changes, and its pointer."""
+    folder = tmp_path_factory.mktemp("published")
+    (folder / "own").symlink_to(world_once / "own")
+    make_model(folder)
+    config = config_of(write_run(folder))
+    run(config, None, Silent())
+    return config, read_pointer(config.layout, "glass-sm", YEAR)
 
 
 def ledger_of(config):
@@ -174,6 +186,29 @@ def test_a_run_that_would_hide_published_tiles_is_refused(world, config):
         run(config_of(write_run(world, tiles=(EAST,))), None, Silent())
 
 
+@pytest.mark.parametrize("redo", ["missing", "all"])
+@pytest.mark.parametrize("part", ["30x60+720+870", "60x60+722+870"])
+def test_a_window_that_would_hide_published_pixels_is_refused(published, part, redo):
+    config, before = published
+    other = config.model_copy(
+        update={"produce": config.produce.model_copy(update={"window": part})}
+    )
+    with pytest.raises(UserError) as caught:
+        run(other, None, Silent(), redo=redo)
+    for word in (PART, part, "readers would lose them", "`produce.window`", "`store.root`"):
+        assert word in str(caught.value)
+    assert read_pointer(config.layout, "glass-sm", YEAR) == before
+
+
+def test_a_wider_window_replaces_a_narrower_one(world):
+    narrow = config_of(world / "run.toml", window="30x60+720+870")
+    (old,) = run(narrow, None, Silent()).years
+    (new,) = run(config_of(world / "run.toml"), None, Silent()).years
+    assert old.blocks < new.blocks == new.made == BLOCKS
+    with pytest.raises(UserError, match="leaves out"):
+        plan_year(recipe_of(narrow), YEAR)
+
+
 def test_redo_all_writes_a_revision_with_the_same_values(config):
     (old,) = run(config, None, Silent()).years
     (first,) = ledger_of(config).values()
@@ -213,6 +248,16 @@ def test_what_cannot_fit_a_worker_is_refused_with_numbers(config):
     check_fits(plan, 2 * 2**30)
     with pytest.raises(PlanError, match=r"needs \d+ MiB .* a worker of 300 MiB leaves 240 MiB"):
         check_fits(plan, 300 * 2**20)
+
+
+@pytest.mark.parametrize(("side", "is_advised"), [(150, False), (300, True)])
+def test_smaller_blocks_are_advised_only_where_there_are_any(config, side, is_advised):
+    config = config.model_copy(
+        update={"produce": config.produce.model_copy(update={"block_pixels": side})}
+    )
+    with pytest.raises(PlanError, match=r"lower .*step_days") as caught:
+        check_fits(plan_year(recipe_of(config), YEAR), 300 * 2**20)
+    assert ("block_pixels" in str(caught.value)) == is_advised
 
 
 def test_the_plan_counts_rows_bytes_and_requests(config):
