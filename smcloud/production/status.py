@@ -1,7 +1,7 @@
 """Where each tile-year stands, from the ledger, the pointer and the receipts; nothing is opened."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.production.ingest_stage import drivers_of
-from smcloud.production.ledger import Ledger
+from smcloud.production.ledger import Ledger, Record
 from smcloud.production.versions import read_pointer
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
@@ -22,7 +22,7 @@ PUBLISHED, DONE, PARTIAL, NONE = "published", "done", "partial", "none"
 
 @dataclass(frozen=True)
 class Status:
-    """One stage of one tile-year."""
+    """One stage of one tile-year, or one version of it where several lie side by side."""
 
     stage: str
     key: TileYear
@@ -46,6 +46,8 @@ class Status:
 def status(config: RunConfig) -> list[Status]:
     """Return a row for each driver cube and product tile-year of a run, in the order of the flow.
 
+    A tile-year has a row for what readers see, and one for each version that is not published yet.
+
     Reads one snapshot per stage and year, and the records that came after it.
     """
     product = product_named(config.product)
@@ -63,7 +65,7 @@ def _drivers(config: RunConfig) -> Iterator[Status]:
             if record is None:
                 yield Status(stage, key, NONE)
             else:
-                yield Status(stage, key, DONE, blocks=len(record.shards), problems=record.problems)
+                yield _recorded(DONE, record, blocks=len(record.shards))
 
 
 def _cube_keys(config: RunConfig, source: str) -> list[TileYear]:
@@ -77,39 +79,48 @@ def _products(config: RunConfig, product: Product) -> Iterator[Status]:
     stage = f"produce/{product.name}"
     ledger = Ledger(config.store.root, stage)
     for year in sorted(set(config.years)):
-        records = ledger.records(year)
+        newest = ledger.records(year)
         pointer = read_pointer(config.layout, product.name, year)
-        begun = _begun(config, product, year)
+        published = ledger.records(year, pointer.version) if pointer else {}
+        begun = _begun(config, product, year, pointer.history if pointer else ())
         for tile in sorted(set(config.tiles)):
             key = TileYear(product.schema.grid, tile, year)
-            record = records.get(key)
-            if record is None:
-                version, blocks = begun.get(tile, ("", 0))
-                yield Status(stage, key, PARTIAL if blocks else NONE, version, blocks)
-                continue
-            is_published = pointer is not None and pointer.version == record.version
-            yield Status(
-                stage,
-                key,
-                PUBLISHED if is_published else DONE,
-                record.version,
-                int(record.figures["blocks"]),
-                int(record.figures["rows"]),
-                round(record.figures["seconds"], 1),
-                int(record.figures["peak_bytes"]),
-                record.problems,
-            )
+            rows = [_recorded(PUBLISHED, published[key])] if key in published else []
+            if key in newest and newest[key] != published.get(key):
+                rows.append(_recorded(DONE, newest[key]))
+            told = {row.version for row in rows}
+            rows += [
+                Status(stage, key, PARTIAL, version, blocks)
+                for version, blocks in sorted(begun.get(tile, {}).items())
+                if version not in told
+            ]
+            yield from rows or [Status(stage, key, NONE)]
 
 
-def _begun(config: RunConfig, product: Product, year: int) -> dict[str, tuple[str, int]]:
-    """Return, by tile, the version with most receipts and how many there are."""
+def _recorded(state: str, record: Record, *, blocks: int | None = None) -> Status:
+    """Return the row of a ledger record; `blocks` replaces the record's own count."""
+    figures = record.figures
+    return Status(
+        record.stage,
+        record.key,
+        state,
+        record.version,
+        int(figures["blocks"]) if blocks is None else blocks,
+        int(figures.get("rows", 0)),
+        round(figures["seconds"], 1),
+        int(figures["peak_bytes"]),
+        record.problems,
+    )
+
+
+def _begun(
+    config: RunConfig, product: Product, year: int, history: Collection[str]
+) -> dict[str, Counter[str]]:
+    """Return the receipts of each tile by version, without versions that were published before."""
     folder = open_objects(join(config.store.root, "receipts", product.name, f"{year:04d}"))
-    counts: Counter[tuple[str, str]] = Counter()
+    found: dict[str, Counter[str]] = {}
     for info in folder.list():
         version, _, name = info.key.partition("/")
-        counts[name.partition("-")[0], version] += 1
-    found: dict[str, tuple[str, int]] = {}
-    for (tile, version), count in sorted(counts.items()):
-        if count > found.get(tile, ("", 0))[1]:
-            found[tile] = (version, count)
+        if version not in history:
+            found.setdefault(name.partition("-")[0], Counter())[version] += 1
     return found
