@@ -34,10 +34,8 @@ def open_features(url: str, scale: Scale) -> xr.DataArray:
 
 
 def pack(values: NDArray[np.float32]) -> Stored:
-    """Return int16 soil moisture, fill where unknown or out of range."""
-    scaled = np.rint(values.astype(np.float64) / SCALE)
-    known = (values >= 0.0) & (values <= 0.7)
-    return np.where(known, scaled, FILL).astype(np.int16)
+    """Return int16 soil moisture, clipped to its range as production clips it."""
+    return np.rint(np.clip(values, 0.0, 0.7).astype(np.float64) / SCALE).astype(np.int16)
 
 
 def _write(packed: xr.DataArray, folder: Path, name: str) -> Stored:

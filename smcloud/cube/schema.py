@@ -70,10 +70,11 @@ class Variable:
         return packed
 
     def unpack(self, stored: Array) -> NDArray[np.float32]:
-        """Return physical float32 values of stored integers; fill becomes NaN."""
-        values = stored.astype(np.float32) * np.float32(self.scale)
-        if self.offset:
-            values += np.float32(self.offset)
+        """Return physical float32 values of stored integers; fill becomes NaN.
+
+        Computed in double and rounded once, so that they are the values that xarray decodes.
+        """
+        values = (stored.astype(np.float64) * self.scale + self.offset).astype(np.float32)
         if self.fill is not None:
             values[stored == self.fill] = np.nan
         return values
