@@ -164,7 +164,8 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
         require_drivers(recipe, key)
     hashes = {key: input_hash(recipe, key, records) for key in keys}
     version = _version(hashes, pointer, anew=anew)
-    ledger = stage.records(year)
+    # Of this version first: another one may have been half made after it.
+    ledger = {**stage.records(year), **stage.records(year, version)}
     receipts = layout.receipts(recipe.product.name, year, version)
     stored = {info.key for info in open_objects(receipts).list()}
     tiles = tuple(

@@ -309,7 +309,7 @@ class _Year:
 
     def _verify(self, tiles: Iterable[TilePlan]) -> list[Damage]:
         keys = {tile.key for tile in tiles}
-        records = self.ledger.records(self.plan.year)
+        records = self.ledger.records(self.plan.year, self.plan.version)
         chosen = [record for key, record in records.items() if key in keys]
         schema = self.recipe.product.schema
         found = verify_records(self.layout, schema, chosen, self.client, self.listener)
@@ -319,7 +319,7 @@ class _Year:
         damages = self._verify(self.plan.tiles)
         if damages:
             raise _damage_error("not published", damages)
-        records = self.ledger.records(self.plan.year)
+        records = self.ledger.records(self.plan.year, self.plan.version)
         outputs = {str(t.key): records[t.key].output_hash for t in self.plan.tiles}
         old = read_pointer(self.layout, self.product, self.plan.year)
         self.ledger.snapshot(self.plan.year)

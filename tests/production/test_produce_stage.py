@@ -155,6 +155,23 @@ def test_another_model_makes_another_version_beside_the_published_one(world, con
     assert kept == before
 
 
+def test_a_version_left_unpublished_does_not_hide_the_published_one(world, config, monkeypatch):
+    (old,) = run(config, None, Silent()).years
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    make_model(world, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(produce_stage, "write_pointer", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, None, Silent())
+    make_model(world)
+    (again,) = run(config, None, Silent()).years
+    assert (again.version, again.made) == (old.version, 0)
+    assert read_pointer(config.layout, "glass-sm", YEAR).version == old.version
+
+
 def test_a_changed_driver_makes_another_version(world, config):
     (old,) = run(config, None, Silent()).years
     (world / "own").unlink()
