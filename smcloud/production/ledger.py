@@ -138,7 +138,13 @@ class Ledger:
         listing = folder.list()
         newest = max(_numbered(listing, _RECORD), default=0)
         if newest > max(_numbered(listing, _SNAPSHOT), default=0):
-            records = [*self.records(year).values()]
+            # The newest of each tile and version, oldest first: a version that readers see must
+            # not be forgotten for one that was left unpublished.
+            kept: dict[tuple[TileYear, str], Record] = {}
+            for record in self._stored(year):
+                kept.pop((record.key, record.version), None)
+                kept[record.key, record.version] = record
+            records = list(kept.values())
             folder.put(f"snapshot-{newest:06d}.json", _dump(records))
 
     def _stored(self, year: int | None) -> Iterator[Record]:
