@@ -347,7 +347,7 @@ def test_unusable_granules_are_named_and_the_run_goes_on(smcloud, tmp_path):
         (others["h19v04"], "expected pixels of tile h19v04"),
         (aged, "expected collection"),
     ):
-        assert re.search(rf"damaged {re.escape(name)}: .*{why}", out), out
+        assert re.search(rf"left unknown: {re.escape(name)}: .*{why}", out), out
     report = json.loads((tmp_path / "out/reports/ingest/glass_lai.json").read_text())
     assert {bad["name"] for bad in report["damaged"]} == {
         second.name,
