@@ -10,7 +10,7 @@ from smcloud.cli.console import RichListener, cluster_from, console, table
 from smcloud.core.config import ClusterConfig
 from smcloud.core.errors import UserError
 from smcloud.core.objects import normalise_url, open_objects
-from smcloud.models.boosting import BoostingParams
+from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TableColumns, numeric_columns, read_table
 from smcloud.models.scoring import MEANINGS, WHY_NOT_RANDOM, SplitScores
 from smcloud.production.run_file import read_run

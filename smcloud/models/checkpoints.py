@@ -50,6 +50,19 @@ class Checkpoint:
         return len(self.history)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the booster as UBJSON and how it came about."""
+
+    data: bytes
+    rounds: int
+    """Trees kept: up to the best round on the stop set."""
+    history: tuple[float, ...]
+    """RMSE on the stop set after each round, in units of the target."""
+    resumed: bool
+    distributed: bool
+
+
 def last_checkpoint(url: str | None) -> Checkpoint | None:
     """Return the latest sound checkpoint below `url`, or None."""
     if url is None:
@@ -95,11 +108,12 @@ class GrowingRules(TrainingCallback):
     decide the same; the first one writes.
     """
 
-    def __init__(self, patience: int, url: str | None, history: History) -> None:
+    def __init__(self, patience: int, url: str | None, start: Checkpoint | None) -> None:
         super().__init__()
         self.patience = patience
         self.url = url
-        self.history = list(history)
+        self.history = [] if start is None else list(start.history)
+        self.grown = len(self.history)
 
     def after_iteration(
         self,
@@ -145,9 +159,12 @@ def _last_score(evals_log: TrainingCallback.EvalsLog) -> float:
     return float(score[0] if isinstance(score, tuple) else score)
 
 
-def finished_booster(booster: xgboost.Booster, history: History) -> bytes:
-    """Return the trees up to the best round as UBJSON, without notes: equal trees, equal bytes."""
-    kept = booster[: best_round(history)]
+def finished(
+    booster: xgboost.Booster, history: History, *, resumed: bool, distributed: bool
+) -> Trained:
+    """Return the trees up to the best round, without notes: equal trees are equal bytes."""
+    rounds = best_round(history)
+    kept = booster[:rounds]
     for name in kept.attributes():
         kept.set_attr(**{name: None})
-    return bytes(kept.save_raw("ubj"))
+    return Trained(bytes(kept.save_raw("ubj")), rounds, history, resumed, distributed)

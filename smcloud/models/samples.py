@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
-from smcloud.models.boosting import Floats, Rows
+from smcloud.models.rows import Floats, Rows
 from smcloud.validation.splits import Codes, Samples, locate
 
 NOT_PREDICTORS = ("row", "col", "quality_flag")

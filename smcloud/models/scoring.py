@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 
 from smcloud.core.errors import UserError
-from smcloud.models.boosting import BoostingParams, Trained, booster_of, train_boosting
+from smcloud.models.boosting import booster_of
+from smcloud.models.checkpoints import Trained
+from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TrainingTable
+from smcloud.models.training import train_boosting
 from smcloud.validation.metrics import score_stations
 from smcloud.validation.splits import Split, SplitKind, SplitRules, split_samples
 

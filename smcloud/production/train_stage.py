@@ -26,9 +26,11 @@ from smcloud.core.listener import Listener
 from smcloud.core.objects import Objects, open_objects
 from smcloud.grids.tiles import TileYear
 from smcloud.models.base import ModelCard, Parameter, content_hash, load_card, save_model
-from smcloud.models.boosting import BoostingParams, Route, Trained, train_boosting
+from smcloud.models.checkpoints import Trained
+from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TableColumns, TrainingTable, training_table
 from smcloud.models.scoring import Scored, SplitScores, fit_and_score, headline, score_test_set
+from smcloud.models.training import Route, train_boosting
 from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.ledger import Ledger, Record
 from smcloud.production.runner import Task, run_tasks

@@ -14,7 +14,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 from smcloud.core.objects import open_objects
-from smcloud.models.boosting import BoostingParams, Rows, train_boosting
+from smcloud.models.parameters import BoostingParams
+from smcloud.models.rows import Rows
+from smcloud.models.training import train_boosting
 
 pytestmark = pytest.mark.cluster
 

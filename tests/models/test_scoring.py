@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from smcloud.core.errors import UserError
-from smcloud.models.boosting import BoostingParams
+from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TableColumns, numeric_columns, read_table, training_table
 from smcloud.models.scoring import SplitScores, fit_and_score, headline
 from smcloud.validation.splits import SPLIT_KINDS, SplitRules

@@ -10,7 +10,8 @@ from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
-from smcloud.models.boosting import BoostingParams, load_model
+from smcloud.models.boosting import load_model
+from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TableColumns
 from smcloud.production import train_stage
 from smcloud.production.ledger import Ledger

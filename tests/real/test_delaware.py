@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smcloud.core.listener import Silent
-from smcloud.models.boosting import BoostingParams
+from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TableColumns
 from smcloud.production.train_stage import TrainRequest, train_table
 from smcloud.validation.metrics import all_scores
