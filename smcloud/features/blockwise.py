@@ -25,6 +25,7 @@ from smcloud.features.catalogue import COLDEST
 from smcloud.features.composites import WORK_ELEMENTS
 from smcloud.features.inputs import BlockInputs, Points, Request, lonlat_around
 from smcloud.features.reads import Kind, kind_of, reads_of, schemas_of
+from smcloud.features.sink import FloatSink, Sink
 from smcloud.features.slab import Slab
 from smcloud.features.spec import (
     POSITION,
@@ -188,17 +189,38 @@ class FeatureReader:
 
     def compute(self, inputs: BlockInputs, days: slice = slice(None)) -> Columns:
         """Return the columns of a block, or of a slab of its days (a slice into `inputs.days`)."""
+        of_slab = inputs.days[days]
+        sink = FloatSink(len(self.features), len(of_slab), len(inputs.points))
+        flags = self.compute_into(inputs, days, sink)
+        return Columns(self.names, sink.values, flags, of_slab)
+
+    def compute_into(self, inputs: BlockInputs, days: slice, sink: Sink) -> Flags:
+        """Hand the columns of a slab of days to `sink`; return its flags, (n_days, n_points) uint8.
+
+        Parameters
+        ----------
+        inputs
+            What `read` returned.
+        days
+            A slice into `inputs.days`; it does not change any value.
+        sink
+            Receives column after column, numbered as `names`, each in pieces of days.
+
+        Raises
+        ------
+        UserError
+            If `days` are not at least one day, or not consecutive.
+        """
         start, stop, step = days.indices(len(inputs.days))
         if step != 1 or stop <= start:
             raise UserError(f"days {days} of {len(inputs.days)} are not a slab of at least one day")
         slab = Slab(inputs, self.drivers, self.schemas, start, stop)
-        values = np.empty((len(self.features), *slab.flags.shape), np.float32)
-        for feature, kind, out in zip(self.features, self._kinds, values, strict=True):
-            slab.fill(feature, kind, self._unknown_bit(feature, kind), out)
+        for column, (feature, kind) in enumerate(zip(self.features, self._kinds, strict=True)):
+            slab.feed(sink, column, feature, kind, self._unknown_bit(feature, kind))
         slab.flag_unknown_lst([name for name in self._reads.series if _is_lst(name)])
         if self._watches_frost:
             slab.flag_frost(COLDEST)
-        return Columns(self.names, values, slab.flags, inputs.days[start:stop])
+        return slab.flags
 
     def _unknown_bit(self, feature: Feature, kind: Kind) -> Quality | None:
         """Return the bit that says a feature is unknown; of daily satellites only LST has one."""
@@ -218,6 +240,7 @@ class FeatureReader:
         *,
         slab_days: int | None = None,
         window_pixels: int | None = None,
+        row_bytes: int | None = None,
     ) -> int:
         """Return the peak bytes of reading a block and computing it, inputs and columns included.
 
@@ -229,12 +252,17 @@ class FeatureReader:
             Days computed at once; all by default.
         window_pixels
             Pixels of the window, of which `n_points` are land; by default all are.
+        row_bytes
+            Bytes that the sink holds of a row (a pixel and day); float columns by default.
         """
         slab_days = min(slab_days or n_days, n_days)
         pixels = max(window_pixels or n_points, n_points)
         held = self._reads.held_bytes(n_days, n_points, pixels)
         decoding = 2 * self._reads.largest_read(n_days, pixels)
-        columns = (4 * len(self.features) + 1) * slab_days * n_points
+        row_bytes = (
+            FloatSink.bytes_per_value * len(self.features) if row_bytes is None else row_bytes
+        )
+        columns = (row_bytes + 1) * slab_days * n_points
         at_work = 10 * max(WORK_ELEMENTS, n_points)
         composites = 10 * n_points * self._reads.most_composites(slab_days)
         arrays = held + max(decoding, columns + 4 * (at_work + composites))

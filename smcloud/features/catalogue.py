@@ -6,18 +6,10 @@ drivers of the product decide which is meant, the first record whose sources the
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
 
 from smcloud.core.errors import UserError
 from smcloud.features import spectral, temporal, terrain
-from smcloud.features.spec import Driver, Feature, Halo
-
-T = TypeVar("T")
-
-
-def as_stored(values: T) -> T:
-    """Return the input unchanged: the feature is a variable of a cube, or a coordinate."""
-    return values
+from smcloud.features.spec import Driver, Feature, Halo, as_stored
 
 
 def _plain(

@@ -61,21 +61,22 @@ class Series:
             if part.first <= start and stop <= part.first + len(part.stored):
                 return unpacked(part.stored[start - part.first : stop - part.first], part.variable)
         values = np.full((stop - start, self.cells), np.nan, np.float32)
-        for inside, stored, variable in self._overlaps(start, stop):
+        for inside, stored, variable in self.pieces(start, stop):
             values[inside] = unpacked(stored, variable)
         return values
 
     def unknown(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Say which values of steps [start, stop) are unknown, (stop - start, cells)."""
         missing = np.ones((stop - start, self.cells), np.bool_)
-        for inside, stored, variable in self._overlaps(start, stop):
+        for inside, stored, variable in self.pieces(start, stop):
             if variable.fill is None:
                 missing[inside] = np.isnan(stored) if stored.dtype.kind == "f" else False
             else:
                 np.equal(stored, variable.fill, out=missing[inside])
         return missing
 
-    def _overlaps(self, start: int, stop: int) -> Iterator[tuple[slice, Array, Variable]]:
+    def pieces(self, start: int, stop: int) -> Iterator[tuple[slice, Array, Variable]]:
+        """Yield what is stored of steps [start, stop): where it lies in them, values, packing."""
         for part in self.parts:
             low, high = max(start, part.first), min(stop, part.first + len(part.stored))
             if low < high:
@@ -143,11 +144,19 @@ def unpacked(stored: Array, variable: Variable) -> Floats32:
 
     The fill mask of clouds is noise, on which masked assignment spends four times as long.
     """
-    if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2 and stored.size > 2**14:
-        unsigned = np.dtype(f"u{stored.dtype.itemsize}")
-        native = np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
-        return np.take(_table(variable), native.view(unsigned))
+    if is_small(stored) and stored.size > 2**14:
+        return np.take(_table(variable), native(stored).view(f"u{stored.dtype.itemsize}"))
     return variable.unpack(stored)
+
+
+def is_small(stored: Array) -> bool:
+    """Say whether stored values are integers of 1 or 2 bytes, which a table can unpack."""
+    return stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
+
+
+def native(stored: Array) -> Array:
+    """Return stored values C-contiguous and in the machine's byte order, copied only if need be."""
+    return np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,14 @@ import numpy as np
 from smcloud.core.errors import UserError
 from smcloud.cube.schema import CubeSchema
 from smcloud.features.composites import MAX_GAP_STEPS
-from smcloud.features.spec import CALENDAR, PSEUDO_SOURCES, Driver, Feature, split_input
+from smcloud.features.spec import (
+    CALENDAR,
+    PSEUDO_SOURCES,
+    Driver,
+    Feature,
+    as_stored,
+    split_input,
+)
 from smcloud.sources.registry import SOURCES
 
 COMPOSITE_DAY = "composite_day"
@@ -24,6 +31,7 @@ class Kind(Enum):
     STATIC = "at points, once"
     COMPOSITES = "at points, on composites"
     CELLS = "on coarse cells, daily"
+    STORED = "at points, daily, as the integers that are stored"
     DAILY = "at points, daily"
 
 
@@ -51,7 +59,9 @@ def kind_of(feature: Feature, drivers: Drivers, schemas: Schemas) -> Kind:
     is_coarse = all(driver.to_grid == "bilinear" for driver in used)
     if is_coarse and len({schemas[driver.source].grid for driver in used}) == 1:
         return Kind.CELLS
-    return Kind.DAILY
+    is_whole = feature.function is as_stored and not halo.days_before + halo.days_after
+    is_daily = used[0].to_grid == "native" and used[0].to_days == "daily"
+    return Kind.STORED if is_whole and is_daily else Kind.DAILY
 
 
 @dataclass(frozen=True)

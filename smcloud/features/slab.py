@@ -10,8 +10,9 @@ from smcloud.features.composites import (
     Periods,
     interpolate_composites,
 )
-from smcloud.features.inputs import BlockInputs, Series
+from smcloud.features.inputs import BlockInputs, Series, is_small, native
 from smcloud.features.reads import COMPOSITE_DAY, Drivers, Kind, Schemas
+from smcloud.features.sink import Sink
 from smcloud.features.spec import (
     CALENDAR,
     FREEZING_K,
@@ -44,22 +45,26 @@ class Slab:
         self._dates: dict[tuple[str, int, int], Floats32] = {}
         self.flags: Flags = np.zeros((self.n_days, len(inputs.points)), np.uint8)
 
-    def fill(self, feature: Feature, kind: Kind, bit: Quality | None, out: Floats32) -> None:
-        """Write a feature to `out` (n_days, n_points) and raise `bit` where it is unknown."""
+    def feed(
+        self, sink: Sink, column: int, feature: Feature, kind: Kind, bit: Quality | None
+    ) -> None:
+        """Hand a feature to the sink and raise `bit` where it is unknown."""
         if kind is Kind.STATIC:
             row = self._static(feature)
-            out[:] = row
+            sink.put_static(column, row)
             self._raise_flag(self.flags, row, bit)
             return
-        if kind is Kind.COMPOSITES:
-            self._fill_from_composites(feature, out)
-            for days in self.pieces():
-                self._raise_flag(self.flags[days], out[days], bit)
+        if kind is Kind.STORED:
+            self._feed_stored(sink, column, feature)
             return
-        evaluate = self._from_cells if kind is Kind.CELLS else self._at_points
+        evaluate = {
+            Kind.COMPOSITES: self._from_composites,
+            Kind.CELLS: self._from_cells,
+            Kind.DAILY: self._at_points,
+        }[kind]
         for days, values in evaluate(feature):
-            out[days] = values
-            self._raise_flag(self.flags[days], out[days], bit)
+            sink.put(column, days, values)
+            self._raise_flag(self.flags[days], values, bit)
 
     def pieces(self) -> Iterator[slice]:
         """Yield the slices of days that are worked on at once."""
@@ -98,9 +103,27 @@ class Slab:
             known[feature.name] = result.reshape(-1)[self.inputs.points] if halo else result
         return known[feature.name]
 
-    def _fill_from_composites(self, feature: Feature, out: Floats32) -> None:
+    def _feed_stored(self, sink: Sink, column: int, feature: Feature) -> None:
+        """Hand over stored integers; where a year was never ingested, or of wide types, floats."""
+        series = self.inputs.series[feature.inputs[0]]
+        for days in self.pieces():
+            start, stop = self._steps(series, days)
+            found = list(series.pieces(start, stop))
+            are_whole = sum(len(stored) for _, stored, _ in found) == stop - start
+            if not (are_whole and all(is_small(stored) for _, stored, _ in found)):
+                sink.put(column, days, series.physical(start, stop))
+                continue
+            for inside, stored, variable in found:
+                some = slice(days.start + inside.start, days.start + inside.stop)
+                sink.put_stored(column, some, native(stored), variable)
+
+    def _from_composites(self, feature: Feature) -> Iterator[tuple[slice, Floats32]]:
+        """Yield days and values of a feature that is computed on composites."""
         days = np.arange(self.first_day, self.first_day + self.n_days)
+        out = np.empty((self.n_days, len(self.inputs.points)), np.float32)
         self._interpolate(feature, days, out)
+        for some in self.pieces():
+            yield some, out[some]
 
     def _interpolate(self, feature: Feature, days: np.ndarray, out: Floats32) -> None:
         source = feature.sources[0]
@@ -137,10 +160,11 @@ class Slab:
     def _at_points(self, feature: Feature) -> Iterator[tuple[slice, Floats32]]:
         """Yield days and values of a feature all of whose inputs are brought to days and points."""
         for days in self.pieces():
-            yield (
-                days,
-                feature.function(*(self._brought(name, days, feature) for name in feature.inputs)),
+            found = feature.function(
+                *(self._brought(name, days, feature) for name in feature.inputs)
             )
+            shape = days.stop - days.start, len(self.inputs.points)
+            yield days, np.ascontiguousarray(np.broadcast_to(found, shape), np.float32)
 
     def _brought(self, name: str, days: slice, feature: Feature) -> Floats32:
         source, _ = split_input(name)

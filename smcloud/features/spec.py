@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,17 @@ PSEUDO_SOURCES: Mapping[str, tuple[str, ...]] = {
 """Inputs that need no cube: the day (1 to 366) and the pixel centre (degrees)."""
 
 FREEZING_K = 273.15
+
+T = TypeVar("T")
+
+
+def as_stored(values: T) -> T:
+    """Return the input unchanged: the feature is a variable of a cube, or a coordinate.
+
+    A daily variable of the output grid that is a feature by this very function goes to the model
+    as the integers that are stored.
+    """
+    return values
 
 
 class Quality(IntFlag):
