@@ -1,9 +1,9 @@
 """Granules to whole shards of a driver cube: the work of one ingest task.
 
-A granule is opened once, brought to the cube's grid and packed at once into the slab's integers, so
-that no more than one granule exists in float32. A slab holds every variable packed; shards are
-encoded and put one after another. A file that is damaged or gone is recorded by name, its pixels
-stay unknown, and the task goes on.
+A tile file is opened once and goes layer by layer into the slab's integers; files that must be
+joined (hours, rasters) come as physical values on the cube's grid and are packed from there. A slab
+holds every variable packed; shards are encoded and put one after another. A file that is damaged or
+gone is recorded by name, its pixels stay unknown, and the task goes on.
 """
 
 import logging
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import xarray as xr
@@ -26,7 +27,7 @@ from smcloud.grids.grid import Grid, Window
 from smcloud.ingest.index import IndexedGranule
 from smcloud.ingest.plan import IngestTask
 from smcloud.ingest.receipts import BadGranule, IngestReceipt, write_receipt
-from smcloud.sources.base import Source
+from smcloud.sources.base import PacksGranules, Source
 from smcloud.sources.registry import SOURCES
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,19 @@ class Block:
                 for v in schema.variables
             },
         )
+
+    def step(self, schema: CubeSchema, day: date) -> dict[str, Array]:
+        """Return the stored integers (rows, cols) of every variable at the step of a day.
+
+        Raises
+        ------
+        GranuleError
+            If no step begins on that day.
+        """
+        at = np.flatnonzero(self.days == np.datetime64(day, "D"))
+        if at.size == 0:
+            raise GranuleError(f"{schema.name}: no step of the cube begins on {day.isoformat()}")
+        return {name: array[at[0]] for name, array in self.arrays.items()}
 
     def place(self, schema: CubeSchema, found: xr.Dataset) -> None:
         """Pack what `found` (physical values on the grid) has inside this block.
@@ -220,13 +234,37 @@ def _blocks(task: IngestTask, source: Source, reading: _Reading) -> Iterator[Blo
 
 
 def _tile_block(task: IngestTask, source: Source, days: Days, reading: _Reading) -> Block:
-    """Return the block of one tile of the fine grid, filled granule by granule where that works."""
+    """Return the block of one tile of the fine grid, filled file by file where that works."""
     block = Block.unknown(source.schema, task.key.window, days)
-    groups = [task.granules] if source.joins_granules else [(each,) for each in task.granules]
-    for group in groups:
-        with ExitStack() as files:
-            _fill(block, source, task, _open(task, source, group, files, reading), reading)
+    if isinstance(source, PacksGranules):
+        for entry in task.granules:
+            _pack(block, source, task, entry, reading)
+        return block
+    with ExitStack() as files:
+        _fill(block, source, task, _open(task, source, task.granules, files, reading), reading)
     return block
+
+
+def _pack(
+    block: Block,
+    source: PacksGranules,
+    task: IngestTask,
+    entry: IndexedGranule,
+    reading: _Reading,
+) -> None:
+    """Pack one tile file into its step of the block; a damaged or absent one is recorded."""
+    into: dict[str, Array] = {}
+    try:
+        into = block.step(source.schema, entry.granule.start)
+        with open_objects(task.from_url).fetch(entry.key) as path:
+            source.pack_into(path, into, quality=task.quality)
+    except (GranuleError, NotFoundError) as err:
+        reading.skip(entry, err)
+        for name, values in into.items():  # damage deep in a file shows when half of it is packed
+            values[...] = source.schema.variable(name).fill_value
+        return
+    reading.granules += 1
+    reading.stored_bytes += entry.size
 
 
 def _coarse_blocks(

@@ -1,11 +1,12 @@
 """What every reader of native files offers: a name, a cube schema, and three verbs.
 
 `identify` tells what a file is from its name alone, `read` opens it on its own grid, `steps` brings
-what was read to the grid and the time steps of the source's cube. Nothing else is known about a
-source elsewhere, so that a new one is one file and one line in the registry.
+what was read to the grid and the time steps of the source's cube. A source whose files are tiles
+packs them at once beside (`PacksGranules`). Nothing else is known about a source elsewhere, so that
+a new one is one file and one line in the registry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import xarray as xr
 
-from smcloud.cube.schema import CubeSchema
+from smcloud.cube.schema import Array, CubeSchema
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import TileYear
 
@@ -112,4 +113,27 @@ class Source(Protocol):
         ------
         GranuleError
             If the datasets do not belong to the key's tile or do not fit together.
+        """
+
+
+@runtime_checkable
+class PacksGranules(Source, Protocol):
+    """A source each of whose files is one step of one tile, so that it is packed at once."""
+
+    def pack_into(self, path: Path, into: Mapping[str, Array], *, quality: str = "") -> None:
+        """Pack one file into the stored integers of the cube; unknown pixels are left alone.
+
+        The same bits as `read`, `steps` and `Variable.pack` give one after another, without their
+        arrays.
+
+        Parameters
+        ----------
+        path, quality
+            As of `read`.
+        into : mapping of cube variable to (rows, cols) of its stored type
+            The whole tile of the file at its step, C-contiguous.
+
+        Raises
+        ------
+        As `read`; `into` may hold some of the file's variables then.
         """

@@ -5,6 +5,7 @@ HDF4 file say where every element lies, so that a truncated file names itself. W
 itself rejects becomes a `GranuleError` that names the file.
 """
 
+import ctypes
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,9 @@ NO_DATA_LENGTH = 0xFFFFFFFF
 """Offset and length of a descriptor that points at nothing yet."""
 CORNER_TOLERANCE_PIXELS = 0.01
 SCALE_TOLERANCE = 1e-6
+
+LAYER_ATTRIBUTES = ("scale_factor", "add_offset", "units", "valid_range", "_FillValue")
+"""What a reader must know of a layer; real layers carry kilobytes of legends beside these."""
 
 _NUMBER = r"\s*([-+0-9.eE]+)\s*"
 _CORNER = r"{}=\(" + _NUMBER + "," + _NUMBER + r"\)"
@@ -104,16 +108,11 @@ class TileGrid:
 
 
 class GridFile:
-    """An open HDF-EOS grid file whose layers are read one by one."""
+    """An open HDF-EOS grid file; only the layers and attributes that are asked for are read."""
 
     def __init__(self, path: Path, file: Any) -> None:
         self.path = path
         self._file = file
-        try:
-            self.attributes: Mapping[str, Any] = file.attributes()
-            self._layers: Mapping[str, Any] = file.datasets()
-        except Exception as err:
-            raise damaged(path, "its attributes cannot be read") from err
 
     def metadata(self, name: str) -> str:
         """Return a metadata text such as ``StructMetadata.0``.
@@ -121,7 +120,7 @@ class GridFile:
         Subsetting tools keep the original as ``OldCoreMetadata.0``; empty where neither is there.
         """
         for key in (name, f"Old{name}"):
-            text = self.attributes.get(key)
+            text = self._attribute(self._file, key)
             if isinstance(text, str):
                 return text.replace("\x00", "")
         return ""
@@ -131,30 +130,32 @@ class GridFile:
         values, _ = self._stored(word.name, word.dtypes, shape)
         return values
 
-    def physical(self, layer: Layer, shape: tuple[int, int]) -> Floats:
-        """Return a layer in physical units, float32 (rows, cols), NaN where unknown."""
+    def codes(self, layer: Layer, shape: tuple[int, int]) -> tuple[Array, Floats]:
+        """Return a layer as stored (rows, cols), and what each code means in this file.
+
+        Meanings are physical values, float32, of `every_code` of the stored type; NaN unknown.
+        """
         stored, attributes = self._stored(layer.name, layer.dtypes, shape)
         try:
-            return to_physical(stored, layer, attributes)
+            return stored, to_physical(every_code(stored.dtype), layer, attributes)
         except GranuleError as err:
             raise GranuleError(f"{self.path.name}: {err}") from err
 
     def _stored(
         self, name: str, dtypes: tuple[str, ...], shape: tuple[int, int]
     ) -> tuple[Array, Mapping[str, Any]]:
-        if name not in self._layers:
-            raise GranuleError(
-                f"{self.path.name}: expected a layer {name!r}, found "
-                + (", ".join(sorted(self._layers)[:6]) or "none")
-            )
-        declared = tuple(self._layers[name][1])
+        layer = self._select(name)
+        try:
+            _, _, declared, _, _ = layer.info()
+        except Exception as err:
+            raise damaged(self.path, f"layer {name} cannot be read") from err
+        declared = tuple(np.atleast_1d(declared).tolist())
         if declared != shape:
             raise GranuleError(
                 f"{self.path.name}: layer {name} is {_by(declared)}, expected {_by(shape)}"
             )
         try:
-            layer = self._file.select(name)
-            attributes = layer.attributes()
+            attributes = {key: self._attribute(layer, key) for key in LAYER_ATTRIBUTES}
             values = np.asarray(layer.get())
             layer.endaccess()
         except Exception as err:
@@ -164,7 +165,51 @@ class GridFile:
                 f"{self.path.name}: layer {name} is {values.dtype.name}, expected "
                 + " or ".join(dtypes)
             )
-        return values, attributes
+        return values, {key: value for key, value in attributes.items() if value is not None}
+
+    def _select(self, name: str) -> Any:
+        """Return the open layer of a name, or raise `GranuleError` telling which there are."""
+        from pyhdf.error import HDF4Error
+
+        try:
+            return self._file.select(name)
+        except HDF4Error as absent:
+            try:
+                layers = sorted(self._file.datasets())
+            except Exception as err:
+                raise damaged(self.path, "its list of layers cannot be read") from err
+            if name in layers:
+                raise damaged(self.path, f"layer {name} cannot be read") from absent
+            raise GranuleError(
+                f"{self.path.name}: expected a layer {name!r}, found "
+                + (", ".join(layers[:6]) or "none")
+            ) from absent
+
+    def _attribute(self, owner: Any, name: str) -> Any:
+        """Return an attribute of the file or of a layer; None where there is none.
+
+        Text is copied whole: pyhdf itself puts it together character by character, which for the
+        metadata of one real file takes longer than the decoding of its layers.
+        """
+        from pyhdf import hdfext
+        from pyhdf.error import HDF4Error
+        from pyhdf.SD import SDC
+
+        attribute = owner.attr(name)
+        try:
+            index = attribute.index()
+        except HDF4Error:
+            return None
+        try:
+            _, kind, length = attribute.info()
+            if kind != SDC.CHAR8:
+                return attribute.get()
+            buffer = hdfext.array_byte(length)
+            if hdfext.SDreadattr(owner._id, index, buffer) < 0:
+                raise HDF4Error(f"attribute {name} cannot be read")
+        except Exception as err:
+            raise damaged(self.path, "its attributes cannot be read") from err
+        return ctypes.string_at(int(buffer.cast()), length).decode("latin-1")
 
 
 @contextmanager
@@ -327,6 +372,12 @@ def odl_value(text: str, name: str) -> str:
     """Return the value of an object in the metadata's language, without quotes; empty if absent."""
     found = re.search(rf"OBJECT\s*=\s*{name}\b.*?VALUE\s*=\s*(\"[^\"]*\"|[^\s]+)", text, re.DOTALL)
     return found[1].strip('"').strip() if found else ""
+
+
+def every_code(dtype: np.dtype[Any]) -> Array:
+    """Return all integers of a type of one or two bytes, in the order of their unsigned bits."""
+    codes: Array = np.arange(1 << 8 * dtype.itemsize).astype(f"u{dtype.itemsize}").view(dtype)
+    return codes
 
 
 def to_physical(stored: Array, layer: Layer, attributes: Mapping[str, Any]) -> Floats:

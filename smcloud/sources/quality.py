@@ -6,6 +6,8 @@ best, "relaxed" what many studies use to keep more pixels.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,32 @@ Word = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]
 Fields = Mapping[str, tuple[int, int]]
 Words = Mapping[str, Word]
-Kept = Mapping[str, Mask]
-"""The pixels kept of each variable; of a variable that is absent, all valid ones are kept."""
-Rule = Callable[[Words, str], Kept]
-"""Quality words by name and the name of the rule to the pixels kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """What a field of a quality word must be: a table to look it up in.
+
+    Attributes
+    ----------
+    word : str
+        Name of the quality word.
+    start : int
+        First bit of the field.
+    keeps : bool array (2 ** bits,)
+        Whether a pixel is kept, by the value of the field.
+    """
+
+    word: str
+    start: int
+    keeps: Mask
+
+
+Conditions = Mapping[str, tuple[Condition, ...]]
+"""Conditions by variable, all of which a pixel must meet (two at most); of a variable that is
+absent all valid pixels are kept."""
+Rule = Callable[[str], Conditions]
+"""From the name of the rule to its conditions."""
 
 GOOD, RELAXED, ALL = "good", "relaxed", "all"
 RULES = (GOOD, RELAXED, ALL)
@@ -79,7 +103,7 @@ MOD09_QC: Fields = {
 }
 """band 0 best; 7 noisy detector, 8 dead detector, 11 missing input, 13 out of bounds, 14 faulty,
 15 not processed."""
-_USABLE_BAND = ~np.isin(np.arange(16), (11, 13, 14, 15))
+_USABLE_BAND: Mask = ~np.isin(np.arange(16), (11, 13, 14, 15))
 
 MCD43_QUALITY: Fields = {"mandatory": (0, 8)}
 """0 full inversion of the reflectance model, 1 magnitude inversion, 255 fill."""
@@ -133,60 +157,71 @@ def check_rule(rule: str, rules: tuple[str, ...], source: str) -> str:
     return rule
 
 
-def keep_mod11(words: Words, rule: str) -> Kept:
+def kept(words: Words, conditions: tuple[Condition, ...]) -> Mask:
+    """Return the pixels that meet all conditions, in the shape of the words; `words` has one."""
+    mask = np.ones(next(iter(words.values())).shape, np.bool_)
+    for condition in conditions:
+        word = words[condition.word]
+        kind = word.dtype.type
+        field = (word >> kind(condition.start)) & kind(condition.keeps.size - 1)
+        mask &= condition.keeps[field]
+    return mask
+
+
+@lru_cache(maxsize=8)
+def keep_mod11(rule: str) -> Conditions:
     """Keep land surface temperature: mandatory bits 00; relaxed: 00 or 01 and an error <= 2 K."""
-    kept = {}
-    for variable, word in (("lst_day", "qc_day"), ("lst_night", "qc_night")):
-        field = decode_bits(words[word], MOD11_QC)
-        best: Mask = field["mandatory"] == 0
-        fair: Mask = (field["mandatory"] <= 1) & (field["lst_error"] <= 1)
-        kept[variable] = best if rule == GOOD else fair
-    return kept
+    field = decode_bits(np.arange(1 << 8, dtype=np.uint8), MOD11_QC)
+    best: Mask = field["mandatory"] == 0
+    fair: Mask = (field["mandatory"] <= 1) & (field["lst_error"] <= 1)
+    keeps = best if rule == GOOD else fair
+    return {f"lst_{time}": (Condition(f"qc_{time}", 0, keeps),) for time in ("day", "night")}
 
 
-def keep_mod13(words: Words, rule: str) -> Kept:
+@lru_cache(maxsize=8)
+def keep_mod13(rule: str) -> Conditions:
     """Keep vegetation indices: MODLAND 00; relaxed: 01 too, useful, unmixed and free of snow."""
-    field = decode_bits(words["vi_quality"], MOD13_QUALITY)
+    field = decode_bits(np.arange(1 << 16, dtype=np.uint16), MOD13_QUALITY)
     best: Mask = field["modland"] == 0
     useful = (field["usefulness"] <= 0b1011) & (field["mixed_clouds"] == 0)
     fair: Mask = (field["modland"] <= 1) & useful & (field["snow_ice"] == 0)
-    return dict.fromkeys(("ndvi", "evi", "composite_day"), best if rule == GOOD else fair)
+    met = (Condition("vi_quality", 0, best if rule == GOOD else fair),)
+    return dict.fromkeys(("ndvi", "evi", "composite_day"), met)
 
 
-def keep_mod15(words: Words, rule: str) -> Kept:
+@lru_cache(maxsize=8)
+def keep_mod15(rule: str) -> Conditions:
     """Keep leaf area of the main algorithm under a clear sky; relaxed: the empirical one too."""
-    field = decode_bits(words["fpar_lai_qc"], MOD15_QC)
+    field = decode_bits(np.arange(1 << 8, dtype=np.uint8), MOD15_QC)
     main = (field["algorithm"] <= 1) & (field["dead_detector"] == 0)
     best: Mask = main & _is_clear(field["cloud"]) & (field["modland"] == 0)
     fair: Mask = field["algorithm"] <= 3
-    return {"lai": best if rule == GOOD else fair}
+    return {"lai": (Condition("fpar_lai_qc", 0, best if rule == GOOD else fair),)}
 
 
-def keep_mod09(words: Words, rule: str) -> Kept:
+@lru_cache(maxsize=8)
+def keep_mod09(rule: str) -> Conditions:
     """Keep clear reflectance by the state word, never by the QC word (trap T6).
 
     Good: clear, no shadow, no internal cloud, cirrus at most small, not beside a cloud, and the
     band itself usable; relaxed: clear and no shadow. The QC word knows the state of each band, but
     its cloud bits have not been filled properly since collection 3.
     """
-    state = decode_bits(words["state"], _MOD09_CLOUD)
+    state = decode_bits(np.arange(1 << 16, dtype=np.uint16), MOD09_STATE)
     clear: Mask = _is_clear(state["cloud"]) & (state["cloud_shadow"] == 0)
     variables = (*REFLECTANCE_BANDS, "composite_day")
     if rule == RELAXED:
-        return dict.fromkeys(variables, clear)
+        return dict.fromkeys(variables, (Condition("state", 0, clear),))
     clear &= (state["internal_cloud"] == 0) & (state["cirrus"] <= 1)
     clear &= state["adjacent_cloud"] == 0
-    kept = dict.fromkeys(variables, clear)
-    for variable, band in REFLECTANCE_BANDS.items():
-        fields = {"band": MOD09_QC[f"band_{band}"]}
-        kept[variable] = clear & _USABLE_BAND[decode_bits(words["band_quality"], fields)["band"]]
-    return kept
+    is_clear = Condition("state", 0, clear)
+    bands = {
+        variable: (is_clear, Condition("band_quality", MOD09_QC[f"band_{band}"][0], _USABLE_BAND))
+        for variable, band in REFLECTANCE_BANDS.items()
+    }
+    return {**bands, "composite_day": (is_clear,)}
 
 
-_MOD09_CLOUD: Fields = {
-    name: MOD09_STATE[name]
-    for name in ("cloud", "cloud_shadow", "internal_cloud", "cirrus", "adjacent_cloud")
-}
 REFLECTANCE_BANDS: Mapping[str, int] = {
     "red": 1,
     "nir": 2,
@@ -199,26 +234,29 @@ REFLECTANCE_BANDS: Mapping[str, int] = {
 """MODIS bands by the names of the cube."""
 
 
-def keep_mcd43(words: Words, rule: str) -> Kept:
+@lru_cache(maxsize=8)
+def keep_mcd43(rule: str) -> Conditions:
     """Keep albedo of full inversions; relaxed: of magnitude inversions too."""
-    return _albedo(words["albedo_quality"], MCD43_QUALITY["mandatory"], rule)
+    return _albedo(MCD43_QUALITY["mandatory"], rule)
 
 
-def keep_glass_albedo(words: Words, rule: str) -> Kept:
+@lru_cache(maxsize=8)
+def keep_glass_albedo(rule: str) -> Conditions:
     """Keep albedo whose overall quality is good; relaxed: or acceptable."""
-    return _albedo(words["albedo_quality"], GLASS_ALBEDO_QA["overall"], rule)
+    return _albedo(GLASS_ALBEDO_QA["overall"], rule)
 
 
-def _albedo(word: Word, field: tuple[int, int], rule: str) -> Kept:
+def _albedo(field: tuple[int, int], rule: str) -> Conditions:
     """Keep both albedos where a field is 0; relaxed: or 1."""
-    quality = decode_bits(word, {"quality": field})["quality"]
-    mask: Mask = quality <= (0 if rule == GOOD else 1)
-    return dict.fromkeys(("albedo_wsa_shortwave", "albedo_bsa_shortwave"), mask)
+    start, bits = field
+    keeps: Mask = np.arange(1 << bits) <= (0 if rule == GOOD else 1)
+    met = (Condition("albedo_quality", start, keeps),)
+    return dict.fromkeys(("albedo_wsa_shortwave", "albedo_bsa_shortwave"), met)
 
 
-def keep_all(words: Words, rule: str) -> Kept:
+def keep_all(rule: str) -> Conditions:
     """Keep every valid pixel: for products without quality words."""
-    del words, rule
+    del rule
     return {}
 
 

@@ -5,7 +5,8 @@ A product is a `TileSource` record: names, layers, quality words, a rule, a cube
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -27,10 +28,12 @@ from smcloud.sources.hdf_eos import (
     TileGrid,
     Word,
     check_product,
+    every_code,
     open_grid_file,
     read_grid,
 )
-from smcloud.sources.quality import ALL, Fields, Rule, check_rule
+from smcloud.sources.packing import Coded, pack_means
+from smcloud.sources.quality import ALL, Conditions, Fields, Rule, Words, check_rule, kept
 
 MIN_FRACTION = 0.25
 """Of the four 500 m pixels inside a 1 km pixel, one known is enough."""
@@ -42,6 +45,15 @@ class DayLayer:
 
     layer: Word
     fill: int
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """An open file of the right product, and where it lies."""
+
+    file: GridFile
+    granule: Granule
+    grid: TileGrid
 
 
 @dataclass(frozen=True)
@@ -116,24 +128,37 @@ class TileSource:
 
         Beside the cube's variables (float32, NaN unknown) it holds the quality words as stored.
         """
-        rule = check_rule(quality, self.quality_rules, self.name)
-        granule = self._granule(path)
-        with open_grid_file(path) as file:
-            if self.has_core_metadata or file.metadata("CoreMetadata.0"):
-                check_product(file, self.short_name, self.collections)
-            grid = read_grid(file, granule.tile, self.grid_prefix, self.pixels)
-            words = {
-                name: file.words(word, grid.window.shape) for name, (word, _) in self.words.items()
+        conditions = self._conditions(quality)
+        with self._opened(path) as tile:
+            words = {name: self._word(tile, name) for name in self.words}
+            values = {v.name: self._coded(tile, v.name).physical() for v in self.schema.variables}
+        for name, own in conditions.items():
+            np.copyto(values[name], np.float32(np.nan), where=~kept(words, own))
+        return self._dataset(values, words, tile.grid, tile.granule)
+
+    def pack_into(self, path: Path, into: Mapping[str, Array], *, quality: str = "") -> None:
+        """Pack one tile file into whole tiles of a cube, see `PacksGranules.pack_into`."""
+        conditions = self._conditions(quality)
+        needed = {condition.word for own in conditions.values() for condition in own}
+        factor = self.pixels // TILE_PIXELS
+        with self._opened(path) as tile:
+            words: Words = {
+                name: self._whole(self._word(tile, name), 0, tile) for name in sorted(needed)
             }
-            values = {
-                name: file.physical(layer, grid.window.shape) for name, layer in self.layers.items()
-            }
-            if self.day_layer is not None:
-                values["composite_day"] = self._composite_day(file, self.day_layer, grid, granule)
-        kept = {} if rule == ALL else self.keep(words, rule)
-        for name, mask in kept.items():
-            np.copyto(values[name], np.float32(np.nan), where=~mask)
-        return self._dataset(values, words, grid, granule)
+            for variable in self.schema.variables:
+                layer = self._coded(tile, variable.name)
+                whole = Coded(
+                    self._whole(layer.stored, self._unknown_code(variable.name), tile),
+                    layer.meanings,
+                )
+                pack_means(
+                    whole,
+                    words,
+                    conditions.get(variable.name, ()),
+                    variable,
+                    least_known(factor),
+                    into[variable.name],
+                )
 
     def steps(
         self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
@@ -167,6 +192,58 @@ class TileSource:
             },
         )
 
+    def _conditions(self, quality: str) -> Conditions:
+        rule = check_rule(quality, self.quality_rules, self.name)
+        return {} if rule == ALL else self.keep(rule)
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[_Tile]:
+        """Open a file after checking its name, its product and its place."""
+        granule = self._granule(path)
+        with open_grid_file(path) as file:
+            if self.has_core_metadata or file.metadata("CoreMetadata.0"):
+                check_product(file, self.short_name, self.collections)
+            grid = read_grid(file, granule.tile, self.grid_prefix, self.pixels)
+            yield _Tile(file, granule, grid)
+
+    def _word(self, tile: _Tile, name: str) -> Array:
+        """Return a quality word as stored."""
+        return tile.file.words(self.words[name][0], tile.grid.window.shape)
+
+    def _coded(self, tile: _Tile, name: str) -> Coded:
+        """Return the layer of a cube variable as stored, and what its codes mean."""
+        if name in self.layers:
+            return Coded(*tile.file.codes(self.layers[name], tile.grid.window.shape))
+        if self.day_layer is None:
+            raise ConfigError(f"{self.name} has no layer for {name!r}: name one in `layers`")
+        stored = tile.file.words(self.day_layer.layer, tile.grid.window.shape)
+        codes = every_code(stored.dtype)
+        start, fill = tile.granule.start, self.day_layer.fill
+        return Coded(stored, days_since_start(codes, start, self.days, fill))
+
+    def _unknown_code(self, name: str) -> int:
+        """Return a code that means unknown in the layer of a cube variable."""
+        if name in self.layers:
+            return self.layers[name].fill
+        return self.day_layer.fill if self.day_layer else 0
+
+    def _whole(self, values: Array, outside: int, tile: _Tile) -> Array:
+        """Return a layer over the whole tile, `outside` where a cut-out has nothing."""
+        if values.shape == (self.pixels, self.pixels):
+            return values
+        window = tile.grid.window
+        rows, cols = self._place(tile.grid.tile, window.row0, window.col0, values)
+        whole = np.full((self.pixels, self.pixels), outside, values.dtype)
+        whole[rows, cols] = values
+        return whole
+
+    def _place(self, tile: str, row0: int, col0: int, values: Array) -> tuple[slice, slice]:
+        """Return the rows and columns of the tile at the files' resolution that values cover."""
+        home = tile_window(SIN1KM, tile)
+        factor = self.pixels // TILE_PIXELS
+        row, col = row0 - home.row0 * factor, col0 - home.col0 * factor
+        return slice(row, row + values.shape[0]), slice(col, col + values.shape[1])
+
     def _granule(self, path: Path) -> Granule:
         granule = self.identify(path.name)
         if granule is None:
@@ -198,13 +275,6 @@ class TileSource:
     def example(self) -> str:
         """Return the beginning of a file name of this product."""
         return f"{self.short_name}.{self.collections[0]}...A2019001.h18v04...hdf"
-
-    def _composite_day(
-        self, file: GridFile, day_layer: DayLayer, grid: TileGrid, granule: Granule
-    ) -> Floats:
-        """Return the days since the start of the composite, NaN where the file has none."""
-        day_of_year = file.words(day_layer.layer, grid.window.shape)
-        return days_since_start(day_of_year, granule.start, self.days, day_layer.fill)
 
     def _dataset(
         self,
@@ -241,16 +311,17 @@ class TileSource:
     def _on_tile(self, dataset: xr.Dataset, name: str) -> Floats:
         """Return one variable over the whole tile at 1 km."""
         values: Floats = dataset[name].values
-        home = tile_window(SIN1KM, str(dataset.attrs["tile"]))
+        at = dataset.attrs
+        rows, cols = self._place(str(at["tile"]), int(at["row0"]), int(at["col0"]), values)
+        whole = np.full((self.pixels, self.pixels), np.nan, np.float32)
+        whole[rows, cols] = values
         factor = self.pixels // TILE_PIXELS
-        if values.shape == (self.pixels, self.pixels):
-            whole = values
-        else:
-            row = int(dataset.attrs["row0"]) - home.row0 * factor
-            col = int(dataset.attrs["col0"]) - home.col0 * factor
-            whole = np.full((self.pixels, self.pixels), np.nan, np.float32)
-            whole[row : row + values.shape[0], col : col + values.shape[1]] = values
         return whole if factor == 1 else block_mean(whole, factor, MIN_FRACTION)
+
+
+def least_known(factor: int) -> int:
+    """Return how many of the factor x factor pixels inside a 1 km pixel must be known."""
+    return max(1, int(np.ceil(MIN_FRACTION * factor * factor)))
 
 
 def days_since_start(day_of_year: Array, start: date, days: int, fill: int) -> Floats:

@@ -1,6 +1,6 @@
 """A source whose granules are small .npz files: the shape of every source, none of the formats."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -47,24 +47,21 @@ class FakeSource:
         return granule.tile == key.tile
 
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
-        try:
-            value = float(path.read_text())
-        except ValueError as err:
-            raise GranuleError(f"{path.name}: expected a number, found something else") from err
-        granule = self.identify(path.name)
-        assert granule is not None
-        return xr.Dataset({"value": ("time", [value])}, {"time": [np.datetime64(granule.start)]})
+        raise NotImplementedError("tiles are packed")
 
     def steps(self, datasets: Sequence[xr.Dataset], key, *, within=None) -> xr.Dataset:
-        (dataset,) = datasets
+        raise NotImplementedError("tiles are packed")
+
+    def pack_into(self, path: Path, into: Mapping[str, np.ndarray], *, quality: str = "") -> None:
+        text, *worse = path.read_text().split()
+        try:
+            value = np.array(float(text), np.float32)
+        except ValueError as err:
+            raise GranuleError(f"{path.name}: expected a number, found something else") from err
         variable = self.schema.variables[0]
-        rows, cols = key.window.slices
-        grid = self.schema.on
-        values = np.full((1, *key.window.shape), dataset["value"].values[0], np.float32)
-        return xr.Dataset(
-            {variable.name: (("time", "y", "x"), values, {"units": variable.units})},
-            {"time": dataset["time"].values, "y": grid.y[rows], "x": grid.x[cols]},
-        )
+        into[variable.name][:] = variable.pack(value)
+        if worse:
+            raise GranuleError(f"{path.name}: its end is damaged")
 
 
 @dataclass(frozen=True)

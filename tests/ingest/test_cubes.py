@@ -73,6 +73,23 @@ def test_a_damaged_granule_is_named_and_the_rest_is_written(tmp_path):
     assert np.isnan(values[1]).all()
 
 
+def test_a_granule_damaged_at_its_end_leaves_nothing_behind(tmp_path):
+    write_fakes(tmp_path / "in", [1, 17])
+    (tmp_path / "in" / fake_name(17)).write_text("300 cut off")
+    task = first_task(tmp_path)
+    receipt = ingest_slab(task)
+    assert [bad.name for bad in receipt.damaged] == [fake_name(17)]
+    assert np.isnan(first_values(task, 2)[1]).all()
+
+
+def test_a_granule_that_begins_between_the_steps_is_named(tmp_path):
+    write_fakes(tmp_path / "in", [1, 18])
+    receipt = ingest_slab(first_task(tmp_path))
+    (bad,) = receipt.damaged
+    assert bad.name == fake_name(18)
+    assert "no step of the cube begins on 2019-01-18" in bad.reason
+
+
 def test_a_granule_that_vanished_since_the_listing_is_named(tmp_path):
     write_fakes(tmp_path / "in", [1, 17])
     task = first_task(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from smcloud.core.errors import GranuleError, UserError
 from smcloud.grids.tiles import TileYear
 from smcloud.simulate.samples import SAMPLE_START, SAMPLE_TILE, sample_window
-from smcloud.sources.base import Source
+from smcloud.sources.base import PacksGranules, Source
 from smcloud.sources.quality import ALL
 from smcloud.sources.registry import SOURCES
 from tests.sources.conftest import sample_key
@@ -120,6 +120,41 @@ def test_values_survive_the_packing_of_the_cube(source, stepped):
         back = variable.unpack(variable.pack(values))
         np.testing.assert_array_equal(np.isnan(back), np.isnan(values))
         np.testing.assert_allclose(back, values, atol=0.5001 * variable.scale + 1e-5, rtol=1e-6)
+
+
+def whole_tile(source: PacksGranules) -> dict[str, np.ndarray]:
+    shape = sample_key(source.name).window.shape
+    return {v.name: np.full(shape, v.fill_value, v.dtype) for v in source.schema.variables}
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_packing_a_file_at_once_gives_the_bits_of_reading_and_packing_it(name, sample_files):
+    source, key = SOURCES[name], sample_key(name)
+    assert isinstance(source, PacksGranules)
+    for rule in source.quality_rules:
+        found = source.steps([source.read(sample_files(name)[0], quality=rule)], key)
+        packed = {
+            v.name: np.full(key.window.shape, v.fill_value, v.dtype)
+            for v in source.schema.variables
+        }
+        source.pack_into(sample_files(name)[0], packed, quality=rule)
+        for variable in source.schema.variables:
+            expected = variable.pack(found[variable.name].values[0])
+            assert (expected != variable.fill_value).any()
+            np.testing.assert_array_equal(packed[variable.name], expected)
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_packing_names_a_damaged_file_and_one_of_another_tile(name, sample_files, tmp_path):
+    source = SOURCES[name]
+    into = whole_tile(source)
+    whole = sample_files(name)[0]
+    for cut in (tmp_path / whole.name, tmp_path / whole.name.replace(SAMPLE_TILE, "h19v04")):
+        data = whole.read_bytes()
+        cut.write_bytes(data[: len(data) * 9 // 10] if cut.name == whole.name else data)
+        with pytest.raises(GranuleError) as error:
+            source.pack_into(cut, into)
+        one_line_naming(error, cut.name)
 
 
 @pytest.mark.parametrize("name", WITH_QUALITY)
