@@ -18,7 +18,7 @@ from smcloud.production.ingest_stage import (
     IngestRequest,
     IngestResult,
     IngestSummary,
-    ingest_source,
+    ingest_sources,
     run,
     source_named,
 )
@@ -86,7 +86,7 @@ def ingest(
     asked = IngestRequest(what, from_url, to_url, tuple(_words(tiles)), _years(year), quality)
     request = replace(asked, points=_points(at, to_url), redo=redo)
     with cluster_from(cluster, listener) as client:
-        show_sources([ingest_source(request, client, listener)])
+        show_sources(ingest_sources([request], client, listener))
 
 
 def _refuse_options(file: str, given: Mapping[str, str | int]) -> None:
@@ -116,7 +116,7 @@ def show_sources(summaries: Sequence[IngestSummary]) -> None:
     """Print one row a source and the names of what could not be used."""
     table(
         "Ingested",
-        ["source", "tasks", "earlier", "read", "missing", "damaged", "doubles", "MB", "s"],
+        ["source", "tasks", "earlier", "read", "missing", "damaged", "doubles", "MB", "task s"],
         [
             [
                 s.source,

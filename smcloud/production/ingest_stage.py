@@ -1,10 +1,13 @@
-"""The ingest stage: one listing, a plan, tasks on the cluster, receipts, a summary."""
+"""The ingest stage: one listing, plans, one pool of tasks on the cluster, receipts, summaries.
+
+The tasks of all sources go through one window, so that no worker idles while the last task of a
+source runs; plans, receipts, ledger and summaries stay those of each source.
+"""
 
 import json
 import logging
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from distributed import Client
@@ -89,6 +92,7 @@ class IngestSummary:
     """What an ingest of one source did, the finished tasks of earlier runs included.
 
     `missing` and `damaged` name tile and day or file; `duplicates` name the replaced files.
+    `seconds` are those that workers spent on the tasks of this run.
     """
 
     source: str
@@ -123,33 +127,32 @@ def run(
 
     Raises
     ------
-    As `ingest_source` and `ingest_stations`; ConfigError if the product or a feature is unknown.
+    As `ingest_sources` and `ingest_stations`; ConfigError if the product or a feature is unknown.
     """
     root = config.store.root
     drivers = drivers_of(config)
     stations = _stations(config, client, listener)
     points = station_points(Layout(root).stations) if config.ingest.at == "stations" else None
-    summaries = []
-    listing: list[ObjectInfo] | None = None
+    requests = []
     for driver in drivers:
         if driver.source in config.ingest.cubes:
             listener.note(
                 f"{driver.source}: cubes at {config.ingest.cubes[driver.source]} are used"
             )
             continue
-        listing = list_bucket(config.store.granules) if listing is None else listing
-        request = IngestRequest(
-            source=driver.source,
-            from_url=config.store.granules,
-            to_url=root,
-            tiles=config.tiles,
-            years=tuple(sorted({*config.years, *config.training_years})),
-            quality=config.ingest.quality.get(driver.source, driver.quality),
-            points=points,
-            redo=redo,
+        requests.append(
+            IngestRequest(
+                source=driver.source,
+                from_url=config.store.granules,
+                to_url=root,
+                tiles=config.tiles,
+                years=tuple(sorted({*config.years, *config.training_years})),
+                quality=config.ingest.quality.get(driver.source, driver.quality),
+                points=points,
+                redo=redo,
+            )
         )
-        summaries.append(ingest_source(request, client, listener, listing))
-    return IngestResult(tuple(summaries), stations)
+    return IngestResult(ingest_sources(requests, client, listener), stations)
 
 
 def _stations(
@@ -172,29 +175,26 @@ def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
     return tuple(driver for driver in product.drivers if driver.source in needed)
 
 
-def ingest_source(
-    request: IngestRequest,
-    client: Client | None,
-    listener: Listener,
-    listing: Sequence[ObjectInfo] | None = None,
-) -> IngestSummary:
-    """Bring the granules of one source to its cubes and return what was done.
+def ingest_sources(
+    requests: Sequence[IngestRequest], client: Client | None, listener: Listener
+) -> tuple[IngestSummary, ...]:
+    """Bring the granules of some sources to their cubes and return what was done, in their order.
+
+    Nothing is read or written before all sources are planned.
 
     Parameters
     ----------
-    request
-        What to ingest.
+    requests
+        What to ingest, one a source; each bucket is listed once.
     client
         Cluster to run on; None runs the tasks in this process.
     listener
         Is told of progress, and of missing, damaged and duplicate granules by name.
-    listing
-        Objects below `from_url`, if the caller has listed them already.
 
     Raises
     ------
     UserError
-        If the source, tile, year or quality rule does not exist.
+        If a source, tile, year or quality rule does not exist.
     NotFoundError
         If the bucket is absent, or no granule in it matches (the message says what was found).
     PlanError
@@ -202,23 +202,21 @@ def ingest_source(
     StoreError
         If the target refuses.
     """
-    started = time.perf_counter()
-    request = replace(request, to_url=normalise_url(request.to_url))
-    refuse_memory_urls(client, (request.from_url, request.to_url))
-    source = source_named(request.source)
-    found = list_bucket(request.from_url) if listing is None else listing
-    index = index_granules(source, request.from_url, found)
-    tasks = _planned(source, request, index, found)
-    _check_memory(source, tasks, client)
-    write_index(index, Layout(request.to_url).index(source.name))
-    for store, year in sorted({(task.cube_url, task.key.year) for task in tasks}, key=str):
-        create_store(store, source.schema, year)
-    done = [] if request.redo else _finished(tasks)
-    _tell_missing(tasks, listener)
-    fresh = _run(tasks, done, client, listener)
-    summary = _summary(source, index, tasks, [*done, *fresh], len(done))
-    summary = replace(summary, seconds=round(time.perf_counter() - started, 2))
-    return _reported(request, summary, listener)
+    listings: dict[str, list[ObjectInfo]] = {}
+    jobs = []
+    for asked in requests:
+        request = replace(asked, to_url=normalise_url(asked.to_url))
+        refuse_memory_urls(client, (request.from_url, request.to_url))
+        source = source_named(request.source)
+        if request.from_url not in listings:
+            listings[request.from_url] = list_bucket(request.from_url)
+        jobs.append(_Job.planned(source, request, listings[request.from_url]))
+        _check_memory(source, jobs[-1].tasks, client)
+    for job in jobs:
+        job.prepare(listener)
+    if jobs:
+        _run(jobs, client, listener)
+    return tuple(_reported(job, listener) for job in jobs)
 
 
 def source_named(name: str) -> Source:
@@ -228,6 +226,60 @@ def source_named(name: str) -> Source:
             f"unknown source {name!r}: expected one of {', '.join(sorted(SOURCES))}, or ismn"
         )
     return SOURCES[name]
+
+
+@dataclass
+class _Job:
+    """One source of an ingest.
+
+    Attributes
+    ----------
+    request, source, index
+        What is asked, its reader, and the granules that were found.
+    tasks : list of IngestTask
+        The plan; there is at least one.
+    done, fresh : list of IngestReceipt
+        Those of earlier runs that still hold, and those of this run.
+    """
+
+    request: IngestRequest
+    source: Source
+    index: GranuleIndex
+    tasks: list[IngestTask]
+    done: list[IngestReceipt] = field(default_factory=list)
+    fresh: list[IngestReceipt] = field(default_factory=list)
+
+    @classmethod
+    def planned(
+        cls, source: Source, request: IngestRequest, listing: Sequence[ObjectInfo]
+    ) -> "_Job":
+        """Return the plan of a request; nothing is written yet."""
+        index = index_granules(source, request.from_url, listing)
+        return cls(request, source, index, _planned(source, request, index, listing))
+
+    def prepare(self, listener: Listener) -> None:
+        """Write index and empty stores, and find what an earlier run has done."""
+        write_index(self.index, Layout(self.request.to_url).index(self.source.name))
+        stores = {(task.cube_url, task.key.year) for task in self.tasks}
+        for store, year in sorted(stores, key=str):
+            create_store(store, self.source.schema, year)
+        self.done = [] if self.request.redo else _finished(self.tasks)
+        _tell_missing(self.tasks, listener)
+        if self.done:
+            count = f"{len(self.done)} of {counted(len(self.tasks), 'tasks')}"
+            listener.note(f"{self.source.name}: {count} done by an earlier run")
+
+    @property
+    def waiting(self) -> list[IngestTask]:
+        """Return the tasks that are not done."""
+        names = {receipt.task for receipt in self.done}
+        return [task for task in self.tasks if task.name not in names]
+
+    @property
+    def bytes_a_task(self) -> float:
+        """Return the mean size of what a task reads."""
+        sizes = (entry.size for task in self.tasks for entry in task.granules)
+        return sum(sizes) / len(self.tasks)
 
 
 def _planned(
@@ -281,29 +333,23 @@ def _finished(tasks: Sequence[IngestTask]) -> list[IngestReceipt]:
     return finished(tasks, stored)
 
 
-def _run(
-    tasks: Sequence[IngestTask],
-    done: Sequence[IngestReceipt],
-    client: Client | None,
-    listener: Listener,
-) -> list[IngestReceipt]:
-    """Run the tasks that are not done and return their receipts; each tile is entered when full."""
-    names = {receipt.task for receipt in done}
-    waiting = [task for task in tasks if task.name not in names]
-    book = ReceiptBook(Ledger(tasks[0].to_url, f"ingest/{tasks[0].source}"), tasks)
-    receipts: list[IngestReceipt] = []
-    for receipt in done:
-        book.add(receipt)
-    if done:
-        listener.note(f"{len(done)} of {counted(len(tasks), 'tasks')} done by an earlier run")
-    listener.begin(f"ingest {tasks[0].source}", len(waiting), "tasks")
+def _run(jobs: Sequence[_Job], client: Client | None, listener: Listener) -> None:
+    """Run the tasks that are not done, of all sources together; a tile is entered when full."""
+    books = {job.source.name: _book_of(job) for job in jobs}
+    by_source = {job.source.name: job for job in jobs}
+    # The sources with the longest tasks first: short ones fill the gaps at the end.
+    ordered = sorted(jobs, key=lambda job: -job.bytes_a_task)
+    waiting = [task for job in ordered for task in job.waiting]
+    what = jobs[0].source.name if len(jobs) == 1 else f"{len(jobs)} sources"
+    listener.begin(f"ingest {what}", len(waiting), "tasks")
 
     def on_done(task: Task[IngestReceipt], receipt: IngestReceipt) -> None:
-        receipts.append(receipt)
+        by_source[receipt.source].fresh.append(receipt)
         for bad in receipt.damaged:
             listener.warn(f"damaged granule, its pixels stay unknown: {bad}")
-        book.add(receipt)
-        listener.advance(granules=sum(r.granules_read for r in receipts))
+        books[receipt.source].add(receipt)
+        read = (done.granules_read for job in jobs for done in job.fresh)
+        listener.advance(granules=sum(read))
 
     try:
         run_tasks(
@@ -315,8 +361,17 @@ def _run(
         )
     finally:
         listener.end()
-    book.close()
-    return receipts
+    for book in books.values():
+        book.close()
+
+
+def _book_of(job: _Job) -> ReceiptBook:
+    """Return the receipt book of a source with the receipts of earlier runs in it."""
+    ledger = Ledger(job.request.to_url, f"ingest/{job.source.name}")
+    book = ReceiptBook(ledger, job.tasks)
+    for receipt in job.done:
+        book.add(receipt)
+    return book
 
 
 def _tell_missing(tasks: Sequence[IngestTask], listener: Listener) -> None:
@@ -332,39 +387,35 @@ def _tell_missing(tasks: Sequence[IngestTask], listener: Listener) -> None:
             )
 
 
-def _summary(
-    source: Source,
-    index: GranuleIndex,
-    tasks: Sequence[IngestTask],
-    receipts: Sequence[IngestReceipt],
-    skipped: int,
-) -> IngestSummary:
-    tiles = {task.key.tile for task in tasks} | {GLOBE}
+def _summary(job: _Job) -> IngestSummary:
+    tiles = {task.key.tile for task in job.tasks} | {GLOBE}
+    receipts = [*job.done, *job.fresh]
     return IngestSummary(
-        source=source.name,
-        tasks=len(tasks),
-        tasks_skipped=skipped,
+        source=job.source.name,
+        tasks=len(job.tasks),
+        tasks_skipped=len(job.done),
         granules_read=sum(receipt.granules_read for receipt in receipts),
-        missing=tuple(f"{task.key.tile} {day}" for task in tasks for day in task.missing),
+        missing=tuple(f"{task.key.tile} {day}" for task in job.tasks for day in task.missing),
         damaged=tuple(sorted({bad for receipt in receipts for bad in receipt.damaged})),
         duplicates=tuple(
-            entry.granule.name for entry in index.duplicates if entry.granule.tile in tiles
+            entry.granule.name for entry in job.index.duplicates if entry.granule.tile in tiles
         ),
         bytes_read=sum(receipt.bytes_read for receipt in receipts),
         bytes_written=sum(receipt.bytes_written for receipt in receipts),
-        seconds=0.0,
+        seconds=round(sum(receipt.seconds for receipt in job.fresh), 2),
     )
 
 
-def _reported(request: IngestRequest, summary: IngestSummary, listener: Listener) -> IngestSummary:
+def _reported(job: _Job, listener: Listener) -> IngestSummary:
     """Store the summary as JSON and return it with the URL of that file."""
+    summary = _summary(job)
     if summary.duplicates:
         files = counted(len(summary.duplicates), "files")
         listener.warn(
             f"{files} of {summary.source} left out: a newer "
             f"production of the same days is there, such as {summary.duplicates[0]}"
         )
-    folder = Layout(request.to_url).reports("ingest")
+    folder = Layout(job.request.to_url).reports("ingest")
     summary = replace(summary, report_url=join(folder, f"{summary.source}.json"))
     text = json.dumps(asdict(summary), sort_keys=True, indent=1) + "\n"
     open_objects(folder).put(f"{summary.source}.json", text.encode())

@@ -413,8 +413,19 @@ def _totals(hourly: xr.DataArray, place: _Placed) -> Iterator[tuple[date, Floats
     """Yield the total of each day whose end, 00 UTC of the next, is in the file."""
     days = place.times.astype("datetime64[D]")
     midnights = np.flatnonzero(days.astype("datetime64[h]") == place.times)
-    for position in midnights:
-        yield (days[position] - 1).item(), _loaded(hourly.isel(time=int(position)), place)
+    cells = hourly.shape[1] * hourly.shape[2]
+    for run in _even_runs(midnights, place.hours_a_day, max(1, BLOCK_BYTES // (cells * 4))):
+        # One read for a month of midnights: each costs more to ask for than to decode.
+        every = slice(int(run[0]), int(run[-1]) + 1, place.hours_a_day)
+        for position, total in zip(run, _loaded(hourly.isel(time=every), place), strict=True):
+            yield (days[position] - 1).item(), total
+
+
+def _even_runs(positions: Indices, step: int, at_once: int) -> Iterator[Indices]:
+    """Yield the positions in runs of at most `at_once` that are `step` apart."""
+    for even in np.split(positions, np.flatnonzero(np.diff(positions) != step) + 1):
+        for first in range(0, len(even), at_once):
+            yield even[first : first + at_once]
 
 
 def _loaded(values: xr.DataArray, place: _Placed) -> Floats:

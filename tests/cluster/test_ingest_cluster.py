@@ -12,7 +12,7 @@ from smcloud.cube.store import hash_values, open_cube
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import TileYear
 from smcloud.ingest.stations import StationRules, read_stations
-from smcloud.production.ingest_stage import IngestRequest, ingest_source
+from smcloud.production.ingest_stage import IngestRequest, ingest_sources
 from smcloud.production.ledger import Ledger
 from smcloud.production.stations_stage import ingest_stations
 from smcloud.simulate.samples import SAMPLE_COL, SAMPLE_ROW, SAMPLE_SIZE, SAMPLE_TILE, write_sample
@@ -35,7 +35,7 @@ class Told(Silent):
 
 def ingested(name, folder, client, out="out", told=None):
     request = IngestRequest(name, str(folder / "in"), str(folder / out), (SAMPLE_TILE,), (2019,))
-    return ingest_source(request, client, told or Told())
+    return ingest_sources([request], client, told or Told())[0]
 
 
 def stored(folder, name):
@@ -112,7 +112,7 @@ def test_a_memory_url_is_refused_on_a_cluster_of_processes(tmp_path, client):
     write_sample("glass_lai", tmp_path / "in")
     request = IngestRequest("glass_lai", str(tmp_path / "in"), "memory://out", ("h18v04",), (2019,))
     with pytest.raises(ConfigError, match="memory://out"):
-        ingest_source(request, client, Told())
+        ingest_sources([request], client, Told())
 
 
 def test_an_empty_bucket_is_refused_before_any_task(tmp_path, client):

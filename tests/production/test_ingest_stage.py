@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from smcloud.core.errors import ConfigError, NotFoundError, StoreError, UserErro
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.grids.tiles import TileYear
-from smcloud.production.ingest_stage import IngestRequest, ingest_source
+from smcloud.production.ingest_stage import IngestRequest, ingest_sources
 from smcloud.production.ledger import Ledger
 from smcloud.sources.registry import SOURCES
 from tests.ingest.fakes import STEPS, FakeCoarse, FakeSource, fake_name, write_fakes
@@ -23,7 +24,10 @@ class Told(Silent):
     """Keeps what it is told."""
 
     def __init__(self):
-        self.warnings, self.notes = [], []
+        self.warnings, self.notes, self.stages = [], [], []
+
+    def begin(self, stage, total, unit):
+        self.stages.append((stage, total))
 
     def warn(self, text):
         self.warnings.append(text)
@@ -50,7 +54,7 @@ def request(tmp_path, **changes):
 
 
 def ingested(tmp_path, told=None, **changes):
-    return ingest_source(request(tmp_path, **changes), None, told or Told())
+    return ingest_sources([request(tmp_path, **changes)], None, told or Told())[0]
 
 
 def test_a_second_run_reads_nothing_and_says_so(tmp_path, granules):
@@ -59,8 +63,40 @@ def test_a_second_run_reads_nothing_and_says_so(tmp_path, granules):
     told = Told()
     second = ingested(tmp_path, told)
     assert second.tasks_skipped == 2
-    assert told.notes == ["2 of 2 tasks done by an earlier run"]
+    assert told.notes == ["fake: 2 of 2 tasks done by an earlier run"]
     assert (second.granules_read, second.bytes_written) == (23, first.bytes_written)
+
+
+def two_sources(tmp_path, **changes):
+    """Return requests for tiles of 16 days and for a coarse grid, from one folder."""
+    coarse = "fakecoarse_2019-01-01_2019-03-31.txt"
+    write_fakes(tmp_path / "in", STEPS)
+    (tmp_path / "in" / coarse).write_text("fake")
+    first = request(tmp_path)
+    return [first, replace(first, source="fakecoarse", **changes)]
+
+
+def test_sources_share_one_pool_and_keep_their_own_receipts_ledger_and_summary(tmp_path):
+    told = Told()
+    tiles, coarse = ingest_sources(two_sources(tmp_path), None, told)
+    assert told.stages == [("ingest 2 sources", 4)]
+    assert (tiles.source, tiles.tasks, tiles.granules_read) == ("fake", 2, 23)
+    assert (coarse.source, coarse.tasks, coarse.granules_read) == ("fakecoarse", 2, 2)
+    out = str(tmp_path / "out")
+    for summary in (tiles, coarse):
+        (record,) = Ledger(out, f"ingest/{summary.source}").records(2019).values()
+        assert record.figures["granules"] == summary.granules_read
+        assert record.figures["bytes_written"] == summary.bytes_written
+        receipts = open_objects(f"{out}/receipts/ingest/{summary.source}/2019").list()
+        assert len(receipts) == summary.tasks
+    again = ingest_sources(two_sources(tmp_path), None, Told())
+    assert [summary.tasks_skipped for summary in again] == [2, 2]
+
+
+def test_no_source_is_read_before_all_are_planned(tmp_path):
+    with pytest.raises(NotFoundError, match="no fakecoarse granule"):
+        ingest_sources(two_sources(tmp_path, years=(2011,)), None, Told())
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_the_slab_whose_granules_changed_is_done_again(tmp_path):
@@ -138,7 +174,7 @@ def test_points_pick_the_tiles_that_hold_them(tmp_path):
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path):
     wrong = IngestRequest("mod99", str(tmp_path), str(tmp_path / "out"))
     with pytest.raises(UserError, match=r"unknown source 'mod99': expected one of .*mod11a1"):
-        ingest_source(wrong, None, Told())
+        ingest_sources([wrong], None, Told())
 
 
 def test_an_absent_bucket_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from smcloud.grids.tiles import TileYear
 from smcloud.ingest.cubes import ingest_slab
 from smcloud.ingest.index import index_granules, list_bucket
 from smcloud.ingest.plan import plan_ingest
-from smcloud.production.ingest_stage import IngestRequest, ingest_source
+from smcloud.production.ingest_stage import IngestRequest, ingest_sources
 from smcloud.sources.registry import SOURCES
 
 pytestmark = pytest.mark.real
@@ -51,4 +51,4 @@ def test_the_days_around_it_stay_unknown(cube):
 def test_what_is_there_is_said_when_another_tile_is_wanted(realdata, tmp_path):
     wanted = IngestRequest("mod11a1", str(realdata), str(tmp_path), ("h18v04",), (2019,))
     with pytest.raises(NotFoundError, match="of mod11a1 for h14v09, 2019-11-01"):
-        ingest_source(wanted, None, Silent())
+        ingest_sources([wanted], None, Silent())

@@ -8,6 +8,7 @@ from smcloud.grids.grid import SIN1KM
 from smcloud.grids.tiles import TileYear
 from smcloud.sources.hdf_eos import Layer, Word, open_grid_file, read_grid
 from smcloud.sources.modis import MOD09A1, MOD11A1
+from smcloud.sources.packing import Coded
 from smcloud.sources.quality import MOD09_STATE, MOD11_QC, decode_bits
 
 pytestmark = pytest.mark.real
@@ -56,7 +57,7 @@ def test_t04_quality_words_that_declare_a_fill_of_zero_are_not_masked(real_file)
     with open_grid_file(path) as file:
         quality = file.words(Word("QC_Day", ("uint8",)), (200, 200))
         layer = Layer("LST_Day_6km", ("uint16",), 0.02, 0, (7500, 65535), ("K",))
-        temperature = file.physical(layer, (200, 200))
+        temperature = Coded(*file.codes(layer, (200, 200))).physical()
     best = quality == 0
     assert best.any()
     assert np.isfinite(temperature[best]).mean() > 0.5
@@ -99,11 +100,21 @@ def test_a_cut_out_fills_its_part_of_the_tile(reflectance):
     assert 33 * 37 <= int(known.sum()) <= 34 * 37
 
 
+def test_a_cut_out_packed_at_once_has_the_bits_of_one_that_was_read(real_file, reflectance):
+    found = MOD09A1.steps([reflectance["good"]], TileYear("sin1km", "h18v04", 2017))
+    variables = MOD09A1.schema.variables
+    into = {v.name: np.full((1200, 1200), v.fill_value, v.dtype) for v in variables}
+    MOD09A1.pack_into(real_file("modis/MOD09A1*.hdf"), into, quality="good")
+    for variable in variables:
+        expected = variable.pack(found[variable.name].values[0])
+        np.testing.assert_array_equal(into[variable.name], expected)
+
+
 def test_t05_the_two_scale_conventions_give_the_same_kind_of_reflectance(real_file, reflectance):
     path = real_file("modis/MOD09GA*.hdf")
     layer = Layer("sur_refl_b01_1", ("int16",), 0.0001, -28672, (-100, 16000))
     with open_grid_file(path) as file:
-        divided = file.physical(layer, (2400, 2400))
+        divided = Coded(*file.codes(layer, (2400, 2400))).physical()
     known = divided[np.isfinite(divided)]
     assert known.size > 0
     assert -0.01 <= known.min()
