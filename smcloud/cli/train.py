@@ -10,7 +10,7 @@ from smcloud.cli.console import RichListener, cluster_from, console, table
 from smcloud.core.config import ClusterConfig
 from smcloud.core.errors import UserError
 from smcloud.core.objects import normalise_url, open_objects
-from smcloud.models.parameters import BoostingParams
+from smcloud.models.parameters import BoostingParams, known_device
 from smcloud.models.samples import TableColumns, numeric_columns, read_table
 from smcloud.models.scoring import MEANINGS, WHY_NOT_RANDOM, SplitScores
 from smcloud.production.run_file import read_run
@@ -43,6 +43,9 @@ def train(
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Sum histograms over the workers")
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu or cuda; the run file's, else cpu, by default")
+    ] = "",
 ) -> None:
     """Fit a model and score it on days, stations and years that it never saw.
 
@@ -51,7 +54,7 @@ def train(
     if bool(run_file) == bool(table_file):
         raise UserError("train takes a run file or --table FILE, one of them: see --help")
     if run_file:
-        _train_product(run_file, distributed)
+        _train_product(run_file, distributed, device)
         return
     _require({"--target": target, "--group": group, "--time": time, "--out": out})
     source, stem = _read(table_file)
@@ -62,7 +65,7 @@ def train(
         name or stem,
         TableColumns(chosen, target, group, time, lat or None, lon or None),
         SplitRules(block_degrees=block_degrees, folds=folds, seed=seed),
-        BoostingParams(rounds=rounds, seed=seed),
+        BoostingParams(rounds=rounds, seed=seed, device=known_device(device or "cpu")),
         route="dask" if distributed else "auto",
         target_units=units,
     )
@@ -76,12 +79,13 @@ def _require(given: Mapping[str, str]) -> None:
         raise UserError(f"train --table also needs {', '.join(lacking)}: see --help")
 
 
-def _train_product(run_file: str, distributed: bool) -> None:
+def _train_product(run_file: str, distributed: bool, device: str) -> None:
     listener = RichListener()
     config = read_run(run_file)
-    if distributed:
-        over_workers = config.train.model_copy(update={"distributed": "dask"})
-        config = config.model_copy(update={"train": over_workers})
+    changes: dict[str, str] = {"distributed": "dask"} if distributed else {}
+    if device:
+        changes["device"] = known_device(device)
+    config = config.model_copy(update={"train": config.train.model_copy(update=changes)})
     with cluster_from(config.cluster, listener) as client:
         show(run(config, client, listener))
 

@@ -79,6 +79,8 @@ class TrainConfig(_Section):
     early_stopping: Positive = 30
     distributed: Literal["auto", "dask", "local"] = "auto"
     """`auto`: plain hist on one host, xgboost.dask on several or when rows exceed memory."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the trees grow; `cuda` needs a GPU and the extra `gpu`."""
     parameters: dict[str, Parameter] = {}
     """Overrides of the product's XGBoost parameters."""
 

@@ -1,23 +1,29 @@
 """Trees grown over the workers of a Dask cluster; a dead worker costs the last rounds.
 
-Each worker holds its part of the rows as a quantised matrix, and the histograms are summed over
-the workers. On several hosts, or when the table does not fit this one, it is the way to train.
+The rows lie in the store while the trees grow; tasks carry URL and key, and each worker reads its
+own. The histograms are summed over the workers. On several hosts, or when the bins of the table do
+not fit this one, it is the way to train.
 """
 
 from __future__ import annotations
 
+import io
 import logging
+import math
 import time
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 
 import dask.array as da
 import numpy as np
-from dask.delayed import delayed
-from distributed import Client, Future, KilledWorker
+from dask.delayed import Delayed, delayed
+from distributed import Client, KilledWorker
 from distributed.comm.core import CommClosedError
 
 from smcloud.core.errors import ClusterError, MissingExtraError
 from smcloud.core.listener import Listener
+from smcloud.core.objects import open_objects
 from smcloud.models.checkpoints import (
     STOP_SET,
     Checkpoint,
@@ -27,6 +33,7 @@ from smcloud.models.checkpoints import (
     finished,
     last_checkpoint,
 )
+from smcloud.models.devices import require_device
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.rows import Floats, Rows
 
@@ -38,6 +45,8 @@ except ImportError as err:
 
 log = logging.getLogger(__name__)
 
+PART_ROWS = 262_144
+"""Rows of one object at most: with 24 features 26 MB."""
 ATTEMPTS = 4
 WORKER_SECONDS = 60
 NEWS_SECONDS = 10.0
@@ -52,22 +61,46 @@ _LOST_WORKER = (
 workers"."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A piece of the rows that lies in the store: features and, last, the target, by column."""
+
+    url: str
+    key: str
+    n_features: int
+    n_rows: int
+
+    def read(self) -> Floats:
+        """Return float32 (n_features + 1, n_rows)."""
+        found: Floats = np.load(io.BytesIO(open_objects(self.url).get(self.key)))
+        return found
+
+
 def train_over_workers(
-    client: Client,
-    fit: Rows,
-    stop: Rows,
-    params: BoostingParams,
-    url: str | None,
-    listener: Listener,
+    client: Client, fit: Rows, stop: Rows, params: BoostingParams, url: str, listener: Listener
 ) -> Trained:
-    """Train over the workers; when one dies, rebuild the matrices and go on from the store."""
+    """Return trees grown over the workers of `client`, each of which reads its rows from `url`.
+
+    When a worker dies, the others read its rows and go on from the last checkpoint below `url`.
+
+    Raises
+    ------
+    UserError
+        If a worker has no such device as `params` asks for.
+    ClusterError
+        If workers kept dying.
+    """
+    _wait_for_a_worker(client)
+    client.run(require_device, params.device)
+    fit_parts = store_rows(fit, url, "fit", client)
+    stop_parts = store_rows(stop, url, "stop", client)
     resumed = False
     for attempt in range(ATTEMPTS):
         start = last_checkpoint(url)
         resumed |= start is not None
         before = set(workers_of(client))
         try:
-            booster, history = _grow_on_workers(client, fit, stop, params, url, start)
+            booster, history = _grow_on_workers(client, fit_parts, stop_parts, params, url, start)
         except _LOST_WORKER as err:
             if not _workers_changed(client, before):
                 raise
@@ -85,16 +118,18 @@ def train_over_workers(
 
 def _grow_on_workers(
     client: Client,
-    fit: Rows,
-    stop: Rows,
+    fit: Sequence[Part],
+    stop: Sequence[Part],
     params: BoostingParams,
-    url: str | None,
+    url: str,
     start: Checkpoint | None,
 ) -> tuple[xgboost.Booster, History]:
     rules = GrowingRules(params.early_stopping, url, start)
-    matrix = xgboost.dask.DaskQuantileDMatrix(client, *_spread(client, fit), max_bin=params.max_bin)
+    matrix = xgboost.dask.DaskQuantileDMatrix(
+        client, *rows_on_workers(client, fit), max_bin=params.max_bin
+    )
     held_out = xgboost.dask.DaskQuantileDMatrix(
-        client, *_spread(client, stop), max_bin=params.max_bin, ref=matrix
+        client, *rows_on_workers(client, stop), max_bin=params.max_bin, ref=matrix
     )
     found = xgboost.dask.train(
         client,
@@ -112,29 +147,51 @@ def _grow_on_workers(
     return found["booster"], (*before, *map(float, grown))
 
 
-def _spread(client: Client, rows: Rows) -> tuple[da.Array, da.Array]:
-    """Return features and target with one part on each worker, in row order."""
+def store_rows(rows: Rows, url: str, name: str, client: Client) -> list[Part]:
+    """Return the parts that the rows were written as: as many for each worker, of one size."""
+    n_workers = len(workers_of(client))
+    n_parts = n_workers * math.ceil(rows.size / (n_workers * PART_ROWS))
+    objects = open_objects(url)
+    parts: list[Part] = []
+    for number, (features, target) in enumerate(rows.batches(math.ceil(rows.size / n_parts))):
+        buffer = io.BytesIO()
+        np.save(buffer, np.vstack([features, target]))
+        part = Part(url, f"{name}-{number:05d}.npy", len(features), target.size)
+        objects.put(part.key, buffer.getvalue())
+        parts.append(part)
+    return parts
+
+
+def rows_on_workers(client: Client, parts: Sequence[Part]) -> tuple[da.Array, da.Array]:
+    """Return features and target as workers will have read them, neighbours on one worker."""
     workers = sorted(workers_of(client))
-    parts = np.array_split(np.arange(rows.target.size), len(workers))
     features, targets = [], []
-    for worker, part in zip(workers, parts, strict=True):
-        if not part.size:
-            continue
-        pair = slice(int(part[0]), int(part[-1]) + 1)
-        x, y = client.scatter(
-            [rows.features[pair], rows.target[pair]], workers=[worker], hash=False
+    for number, part in enumerate(parts):
+        worker = workers[number * len(workers) // len(parts)]
+        # Another worker may read it: this one may have died meanwhile.
+        read = client.submit(
+            part.read,
+            key=f"read-{part.url.rpartition('/')[2]}-{part.key}",
+            workers=[worker],
+            allow_other_workers=True,
         )
-        features.append(_on_worker(x, rows.features[pair].shape))
-        targets.append(_on_worker(y, (part.size,)))
+        features.append(_block(delayed(_features)(read), (part.n_rows, part.n_features)))
+        targets.append(_block(delayed(_target)(read), (part.n_rows,)))
     return da.concatenate(features), da.concatenate(targets)  # type: ignore[no-untyped-call]
 
 
-def _on_worker(future: Future[Floats], shape: tuple[int, ...]) -> da.Array:
-    """Return a dask array of one part that lies on a worker already."""
-    part: da.Array = da.from_delayed(  # type: ignore[no-untyped-call]
-        delayed(future), shape, np.float32
-    )
-    return part
+def _features(part: Floats) -> Floats:
+    return part[:-1].T
+
+
+def _target(part: Floats) -> Floats:
+    target: Floats = part[-1]
+    return target
+
+
+def _block(task: Delayed, shape: tuple[int, ...]) -> da.Array:
+    block: da.Array = da.from_delayed(task, shape, np.float32)  # type: ignore[no-untyped-call]
+    return block
 
 
 def workers_of(client: Client) -> dict[str, dict[str, object]]:
@@ -158,6 +215,6 @@ def _wait_for_a_worker(client: Client) -> None:
         client.wait_for_workers(1, timeout=WORKER_SECONDS)
     except TimeoutError as err:
         raise ClusterError(
-            f"no worker came back within {WORKER_SECONDS} s: start workers, then run the same "
+            f"no worker for {WORKER_SECONDS} s: start workers, then run the same "
             "command again; it goes on from the last checkpoint"
         ) from err

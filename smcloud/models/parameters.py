@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, cast, get_args
 
 from smcloud.core.errors import ConfigError
 from smcloud.models.base import Parameter
@@ -20,10 +21,25 @@ DEFAULT_TREES: Mapping[str, Parameter] = {
 }
 """Defaults of our own, inside the search space of open soil moisture models; no source states
 those of GLASS SM."""
+Device = Literal["cpu", "cuda"]
 _FIXED: Mapping[str, Parameter] = {
     "tree_method": "hist",
     "eval_metric": "rmse",
 }
+
+
+def known_device(name: str) -> Device:
+    """Return the device of this name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    for device in get_args(Device):
+        if name == device:
+            return cast(Device, device)
+    raise ConfigError(f"device is {name!r}: expected {' or '.join(get_args(Device))}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,8 @@ class BoostingParams:
         XGBoost parameters that replace those of `DEFAULT_TREES`.
     threads : int
         Threads of a local training; 0 takes every core that has rows enough.
+    device : "cpu" or "cuda"
+        Where the trees grow. A GPU sums histograms in another order: its trees differ slightly.
     """
 
     rounds: int = 300
@@ -49,11 +67,13 @@ class BoostingParams:
     seed: int = 0
     trees: Mapping[str, Parameter] = field(default_factory=dict)
     threads: int = 0
+    device: Device = "cpu"
 
     def __post_init__(self) -> None:
         own = sorted({*_FIXED, "seed", "nthread", "n_jobs", "device"} & set(self.trees))
         if own:
             raise ConfigError(f"the parameters {', '.join(own)} are set by smcloud: leave them out")
+        known_device(self.device)
         if self.rounds < 1 or self.early_stopping < 1:
             raise ConfigError(
                 "rounds and early_stopping must be 1 or more, found "
@@ -73,6 +93,7 @@ class BoostingParams:
             **self.trees,
             "rounds": self.rounds,
             "early_stopping": self.early_stopping,
+            "device": self.device,
         }
 
     def for_xgboost(self, grown: int) -> dict[str, Parameter]:
@@ -81,4 +102,5 @@ class BoostingParams:
         XGBoost numbers the rounds of a continued training from zero again: with an unchanged
         seed the rows and columns of the first trees would be drawn a second time.
         """
-        return {**DEFAULT_TREES, **self.trees, **_FIXED, "seed": self.seed + grown}
+        stated = {**DEFAULT_TREES, **self.trees, **_FIXED}
+        return {**stated, "seed": self.seed + grown, "device": self.device}

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
-from smcloud.models.rows import Floats, Rows
+from smcloud.models.rows import Index, Rows
 from smcloud.validation.splits import Codes, Samples, locate
 
+Numbers = NDArray[Any]
+
+FILE_ROWS = 262_144
+"""Rows that a Parquet file is written by."""
 NOT_PREDICTORS = ("row", "col", "quality_flag")
 """Columns of smcloud's own sample tables that are no predictors unless they are asked for."""
 
@@ -54,73 +61,98 @@ class TableColumns:
 
     def all(self) -> tuple[str, ...]:
         """Return every column that is needed, each once."""
-        others = (self.latitude, self.longitude)
-        named = [self.station, self.time, *(name for name in others if name), *self.features]
-        return tuple(dict.fromkeys([*named, self.target]))
+        return tuple(dict.fromkeys([self.station, self.time, *self.numeric()]))
+
+    def numeric(self) -> tuple[str, ...]:
+        """Return every column that must hold numbers, each once."""
+        others = [name for name in (self.latitude, self.longitude) if name]
+        return tuple(dict.fromkeys([*others, *self.features, self.target]))
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingTable:
     """Rows whose target, station and time are known, in one order whatever the source's.
 
+    The columns stay where and as the source has them; `order` says which rows count and when.
+
     Attributes
     ----------
     columns : TableColumns
-    frame : DataFrame
-        The needed columns only, one row per station and day.
-    dropped : int
-        Rows of the source without target or time.
+    values : mapping of str to array (n_source,)
+        Target, predictors and coordinates; NaN is unknown.
+    stations : Categorical (n_source,)
+        Station of each row of the source, names ascending.
+    source_days : datetime64[D] (n_source,)
+        UTC day of each row of the source.
+    order : int64 (n_rows,)
+        Row of the source that each row of the table is.
     """
 
     columns: TableColumns
-    frame: pd.DataFrame
-    dropped: int
+    values: Mapping[str, Numbers]
+    stations: pd.Categorical[str]
+    source_days: NDArray[np.datetime64]
+    order: Index
 
     @property
-    def target(self) -> Floats:
-        """Return the target (n_rows,), float32."""
-        return self.frame[self.columns.target].to_numpy(np.float32)
-
-    @property
-    def stations(self) -> NDArray[np.str_]:
-        """Return the station of each row."""
-        return np.asarray(self.frame[self.columns.station].to_numpy(str))
+    def dropped(self) -> int:
+        """Return how many rows of the source have no target, time or station."""
+        return len(self.stations) - self.order.size
 
     @property
     def days(self) -> NDArray[np.datetime64]:
         """Return the UTC day of each row, datetime64[D]."""
-        return np.asarray(self.frame[self.columns.time].to_numpy("datetime64[D]"))
-
-    def features(self, index: Codes) -> Floats:
-        """Return the predictors of some rows, float32 (n_rows, n_features), NaN unknown."""
-        found = self.frame[list(self.columns.features)].iloc[index].to_numpy(np.float32)
-        return np.ascontiguousarray(found)
+        return self.source_days[self.order]
 
     def rows(self, index: Codes) -> Rows:
-        """Return some rows to learn from or to stop on."""
-        return Rows(self.features(index), self.target[index])
+        """Return some rows to learn from, to stop on or to be scored on."""
+        chosen = self.order[index]
+        target = self.values[self.columns.target][chosen].astype(np.float32)
+        return Rows(tuple(self.values[name] for name in self.columns.features), target, chosen)
 
     def samples(self, block_degrees: float) -> Samples:
         """Return where and when each row was measured, for the splits."""
         lat, lon = self.columns.latitude, self.columns.longitude
         return locate(
-            self.stations,
+            self.stations[self.order],
             self.days,
-            None if lat is None else self.frame[lat].to_numpy(np.float64),
-            None if lon is None else self.frame[lon].to_numpy(np.float64),
+            None if lat is None else self.values[lat][self.order],
+            None if lon is None else self.values[lon][self.order],
             block_degrees=block_degrees,
         )
 
+    def frame(self, index: Codes | slice, *names: str) -> pd.DataFrame:
+        """Return station, day and the named columns of some rows."""
+        chosen = self.order[index]
+        stations = np.asarray(self.stations.categories, dtype=object)[self.stations.codes[chosen]]
+        found = {
+            self.columns.station: stations,
+            self.columns.time: self.source_days[chosen].astype("datetime64[s]"),
+        }
+        return pd.DataFrame(found | {name: self.values[name][chosen] for name in names})
+
     def to_parquet(self) -> bytes:
-        """Return the rows as one Parquet file."""
+        """Return the rows as one Parquet file, made a few rows at a time."""
         buffer = io.BytesIO()
-        self.frame.to_parquet(buffer, index=False)
+        with ExitStack() as stack:
+            writer: pq.ParquetWriter | None = None
+            for start in range(0, self.order.size, FILE_ROWS):
+                part = self.frame(slice(start, start + FILE_ROWS), *self.values)
+                group = pa.Table.from_pandas(part, preserve_index=False)
+                writer = writer or stack.enter_context(pq.ParquetWriter(buffer, group.schema))
+                writer.write_table(group)
         return buffer.getvalue()
 
     def content_hash(self) -> str:
         """Return a hash of all values, independent of the order of the source's rows."""
-        hashes = pd.util.hash_pandas_object(self.frame, index=False).to_numpy()
-        return hashlib.sha256(repr(self.columns).encode() + hashes.tobytes()).hexdigest()
+        found = hashlib.sha256(repr(self.columns).encode())
+        stations = self.stations[self.order].remove_unused_categories()
+        found.update(repr(list(stations.categories)).encode())
+        found.update(stations.codes.astype(np.int32).data)
+        found.update(self.days.astype(np.int64).data)
+        for name in self.columns.numeric():
+            found.update(self.values[name][self.order].astype(np.float64).data)
+        return found.hexdigest()
 
 
 def training_table(source: pd.DataFrame, columns: TableColumns) -> TrainingTable:
@@ -133,28 +165,41 @@ def training_table(source: pd.DataFrame, columns: TableColumns) -> TrainingTable
         read, no row is usable, or the target never varies.
     """
     _require_columns(source, columns)
-    frame = pd.DataFrame({columns.station: source[columns.station].astype(str)})
-    frame[columns.time] = _times(source[columns.time], columns.time)
-    for name in columns.all():
-        if name not in frame:
-            frame[name] = _numbers(source[name], name)
-    known = frame[columns.target].notna() & frame[columns.time].notna()
-    known &= source[columns.station].notna()
-    frame = frame[known].sort_values(
-        [columns.station, columns.time, *columns.all()[2:]], kind="stable", ignore_index=True
-    )
-    table = TrainingTable(columns, frame, dropped=int((~known).sum()))
-    if not len(frame):
+    group = source[columns.station]
+    stations = pd.Categorical(group.astype(str).where(group.notna()))
+    days = _times(source[columns.time], columns.time)
+    values = {name: _numbers(source[name], name) for name in columns.numeric()}
+    known = ~(np.isnan(values[columns.target]) | np.isnat(days)) & (stations.codes >= 0)
+    if not known.any():
         raise UserError(
             f"none of the {len(source)} rows has a known {columns.target!r}, {columns.time!r} and "
             f"{columns.station!r}: there is nothing to learn from"
         )
-    if float(np.ptp(table.target)) == 0.0:
+    order = _ordered(np.flatnonzero(known), stations.codes, days, list(values.values()))
+    target = values[columns.target][order]
+    if float(np.ptp(target.astype(np.float32))) == 0.0:
         raise UserError(
-            f"the target {columns.target!r} is {float(table.target[0]):g} in all {len(frame)} "
+            f"the target {columns.target!r} is {float(target[0]):g} in all {order.size} "
             "rows: there is nothing to learn"
         )
-    return table
+    return TrainingTable(columns, values, stations, days, order)
+
+
+def _ordered(
+    rows: Index,
+    stations: NDArray[np.signedinteger[Any]],
+    days: NDArray[np.datetime64],
+    values: Sequence[Numbers],
+) -> Index:
+    """Return the row numbers by station and day, and where these are equal by all values."""
+    rows = rows[np.lexsort((days[rows], stations[rows]))]
+    is_same = (np.diff(stations[rows]) == 0) & (days[rows][1:] == days[rows][:-1])
+    tied = np.append(is_same, False) | np.append(False, is_same)
+    among = rows[tied]
+    for key in (*reversed(values), days, stations):
+        among = among[np.argsort(key[among], kind="stable")]
+    rows[tied] = among
+    return rows
 
 
 def read_table(data: bytes, name: str) -> pd.DataFrame:
@@ -227,7 +272,8 @@ def _require_columns(source: pd.DataFrame, columns: TableColumns) -> None:
         raise UserError(f"the target {columns.target!r} is among the features: leave it out there")
 
 
-def _times(column: pd.Series[Any], name: str) -> pd.Series[pd.Timestamp]:
+def _times(column: pd.Series[Any], name: str) -> NDArray[np.datetime64]:
+    """Return the UTC day of each row, NaT where there is none."""
     try:
         # Days as text and as instants with a zone both become UTC days.
         parsed = pd.to_datetime(column, utc=True)
@@ -239,16 +285,21 @@ def _times(column: pd.Series[Any], name: str) -> pd.Series[pd.Timestamp]:
         raise UserError(
             f"the column {name!r} holds numbers where times are expected, such as 2019-07-01"
         )
-    return parsed.dt.tz_localize(None).dt.floor("D")
+    return np.asarray(parsed.dt.tz_localize(None).to_numpy("datetime64[D]"))
 
 
-def _numbers(column: pd.Series[Any], name: str) -> pd.Series[float]:
-    if not (pd.api.types.is_numeric_dtype(column.dtype)):
+def _numbers(column: pd.Series[Any], name: str) -> Numbers:
+    """Return a column's own numbers, NaN unknown; a copy only where pandas marks them apart."""
+    if not pd.api.types.is_numeric_dtype(column.dtype):
         raise UserError(
             f"the column {name!r} holds {column.dtype} where numbers are expected: encode it as "
             "numbers, or leave it out with --features"
         )
-    numbers = column.astype(np.float64)
+    numbers = (
+        column.to_numpy()
+        if isinstance(column.dtype, np.dtype)
+        else column.to_numpy(np.float64, na_value=np.nan)
+    )
     infinite = int(np.isinf(numbers).sum())
     if infinite:
         raise UserError(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from smcloud.core.errors import UserError
-from smcloud.models.boosting import booster_of
+from smcloud.models.boosting import booster_of, predict_columns
 from smcloud.models.checkpoints import Trained
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TrainingTable
@@ -155,17 +155,14 @@ def score_test_set(
     Intervals come from a bootstrap over spatial blocks: stations of one block are not independent.
     """
     samples = table.samples(rules.block_degrees)
-    estimates = booster_of(trained.data, threads=1).inplace_predict(table.features(split.test))
+    booster = booster_of(trained.data, threads=1)
+    rows = table.rows(split.test)
+    estimates = [predict_columns(booster, features) for features, _ in rows.batches()]
+    pairs = table.frame(split.test).set_axis(["station", "time"], axis="columns")
     target = table.columns.target
-    pairs = pd.DataFrame(
-        {
-            "station": table.stations[split.test],
-            "time": table.days[split.test].astype("datetime64[s]"),
-            "block": samples.blocks[split.test].astype(str),
-            "estimate": np.asarray(estimates, dtype=np.float32),
-            target: table.target[split.test],
-        }
-    )
+    pairs["block"] = samples.blocks[split.test].astype(str)
+    pairs["estimate"] = np.concatenate(estimates)
+    pairs[target] = rows.target
     found = score_stations(
         pairs, reference=target, block="block", min_pairs=MIN_TEST_ROWS, seed=rules.seed
     )

@@ -28,6 +28,8 @@ from smcloud.models.checkpoints import (
     forget_checkpoints,
     last_checkpoint,
 )
+from smcloud.models.devices import require_device
+from smcloud.models.matrix import quantised
 from smcloud.models.over_workers import train_over_workers, workers_of
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.rows import Rows
@@ -68,12 +70,14 @@ def train_boosting(
         local unless workers sit on several hosts or the rows do not fit this host's free memory.
     checkpoints
         URL below which the booster is kept each 20 rounds, in a folder named by a hash of rows and
-        parameters; a training found there is continued. None keeps nothing. Removed at the end.
+        parameters; a training found there is continued. None keeps nothing. Workers read their
+        rows from that folder, too. Removed at the end.
 
     Raises
     ------
     UserError
-        If the target is constant, or "dask" is asked for without a cluster.
+        If the target is constant, "dask" is asked for without a cluster or a place for the rows,
+        or the device is not there.
     ClusterError
         If workers kept dying.
     """
@@ -87,6 +91,8 @@ def train_boosting(
     told = listener or Silent()
     told.begin("train", params.rounds, "rounds")
     if distributed and client is not None:
+        if url is None:
+            raise UserError("training over workers needs a store that they can read: name one")
         trained = train_over_workers(client, fit, stop, params, url, told)
     else:
         trained = _train_here(fit, stop, params, url, told)
@@ -102,19 +108,19 @@ def is_distributed(route: Route, client: Client | None, fit: Rows) -> bool:
     if route != "auto" or client is None:
         return route == "dask"
     hosts = {worker["host"] for worker in workers_of(client).values()}
-    needed = fit.features.size * TRAINING_BYTES
+    needed = fit.n_values * TRAINING_BYTES
     return len(hosts) > 1 or needed > psutil.virtual_memory().available
 
 
 def _train_here(
     fit: Rows, stop: Rows, params: BoostingParams, url: str | None, listener: Listener
 ) -> Trained:
+    require_device(params.device)
     start = last_checkpoint(url)
     rules = GrowingRules(params.early_stopping, url, start)
     threads = params.threads or _threads_for(fit)
-    quantised = {"max_bin": params.max_bin, "nthread": threads}
-    matrix = xgboost.QuantileDMatrix(fit.features, fit.target, **quantised)
-    held_out = xgboost.QuantileDMatrix(stop.features, stop.target, ref=matrix, **quantised)
+    matrix = quantised(fit, max_bin=params.max_bin, threads=threads)
+    held_out = quantised(stop, max_bin=params.max_bin, threads=threads, ref=matrix)
     booster = xgboost.train(
         {**params.for_xgboost(rules.grown), "nthread": threads},
         matrix,
@@ -128,14 +134,10 @@ def _train_here(
 
 
 def _threads_for(fit: Rows) -> int:
-    return max(1, min(os.cpu_count() or 1, fit.target.size // ROWS_PER_THREAD))
+    return max(1, min(os.cpu_count() or 1, fit.size // ROWS_PER_THREAD))
 
 
 def _fingerprint(fit: Rows, stop: Rows, params: BoostingParams) -> str:
     """Return a hash of everything that shapes the trees: only an equal training is continued."""
-    found = hashlib.sha256(json.dumps([params.stated(), params.seed], sort_keys=True).encode())
-    for rows in (fit, stop):
-        found.update(repr(rows.features.shape).encode())
-        found.update(np.ascontiguousarray(rows.features).data)
-        found.update(np.ascontiguousarray(rows.target).data)
-    return found.hexdigest()[:24]
+    shaping = [params.stated(), params.seed, fit.content_hash(), stop.content_hash()]
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:24]

@@ -169,6 +169,7 @@ def train_table(
     UserError
         If a column is missing, the target is constant, or stations are too few for a split.
     """
+    refuse_memory_urls(client, [request.root])
     table = training_table(source, request.columns)
     input_hash = _input_hash(table, request)
     done = _finished(request, input_hash, table.dropped)
@@ -225,6 +226,7 @@ def _request_of(config: RunConfig, product: Product) -> TrainRequest:
             early_stopping=chosen.early_stopping,
             seed=chosen.seed,
             trees={**product.parameters, **chosen.parameters},
+            device=chosen.device,
         ),
         product.name,
         chosen.distributed,
@@ -293,7 +295,6 @@ def _score_others(
             keep(kind, _keep_estimates(request, scored))
     else:
         url = Layout(request.root).table(f"{request.name}-training")
-        refuse_memory_urls(client, [url])
         open_objects(url).put(ROWS, table.to_parquet())
         # Workers have one thread each unless their cluster says otherwise.
         bounded = replace(request, params=replace(request.params, threads=1))

@@ -26,6 +26,7 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from smcloud.core.errors import ConfigError, ModelError, UserError
@@ -138,7 +139,7 @@ class Split:
 
 
 def locate(
-    stations: Sequence[str] | NDArray[np.str_],
+    stations: Sequence[str] | NDArray[np.str_] | pd.Categorical[str],
     days: NDArray[np.datetime64],
     latitude: NDArray[np.float64] | None = None,
     longitude: NDArray[np.float64] | None = None,
@@ -150,7 +151,7 @@ def locate(
     Parameters
     ----------
     stations
-        Name of the station (or of any other group) of each row.
+        Name of the station (or of any other group) of each row; categories ascend.
     days
         UTC day or instant of each row.
     latitude, longitude
@@ -166,8 +167,8 @@ def locate(
     ConfigError
         If a coordinate is NaN or off the globe.
     """
-    names, station = np.unique(np.asarray(stations, dtype=str), return_inverse=True)
-    station = station.astype(np.int64)
+    groups = pd.Categorical(pd.Series(stations)).remove_unused_categories()
+    station = groups.codes.astype(np.int64)
     utc_days = np.asarray(days).astype("datetime64[D]")
     if np.isnat(utc_days).any():
         raise UserError(f"{int(np.isnat(utc_days).sum())} rows have no time: drop or mend them")
@@ -176,7 +177,7 @@ def locate(
     if latitude is None or longitude is None:
         return Samples(station, station, station, utc_days)
     rows, cols = SIN1KM.pixel_of(np.asarray(longitude, float), np.asarray(latitude, float))
-    pixel = _first_pixel(rows * SIN1KM.cols + cols, station, names.size)
+    pixel = _first_pixel(rows * SIN1KM.cols + cols, station, len(groups.categories))
     block_pixels = max(1, round(block_degrees * PIXELS_PER_DEGREE))
     row, col = pixel // SIN1KM.cols, pixel % SIN1KM.cols
     block = (row // block_pixels) * SIN1KM.cols + col // block_pixels

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+import xgboost
 from typer.testing import CliRunner
 
 from smcloud.cli import train
@@ -89,6 +90,14 @@ def test_the_headline_is_new_stations_in_new_years(table: str, tmp_path) -> None
 def test_a_mistake_is_one_clear_line(table: str, tmp_path, change: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         raise UserError(invoke(*options(table, tmp_path), *change, fails=True))
+
+
+def test_a_device_that_is_not_there_is_said(table: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(xgboost, "build_info", lambda: {"USE_CUDA": False})
+    said = invoke(*options(table, tmp_path), "--device", "cuda", fails=True)
+    assert "device 'cuda' needs xgboost with CUDA" in said
+    assert "\n" not in said
+    assert "expected cpu or cuda" in invoke(*options(table, tmp_path), "--device", "x", fails=True)
 
 
 def test_a_constant_target_is_said(table: str, tmp_path) -> None:

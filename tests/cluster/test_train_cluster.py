@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, wait
 
+from smcloud.core.errors import UserError
 from smcloud.core.objects import open_objects
+from smcloud.models.over_workers import rows_on_workers, store_rows
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.rows import Rows
 from smcloud.models.training import train_boosting
@@ -34,7 +37,7 @@ def world(n: int, seed: int) -> Rows:
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n, 5)).astype(np.float32)
     target = 0.2 + 0.05 * features[:, 0] + 0.02 * np.sin(3 * features[:, 2])
-    return Rows(features, (target + rng.normal(0, 0.01, n)).astype(np.float32))
+    return Rows.of_matrix(features, (target + rng.normal(0, 0.01, n)).astype(np.float32))
 
 
 @pytest.fixture
@@ -62,6 +65,23 @@ def test_workers_together_learn_what_one_host_learns(client: Client, tmp_path) -
     assert open_objects(str(tmp_path)).list() == []
 
 
+def test_each_worker_reads_its_share_of_the_rows_from_the_store(client: Client, tmp_path) -> None:
+    fit = world(6001, 1)
+    parts = store_rows(fit, str(tmp_path), "fit", client)
+    assert sum(part.n_rows for part in parts) == fit.size
+    assert all(len(pickle.dumps(part.read)) < 500 for part in parts)
+    features, target = client.persist(rows_on_workers(client, parts))
+    wait([features, target])
+    assert all(client.has_what().values())
+    np.testing.assert_array_equal(features.compute(), np.column_stack(fit.columns))
+    np.testing.assert_array_equal(target.compute(), fit.target)
+
+
+def test_rows_that_workers_cannot_read_are_refused(client: Client) -> None:
+    with pytest.raises(UserError, match="needs a store that they can read"):
+        train_boosting(world(100, 1), world(50, 2), PARAMS, client=client, route="dask")
+
+
 @pytest.mark.faults
 def test_a_killed_worker_costs_no_more_than_the_last_rounds(client: Client, tmp_path) -> None:
     fit, stop = world(60_000, 1), world(2000, 2)
@@ -81,8 +101,10 @@ def test_a_killed_worker_costs_no_more_than_the_last_rounds(client: Client, tmp_
 
 def kill_at_first_checkpoint(url: str, pid: int) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not open_objects(url).list():
+    kept: list[str] = []
+    while time.monotonic() < deadline and not kept:
         time.sleep(0.01)
+        kept = [info.key for info in open_objects(url).list() if info.key.endswith(".ubj")]
     os.kill(pid, signal.SIGKILL)
 
 

@@ -47,6 +47,7 @@ def test_a_run_file_is_read_with_its_defaults(run_file):
         (GOOD + "[produce]\nblock_pixels = 70\n", "produce.block_pixels = 70"),
         (GOOD.replace("seed = 7", "seed ="), "not valid TOML"),
         (GOOD.replace("s3://", "ftp://"), "scheme 'ftp'"),
+        (GOOD + 'device = "tpu"\n', "train.device = 'tpu'"),
     ],
 )
 def test_faults_are_one_line_that_names_the_key(run_file, text, message):

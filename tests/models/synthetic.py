@@ -14,4 +14,4 @@ def world(n: int, seed: int) -> Rows:
     features = rng.normal(size=(n, len(COLUMNS))).astype(np.float32)
     target = 0.2 + 0.05 * features[:, 0] * features[:, 1] + 0.02 * np.sin(3 * features[:, 2])
     features[rng.random(features.shape) < 0.1] = np.nan
-    return Rows(features, (target + rng.normal(0, 0.01, n)).astype(np.float32))
+    return Rows.of_matrix(features, (target + rng.normal(0, 0.01, n)).astype(np.float32))

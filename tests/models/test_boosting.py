@@ -41,7 +41,7 @@ def models(tmp_path, trained: Trained) -> Objects:
 
 
 def test_a_stored_model_predicts_what_xgboost_does(models: Objects, trained: Trained) -> None:
-    rows = world(CHUNK_ROWS + 17, 5).features
+    rows = np.column_stack(world(CHUNK_ROWS + 17, 5).columns)
     expected = xgboost.Booster(model_file=bytearray(trained.data)).inplace_predict(rows)
     found = load_model(models, "test-sm", COLUMNS).predict(np.ascontiguousarray(rows.T))
     assert found.dtype == np.float32

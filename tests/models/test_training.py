@@ -38,8 +38,8 @@ def test_the_number_of_bins_reaches_the_trees(fit: Rows, stop: Rows, trained: Tr
 
 def test_growing_stops_where_the_stop_set_is_met_best(fit: Rows) -> None:
     rng = np.random.default_rng(0)
-    few = Rows(fit.features[:200], rng.random(200).astype(np.float32))
-    other = Rows(fit.features[200:400], rng.random(200).astype(np.float32))
+    few = Rows(fit.columns, rng.random(200).astype(np.float32), fit.index[:200])
+    other = Rows(fit.columns, rng.random(200).astype(np.float32), fit.index[200:400])
     found = train_boosting(few, other, replace(PARAMS, rounds=200, early_stopping=5))
     assert len(found.history) == found.rounds + 5
     assert found.history[found.rounds - 1] == min(found.history)
@@ -107,7 +107,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit: Rows, stop: Rows) ->
 def test_a_checkpoint_of_other_rows_is_never_continued(tmp_path, fit: Rows, stop: Rows) -> None:
     url = str(tmp_path)
     run_killed(fit, stop, url, CHECKPOINT_ROUNDS + 1)
-    other = Rows(fit.features, fit.target + np.float32(0.001))
+    other = replace(fit, target=fit.target + np.float32(0.001))
     assert not train_boosting(other, stop, PARAMS, checkpoints=url).resumed
 
 
@@ -121,14 +121,14 @@ def test_a_finished_training_is_not_resumed(
 
 
 def test_a_constant_target_is_nothing_to_learn(fit: Rows, stop: Rows) -> None:
-    flat = Rows(fit.features, np.full(fit.target.size, 0.3, np.float32))
+    flat = replace(fit, target=np.full(fit.size, 0.3, np.float32))
     with pytest.raises(UserError, match=r"the target is 0\.3 in all 4000 rows"):
         train_boosting(flat, stop, PARAMS)
 
 
 def test_an_unknown_target_is_refused(fit: Rows) -> None:
     with pytest.raises(UserError, match="unknown values"):
-        Rows(fit.features, np.full(fit.target.size, np.nan, np.float32))
+        replace(fit, target=np.full(fit.size, np.nan, np.float32))
 
 
 def test_parameters_of_ours_cannot_be_set() -> None:

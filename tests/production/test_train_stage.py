@@ -155,7 +155,12 @@ def test_a_run_names_its_units_tile_years_and_ledger_records(
             "years": [2018, 2019],
             "tiles": ["h18v04"],
             "store": {"root": str(tmp_path)},
-            "train": {"rounds": 20, "features": ["ndvi", "lai"], "block_degrees": 0.5},
+            "train": {
+                "rounds": 20,
+                "device": "cpu",
+                "features": ["ndvi", "lai"],
+                "block_degrees": 0.5,
+            },
         }
     )
     rows = table(years=2).rename(
@@ -176,6 +181,7 @@ def test_a_run_names_its_units_tile_years_and_ledger_records(
     assert card.target_units == "m3 m-3"
     assert card.training_keys == ("sin1km/h18v04/2018", "sin1km/h18v04/2019")
     assert "feature ndvi" in card.versions
+    assert card.params["device"] == "cpu"
     assert card.params["max_depth"] == train_stage.product_named("glass-sm").parameters["max_depth"]
     records = Ledger(str(tmp_path), "train/glass-sm").records(2018)
     (record,) = records.values()
