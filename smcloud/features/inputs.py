@@ -127,7 +127,7 @@ class BlockInputs:
     def nbytes(self) -> int:
         """Return the bytes held."""
         stored = sum(p.stored.nbytes for series in self.series.values() for p in series.parts)
-        weights = sum(w.corners.nbytes + w.weights.nbytes for w in self.coarse.values())
+        weights = sum(weights.nbytes for weights in self.coarse.values())
         return stored + sum(values.nbytes for values in self.static.values()) + weights
 
 

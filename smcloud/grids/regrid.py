@@ -1,14 +1,20 @@
 """Coarse to fine (bilinear) and fine to coarse (area mean), with weights computed once."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smcloud.core.compiled import compiled
 from smcloud.core.errors import ConfigError
 from smcloud.grids.grid import Floats, Grid, Window
 
 FloatArray = NDArray[np.float32]
+
+
+LANE_POINTS = 16
+"""Points whose days are computed before they are written: a line of the cache by day."""
 
 
 @dataclass(frozen=True)
@@ -20,57 +26,92 @@ class Weights:
     window : Window
         The cells that the points need, in global indices. Columns may run past the last one of
         the grid where the points lie across the seam of longitude; `columns` wraps them.
-    corners : (4, n) intp
-        Flat indices into the window of the north-west, north-east, south-west, south-east cells.
-    weights : (4, n) float32
-        Their weights, which sum to one.
+    corner : (n,) int32
+        Flat index into the window of the north-west cell of each point; the others lie one
+        column east, one row south, and both.
+    shares : (n, 4) float32
+        Weights of the north-west, north-east, south-west and south-east cells; they sum to one.
     columns : (cols,) int64
         Global column of each column of the window.
     """
 
     window: Window
-    corners: NDArray[np.intp]
-    weights: FloatArray
+    corner: NDArray[np.int32]
+    shares: FloatArray
     columns: NDArray[np.int64]
 
-    def apply(self, values: FloatArray) -> FloatArray:
-        """Return (..., n) from (..., rows, cols) of the window, float32.
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes held."""
+        return self.corner.nbytes + self.shares.nbytes + self.columns.nbytes
 
-        Unknown (NaN) corners are left out and the others weighted up; a point all of whose
-        corners are unknown is NaN. Each point is a sum of four products in fixed order, so the
-        result does not depend on which other points or days are asked for.
+    def apply(self, values: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """Return (..., n) from (..., rows, cols) of the window, float32; best many at once.
+
+        Unknown (NaN, infinite) corners are left out and the others weighted up; a point all of
+        whose corners are unknown is NaN. Each point is a sum of four products in fixed order, so
+        the result does not depend on which other points or days are asked for.
+
+        Parameters
+        ----------
+        values
+            Values of the cells.
+        out
+            Where to write, C-contiguous; a new array by default.
         """
-        flat = values.reshape(*values.shape[:-2], -1)
-        total = self._sum(flat)
-        unknown = np.isfinite(flat).reshape(-1, flat.shape[-1]).min(axis=0) == 0
-        if unknown.any():
-            touched = np.flatnonzero(unknown[self.corners].any(axis=0))
-            total[..., touched] = self._known_mean(flat, touched)
-        return total
+        fields, points = math.prod(values.shape[:-2]), len(self.corner)
+        if out is None:
+            out = np.empty((*values.shape[:-2], points), np.float32)
+        by_cell = np.ascontiguousarray(values.reshape(fields, -1).T, np.float32)
+        always = np.logical_and.reduce(np.isfinite(by_cell), axis=1)
+        flat = out.reshape(fields, points)
+        _interpolate(by_cell, always, self.corner, values.shape[-1], self.shares, flat)
+        return out
 
-    def _sum(self, flat: FloatArray) -> FloatArray:
-        """Return the plain weighted sums: the fast road, right where all corners are known."""
-        total = np.zeros((*flat.shape[:-1], self.corners.shape[1]), np.float32)
-        for corner, weight in zip(self.corners, self.weights, strict=True):
-            part = np.take(flat, corner, axis=-1)
-            part *= weight
-            total += part
-        return total
 
-    def _known_mean(self, flat: FloatArray, points: NDArray[np.intp]) -> FloatArray:
-        """Return the points that have an unknown corner at some time."""
-        total = np.zeros((*flat.shape[:-1], len(points)), np.float32)
-        known_weight = np.zeros_like(total)
-        all_known = np.ones(total.shape, np.bool_)
-        for corner, weight in zip(self.corners[:, points], self.weights[:, points], strict=True):
-            picked = flat[..., corner]
-            known = np.isfinite(picked)
-            total += np.where(known, picked * weight, np.float32(0))
-            known_weight += known * weight
-            all_known &= known
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = np.where(known_weight > 0, total / known_weight, np.float32(np.nan))
-        return np.where(all_known, total, scaled)
+@compiled
+def _interpolate(
+    by_cell: FloatArray,
+    always: NDArray[np.bool_],
+    corner: NDArray[np.int32],
+    width: int,
+    shares: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Fill `out` (days, n) from cells (cells, days), `always` known or not.
+
+    Days are the inner axis, for there a point's four cells lie in sequence and need no gathering.
+    """
+    zero, unknown = np.float32(0.0), np.float32(np.nan)
+    n_days = by_cell.shape[1]
+    lane = np.empty((LANE_POINTS, n_days), np.float32)
+    for first in range(0, corner.size, LANE_POINTS):
+        count = min(LANE_POINTS, corner.size - first)
+        for point in range(count):
+            nw = corner[first + point]
+            ne, sw, se = nw + 1, nw + width, nw + width + 1
+            a, b = shares[first + point, 0], shares[first + point, 1]
+            c, d = shares[first + point, 2], shares[first + point, 3]
+            if always[nw] & always[ne] & always[sw] & always[se]:
+                for day in range(n_days):
+                    total = zero + by_cell[nw, day] * a + by_cell[ne, day] * b
+                    lane[point, day] = total + by_cell[sw, day] * c + by_cell[se, day] * d
+                continue
+            for day in range(n_days):
+                p, q = by_cell[nw, day], by_cell[ne, day]
+                r, s = by_cell[sw, day], by_cell[se, day]
+                # Only finite values differ from themselves by zero.
+                has_p, has_q = p - p == zero, q - q == zero
+                has_r, has_s = r - r == zero, s - s == zero
+                total = zero + (p * a if has_p else zero) + (q * b if has_q else zero)
+                total = total + (r * c if has_r else zero) + (s * d if has_s else zero)
+                share = zero + (a if has_p else zero) + (b if has_q else zero)
+                share = share + (c if has_r else zero) + (d if has_s else zero)
+                mean = total / share if share > zero else unknown
+                lane[point, day] = total if has_p & has_q & has_r & has_s else mean
+        for day in range(n_days):
+            for point in range(count):
+                out[day, first + point] = lane[point, day]
 
 
 def bilinear(grid: Grid, lon: Floats, lat: Floats) -> Weights:
@@ -99,14 +140,15 @@ def bilinear(grid: Grid, lon: Floats, lat: Floats) -> Weights:
     south_share = row - north
     return Weights(
         window,
-        np.stack([corner, corner + 1, corner + width, corner + width + 1]).astype(np.intp),
+        corner.astype(np.int32),
         np.stack(
             [
                 (1 - south_share) * (1 - east_share),
                 (1 - south_share) * east_share,
                 south_share * (1 - east_share),
                 south_share * east_share,
-            ]
+            ],
+            axis=1,
         ).astype(np.float32),
         np.arange(window.col0, window.col1) % grid.cols,
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
@@ -162,6 +162,36 @@ def test_bilinear_of_a_point_does_not_depend_on_the_others():
     part = bilinear(ERA5LAND, lon[40:90], lat[40:90])
     rows, cols = part.window.within(everything.window)
     np.testing.assert_array_equal(part.apply(values[rows, cols]), everything.apply(values)[40:90])
+
+
+def plain_bilinear(weights, values):
+    """Return the points (n,) of one field by the rule as it is written, in float32."""
+    corners = weights.corner[:, None] + np.array([0, 1, values.shape[1], values.shape[1] + 1])
+    found = []
+    for cells, shares in zip(values.reshape(-1)[corners], weights.shares, strict=True):
+        total, known_share = np.float32(0), np.float32(0)
+        for cell, share in zip(cells, shares, strict=True):
+            if np.isfinite(cell):
+                total += cell * share
+                known_share += share
+        if not np.isfinite(cells).all():
+            total = total / known_share if known_share > 0 else np.float32(np.nan)
+        found.append(total)
+    return np.array(found, np.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), points=st.integers(1, 40), days=st.integers(1, 20))
+def test_bilinear_is_the_plain_sum_bit_by_bit(seed, points, days):
+    rng = np.random.default_rng(seed)
+    lon = (rng.uniform(-180, 180) + rng.random(points)) % 360 - 180
+    lat = rng.uniform(-90, 89) + rng.random(points)
+    weights = bilinear(ERA5LAND, lon, lat)
+    values = rng.normal(size=(days, *weights.window.shape)).astype(np.float32)
+    values[:, rng.random(values.shape[1:]) < rng.choice([0, 0.2])] = np.nan
+    values[rng.random(values.shape) < rng.choice([0, 0.1])] = rng.choice([np.nan, np.inf, -0.0])
+    expected = np.stack([plain_bilinear(weights, field) for field in values])
+    assert weights.apply(values).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("grid", [g.name for g in GRIDS.values() if g.projected])
