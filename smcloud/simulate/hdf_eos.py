@@ -11,6 +11,7 @@ A file depends on its arguments alone: no clock, no host, no path is stored, so 
 equal bytes. Layers that nobody filled are created but not stored; HDF4 reads them as fill.
 """
 
+import ctypes
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import chdir
@@ -229,7 +230,7 @@ def _write_sd(
     file = SD(name, SDC.WRITE | SDC.CREATE | SDC.TRUNC)
     try:
         for key, text in _global_attributes(product, pixels.tile, start).items():
-            file.attr(key).set(SDC.CHAR8, text)
+            _set_text(file, key, text)
         for layer in product.layers:
             _write_layer(file, product, layer, pixels, values.get(layer.name))
     finally:
@@ -255,14 +256,29 @@ def _write_layer(
     if layer.fill is not None:
         sds.setfillvalue(layer.fill)
     sds.setcompress(SDC.COMP_DEFLATE, DEFLATE_LEVEL)
-    kinds = {"text": SDC.CHAR8, "float": SDC.FLOAT64, "stored": code, "int32": SDC.INT32}
+    kinds = {"float": SDC.FLOAT64, "stored": code, "int32": SDC.INT32}
     for key, kind, value in _layer_attributes(layer):
-        sds.attr(key).set(kinds[kind], value)
+        if kind == "text":
+            _set_text(sds, key, value)
+        else:
+            sds.attr(key).set(kinds[kind], value)
     if values is not None:
         sds[:] = pixels.place(layer, values, product.pixels)
     elif layer.empty != layer.fill:
         sds[:] = np.full((product.pixels, product.pixels), layer.empty, layer.dtype)
     sds.endaccess()
+
+
+def _set_text(owner: Any, name: str, text: str) -> None:
+    """Set a text attribute of a file or a layer, copied whole: pyhdf sets each character alone."""
+    from pyhdf import hdfext
+    from pyhdf.SD import SDC
+
+    data = text.encode("latin-1")
+    buffer = hdfext.array_byte(len(data))
+    ctypes.memmove(int(buffer.cast()), data, len(data))
+    if hdfext.SDsetattr(owner._id, name, SDC.CHAR8, len(data), buffer) < 0:
+        raise OSError(f"the HDF4 library refuses the attribute {name}")
 
 
 def _layer_attributes(layer: Layer) -> Iterable[tuple[str, str, Any]]:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from smcloud.core.compiled import compiled
+
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Hashes = NDArray[np.uint32]
@@ -21,11 +23,8 @@ EARTH_RADIUS_KM = 6371.007181
 BLOCK = 1 << 16
 """Points handled at once: temporaries of this size stay in the cache of one core."""
 
-_NOISE_BLOCK = 1 << 13
-"""The same for noise, whose temporaries hold the eight corners of the cell of each point."""
-
 _AXIS_PRIMES = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D], np.uint32)
-_OFFSETS = np.array([[1.0], [2.0], [3.0]])
+_OFFSETS = np.array([1.0, 2.0, 3.0])
 _TIME_PRIME = 0x27D4EB2F
 _U15, _U16 = np.uint32(15), np.uint32(16)
 _FACTOR_1, _FACTOR_2 = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
@@ -34,11 +33,7 @@ _NORMAL: Floats = ndtri((np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float3
 
 def mix(values: Hashes) -> Hashes:
     """Return well mixed 32-bit hashes of 32-bit integers."""
-    return _mix_in_place(values.copy())
-
-
-def _mix_in_place(h: Hashes) -> Hashes:
-    """Mix hashes where they lie: the noise spends most of its time here."""
+    h = values.copy()
     h ^= h >> _U16
     h *= _FACTOR_1
     h ^= h >> _U15
@@ -89,30 +84,70 @@ def pixel_hash(keys: Hashes, stream_key: int, day: int = 0) -> Hashes:
     return mix(keys ^ salt)
 
 
-def _one_octave(key: int, coordinates: Doubles, time: float) -> Floats:
-    """Return lattice noise at (3, n) coordinates, standard normal everywhere, of unit cells."""
-    floor = np.floor(coordinates)
-    high = _smooth((coordinates - floor).astype(np.float32))
-    index = floor.astype(np.int64).astype(np.uint32) * _AXIS_PRIMES[:, None]
-    sides = np.stack([index, index + _AXIS_PRIMES[:, None]], axis=1)
-    shares = np.stack([1 - high, high], axis=1)
-    codes = (sides[0][:, None, None] ^ sides[1][None, :, None]) ^ sides[2][None, None, :]
-    weights = (shares[0][:, None, None] * shares[1][None, :, None]) * shares[2][None, None, :]
-    values, spread = np.zeros(codes.shape, np.float32), 0.0
+def _moments(key: int, time: float) -> tuple[Hashes, Floats, float]:
+    """Return salts and shares of the planes of time about a moment, and their squared sum.
+
+    On days that meet a lattice plane of time the other plane has no weight: half the work.
+    """
     before = int(np.floor(time))
     late = float(_smooth(np.array([time - before], np.float32))[0])
-    for moment, share in ((before, 1.0 - late), (before + 1, late)):
-        # On days that meet a lattice plane of time the other plane has no weight: half the work.
-        if share > 0:
-            salt = np.uint32((key ^ (moment * _TIME_PRIME)) & 0xFFFFFFFF)
-            values += np.float32(share) * normal_of(_mix_in_place(codes ^ salt))
-            spread += share**2
-    total = np.zeros(coordinates.shape[1], np.float32)
-    for corner in (weights * values).reshape(8, -1):
-        total += corner
-    square = (shares * shares).sum(axis=1).prod(axis=0) * np.float32(spread)
-    noise: Floats = total / np.sqrt(square)
-    return noise
+    planes = [(before, 1.0 - late), (before + 1, late)]
+    planes = [(moment, share) for moment, share in planes if share > 0]
+    salts = [(key ^ (moment * _TIME_PRIME)) & 0xFFFFFFFF for moment, _ in planes]
+    shares = [share for _, share in planes]
+    spread = 0.0
+    for share in shares:
+        spread += share**2
+    return np.array(salts, np.uint32), np.array(shares, np.float32), spread
+
+
+@compiled
+def _add_octave(
+    points: Doubles,
+    cells: float,
+    shifts: Doubles,
+    primes: Hashes,
+    salts: Hashes,
+    shares: Floats,
+    spread: np.float32,
+    normal: Floats,
+    amplitude: np.float32,
+    total: Floats,
+) -> None:
+    """Add lattice noise at points (3, n), standard normal everywhere, times an amplitude.
+
+    Each operation is in the order and the precision that the noise of an Earth was defined in: a
+    seed means the same Earth to the last bit.
+    """
+    one, two, three = np.float32(1), np.float32(2), np.float32(3)
+    codes, weights = np.empty((3, 2), np.uint32), np.empty((3, 2), np.float32)
+    for at in range(points.shape[1]):
+        square = one
+        for axis in range(3):
+            place = points[axis, at] * cells + shifts[axis]
+            floor = np.floor(place)
+            t = np.float32(place - floor)
+            high = t * t * (three - two * t)
+            low = one - high
+            weights[axis, 0], weights[axis, 1] = low, high
+            codes[axis, 0] = np.uint32(np.int64(floor)) * primes[axis]
+            codes[axis, 1] = codes[axis, 0] + primes[axis]
+            square = square * (low * low + high * high)
+        noise = np.float32(0)
+        for corner in range(8):
+            x, y, z = corner >> 2, (corner >> 1) & 1, corner & 1
+            code = codes[0, x] ^ codes[1, y] ^ codes[2, z]
+            value = np.float32(0)
+            for plane in range(salts.size):
+                h = np.uint32(code ^ salts[plane])
+                h = np.uint32(h ^ (h >> np.uint32(16)))
+                h = np.uint32(h * np.uint32(0x7FEB352D))
+                h = np.uint32(h ^ (h >> np.uint32(15)))
+                h = np.uint32(h * np.uint32(0x846CA68B))
+                h = np.uint32(h ^ (h >> np.uint32(16)))
+                value += shares[plane] * normal[h >> np.uint32(16)]
+            noise += weights[0, x] * weights[1, y] * weights[2, z] * value
+        total[at] += amplitude * (noise / np.sqrt(square * spread))
 
 
 def _smooth(t: Floats) -> Floats:
@@ -147,17 +182,21 @@ def fractal(
         The noise also changes with time (days): its octaves live `lifetime` days and the smaller
         ones proportionally shorter, down to a third. Left at 0 the noise is static.
     """
-    out = np.empty(points.shape[1], np.float32)
     norm = np.float32(np.sqrt(sum(persistence ** (2 * k) for k in range(octaves))))
-    for start in range(0, out.size, _NOISE_BLOCK):
-        part = slice(start, start + _NOISE_BLOCK)
-        total = np.zeros(out[part].shape, np.float32)
-        for k in range(octaves):
-            salt = int(mix(np.array([(key + 0x9E3779B9 * (k + 1)) & 0xFFFFFFFF], "u4"))[0])
-            cells = EARTH_RADIUS_KM / scale_km * 2.17**k
-            shift = 17.31 * (k + 1)
-            coordinates = points[:, part] * cells + shift * _OFFSETS
-            moment = time / max(lifetime * 0.7**k, lifetime / 3.0)
-            total += np.float32(persistence**k) * _one_octave(salt, coordinates, moment)
-        out[part] = total / norm
-    return out
+    points, total = np.ascontiguousarray(points), np.zeros(points.shape[1], np.float32)
+    for k in range(octaves):
+        salt = int(mix(np.array([(key + 0x9E3779B9 * (k + 1)) & 0xFFFFFFFF], "u4"))[0])
+        salts, shares, spread = _moments(salt, time / max(lifetime * 0.7**k, lifetime / 3.0))
+        _add_octave(
+            points,
+            EARTH_RADIUS_KM / scale_km * 2.17**k,
+            17.31 * (k + 1) * _OFFSETS,
+            _AXIS_PRIMES,
+            salts,
+            shares,
+            np.float32(spread),
+            _NORMAL,
+            np.float32(persistence**k),
+            total,
+        )
+    return total / norm
