@@ -38,8 +38,9 @@ _SETTINGS: Any = numba.config  # a module that fills itself from the environment
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function` compiled by numba on its first call: without the GIL, without fastmath.
 
-    Machine code is kept in `cache_folder()`, so that the next process only loads it. Constants
-    from files that compile nothing must come in as arguments: a change to them goes unseen.
+    Division is numpy's, which gives infinity or NaN and raises nothing. Machine code is kept in
+    `cache_folder()`, so that the next process only loads it. Constants from files that compile
+    nothing must come in as arguments: a change to them goes unseen.
     """
     folder = cache_folder()
     if folder is None:
@@ -49,7 +50,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _jit(function: Callable[P, R], *, cache: bool) -> Callable[P, R]:
-    made: Callable[P, R] = numba.njit(nogil=True, cache=cache)(function)
+    made: Callable[P, R] = numba.njit(nogil=True, cache=cache, error_model="numpy")(function)
     return made
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smcloud.core.compiled import compiled
 from smcloud.features.spec import Floats32
 
 MAX_GAP_STEPS = 4
@@ -25,6 +26,8 @@ HOLD_STEPS = 1
 """How long a lone composite is held, in periods [M]."""
 WORK_ELEMENTS = 2**18
 """Values in work at once: 1 MB of float32, which stays in the cache."""
+TILE_POINTS = 2048
+"""Pixels whose lines stay in the innermost cache from one day to the next."""
 
 DayNumbers = NDArray[np.int64]
 
@@ -60,23 +63,31 @@ class Periods:
         return first + np.minimum(np.maximum(days, np.float32(0)), longest)
 
 
+_Composite = tuple[Floats32, Floats32]
+"""Value and day of one composite a pixel, (points,) each."""
+
+
 @dataclass(frozen=True)
-class _Span:
-    """The line between a known composite and the next one, for every pixel (points,)."""
+class _Line:
+    """From a known composite to the next one, for every pixel: rows of (points,).
+
+    Where no composite is known on a side, its value is NaN and its day infinite. The slope is NaN
+    where the two are too far apart.
+    """
 
     before: Floats32
     before_day: Floats32
     after: Floats32
     after_day: Floats32
     slope: Floats32
-    broken: NDArray[np.intp]
-    """Pixels that have no line but a composite on one side at least."""
 
 
-def interpolate_composites(
-    values: Floats32, dates: Floats32, periods: Periods, days: DayNumbers, out: Floats32
-) -> None:
-    """Fill `out` (n_days, points) with the daily values of composites.
+def daily_values(
+    values: Floats32, dates: Floats32, periods: Periods, days: DayNumbers
+) -> Iterator[tuple[slice, Floats32]]:
+    """Yield consecutive pieces of `days` with their values (days, points), from composites.
+
+    Every piece is a view of one buffer, which the next piece overwrites.
 
     Parameters
     ----------
@@ -87,89 +98,126 @@ def interpolate_composites(
     days
         Consecutive day numbers (n_days,), all within the periods.
     """
-    spans = _spans(values, dates, periods.step_days)
-    earlier = next(spans)
-    step_of_day = np.searchsorted(periods.bounds, days, side="right") - 1
+    points = values.shape[1]
+    at_once = max(1, min(WORK_ELEMENTS // points, len(days)))
+    buffer = np.empty((at_once, points), np.float32)
+    always = np.full(points, -np.inf, np.float32)
     hold = np.float32(HOLD_STEPS * periods.step_days)
-    at_once = max(1, WORK_ELEMENTS // max(1, values.shape[1]))
-    for step, later in enumerate(spans):
-        start, stop = np.searchsorted(step_of_day, [step, step + 1])
+    for step, earlier, later in _lines(values, dates, periods, days):
+        date = _row(dates, step, points)
+        start, stop = np.searchsorted(days, periods.bounds[step : step + 2])
         for first in range(start, stop, at_once):
             some = slice(first, min(first + at_once, stop))
-            when = days[some, None].astype(np.float32)
-            is_later = when >= dates[step]
-            _choose(is_later, _on_span(later, when, hold), _on_span(earlier, when, hold), out[some])
-        earlier = later
+            when = days[some].astype(np.float32)
+            out = buffer[: len(when)]
+            # Up to the first pixel's date all are on the earlier line, from the last one's on none.
+            begun, ended = np.searchsorted(when, [date.min(), date.max()])
+            _draw(earlier, always, when[:ended], hold, out[:ended])
+            _draw(later, date, when[begun:], hold, out[begun:])
+            yield some, out
 
 
-def _spans(values: Floats32, dates: Floats32, step_days: int) -> Iterator[_Span]:
-    """Yield the spans before the first composite, between each two, and after the last."""
-    max_gap = np.float32(MAX_GAP_STEPS * step_days)
+def _row(dates: Floats32, step: int, points: int) -> Floats32:
+    return np.ascontiguousarray(np.broadcast_to(dates[step], points))
+
+
+def _lines(
+    values: Floats32, dates: Floats32, periods: Periods, days: DayNumbers
+) -> Iterator[tuple[int, _Line, _Line]]:
+    """Yield each period that the days meet, with the lines up to its composite and on from it."""
     n, points = values.shape
+    max_gap = np.float32(MAX_GAP_STEPS * periods.step_days)
+    first, last = np.searchsorted(periods.bounds, days[[0, -1]], side="right") - 1
     nothing = np.full(points, np.nan, np.float32)
-    after = [(nothing, np.full(points, np.inf, np.float32))]
-    known = np.isfinite(values)
-    for step in range(n - 1, -1, -1):
-        after.append(_either(known[step], values[step], dates[step], *after[-1]))
-    before = (nothing, np.full(points, -np.inf, np.float32))
-    yield _span(before, after[n], max_gap)
-    for step in range(n):
-        before = _either(known[step], values[step], dates[step], *before)
-        yield _span(before, after[n - 1 - step], max_gap)
+    following = [(nothing, np.full(points, np.inf, np.float32))]
+    for step in range(n - 1, first - 1, -1):
+        following.append(_nearest(values[step], _row(dates, step, points), following[-1]))
+    before = nothing, np.full(points, -np.inf, np.float32)
+    for step in range(first):
+        before = _nearest(values[step], _row(dates, step, points), before)
+    line = _line(before, following.pop(), max_gap)
+    for step in range(first, last + 1):
+        before = _nearest(values[step], _row(dates, step, points), before)
+        earlier, line = line, _line(before, following.pop(), max_gap)
+        yield step, earlier, line
 
 
-def _either(
-    known: NDArray[np.bool_], value: Floats32, day: Floats32, other: Floats32, other_day: Floats32
-) -> tuple[Floats32, Floats32]:
-    out, out_day = np.empty_like(other), np.empty_like(other_day)
-    _choose(known, value, other, out)
-    _choose(known, np.broadcast_to(day, other_day.shape), other_day, out_day)
-    return out, out_day
+def _nearest(value: Floats32, day: Floats32, other: _Composite) -> _Composite:
+    """Return value and day of a composite where it is known, else those of another one."""
+    chosen, chosen_day = np.empty_like(value), np.empty_like(value)
+    _where_known(value, value, other[0], chosen)
+    _where_known(value, day, other[1], chosen_day)
+    return chosen, chosen_day
 
 
-def _span(
-    earlier: tuple[Floats32, Floats32], later: tuple[Floats32, Floats32], max_gap: np.float32
-) -> _Span:
-    (before, before_day), (after, after_day) = earlier, later
-    gap = after_day - before_day
-    linear = gap <= max_gap
-    slope = (after - before) / gap
-    slope[~linear] = np.nan
-    broken = np.flatnonzero(~linear & (np.isfinite(before_day) | np.isfinite(after_day)))
-    # An endless day times an unknown slope is unknown as well, yet numpy would warn of it.
-    finite_day = np.where(np.isfinite(before_day), before_day, np.float32(0))
-    return _Span(before, finite_day, after, after_day, slope, broken)
+def _line(before: _Composite, after: _Composite, max_gap: np.float32) -> _Line:
+    slope = np.empty_like(before[0])
+    _slope(*before, *after, max_gap, slope)
+    return _Line(*before, *after, slope)
 
 
-def _on_span(span: _Span, when: Floats32, hold: np.float32) -> Floats32:
-    """Return the values (days, points) of a span on days `when` (days, 1)."""
-    result = when - span.before_day
-    result *= span.slope
-    result += span.before
-    if span.broken.size:
-        result[:, span.broken] = _held(span, when, hold)
-    return result
+def _draw(line: _Line, begin: Floats32, when: Floats32, hold: np.float32, out: Floats32) -> None:
+    """Write a line's values on days `when` to `out` (days, points), from day `begin` of a point."""
+    _draw_rows(
+        line.before, line.before_day, line.after, line.after_day, line.slope, begin, when, hold, out
+    )
 
 
-def _held(span: _Span, when: Floats32, hold: np.float32) -> Floats32:
-    """Return the nearest known composite of the broken pixels, if it is near enough."""
-    before, after = span.before[span.broken], span.after[span.broken]
-    since = np.where(np.isfinite(before), when - span.before_day[span.broken], np.float32(np.inf))
-    until = span.after_day[span.broken] - when
-    nearest = np.where(since <= until, before, after)
-    held: Floats32 = np.where(np.minimum(since, until) <= hold, nearest, np.float32(np.nan))
-    return held
+# The loops below write one array each and read few, so that they become vector code. A value is
+# made by one operation after another in float32: the compiler may not fuse them.
 
 
-def _choose(
-    take_first: NDArray[np.bool_], first: Floats32, second: Floats32, out: Floats32
+@compiled
+def _where_known(known: Floats32, first: Floats32, second: Floats32, out: Floats32) -> None:
+    """Write `first` where `known` is finite, else `second`; all (points,)."""
+    zero = np.float32(0.0)
+    for point in range(out.size):
+        is_known = known[point] - known[point] == zero
+        out[point] = first[point] if is_known else second[point]
+
+
+@compiled
+def _slope(
+    before: Floats32,
+    before_day: Floats32,
+    after: Floats32,
+    after_day: Floats32,
+    max_gap: np.float32,
+    out: Floats32,
 ) -> None:
-    """Write `first` where `take_first`, else `second`, bit by bit.
+    """Write the slope from one composite to the next, NaN where they lie too far apart."""
+    unknown = np.float32(np.nan)
+    for point in range(out.size):
+        gap = after_day[point] - before_day[point]
+        slope = (after[point] - before[point]) / gap
+        out[point] = slope if gap <= max_gap else unknown
 
-    With dates that differ from pixel to pixel the mask is noise, on which `numpy.where` spends
-    five times as long (mispredicted branches).
-    """
-    ones = np.negative(take_first.astype(np.int32))
-    bits = np.bitwise_xor(first.view(np.int32), second.view(np.int32))
-    bits &= ones
-    np.bitwise_xor(bits, second.view(np.int32), out=out.view(np.int32))
+
+@compiled
+def _draw_rows(
+    before: Floats32,
+    before_day: Floats32,
+    after: Floats32,
+    after_day: Floats32,
+    slope: Floats32,
+    begin: Floats32,
+    when: Floats32,
+    hold: np.float32,
+    out: Floats32,
+) -> None:
+    """Write a line, or where it has no slope the nearest composite that is near enough."""
+    unknown = np.float32(np.nan)
+    for first in range(0, begin.size, TILE_POINTS):
+        last = min(first + TILE_POINTS, begin.size)
+        value, day, rise = before[first:last], before_day[first:last], slope[first:last]
+        next_value, next_day, start = after[first:last], after_day[first:last], begin[first:last]
+        for row in range(when.size):
+            now, target = when[row], out[row, first:last]
+            for point in range(target.size):
+                since, until = now - day[point], next_day[point] - now
+                on_line = since * rise[point] + value[point]
+                nearest = value[point] if since <= until else next_value[point]
+                is_near = (since if since <= until else until) <= hold
+                held = nearest if is_near else unknown
+                found = on_line if rise[point] == rise[point] else held
+                target[point] = found if now >= start[point] else target[point]

@@ -7,8 +7,9 @@ import numpy as np
 from smcloud.features.composites import (
     MAX_GAP_STEPS,
     WORK_ELEMENTS,
+    DayNumbers,
     Periods,
-    interpolate_composites,
+    daily_values,
 )
 from smcloud.features.inputs import BlockInputs, Series, is_small, native
 from smcloud.features.reads import COMPOSITE_DAY, Drivers, Kind, Schemas
@@ -18,9 +19,11 @@ from smcloud.features.spec import (
     FREEZING_K,
     POSITION,
     Feature,
+    FeatureFunction,
     Flags,
     Floats32,
     Quality,
+    as_stored,
     split_input,
 )
 
@@ -120,23 +123,23 @@ class Slab:
     def _from_composites(self, feature: Feature) -> Iterator[tuple[slice, Floats32]]:
         """Yield days and values of a feature that is computed on composites."""
         days = np.arange(self.first_day, self.first_day + self.n_days)
-        out = np.empty((self.n_days, len(self.inputs.points)), np.float32)
-        self._interpolate(feature, days, out)
-        for some in self.pieces():
-            yield some, out[some]
+        yield from self._interpolated(feature.inputs, feature.function, days)
 
-    def _interpolate(self, feature: Feature, days: np.ndarray, out: Floats32) -> None:
-        source = feature.sources[0]
+    def _interpolated(
+        self, names: tuple[str, ...], function: FeatureFunction, days: DayNumbers
+    ) -> Iterator[tuple[slice, Floats32]]:
+        """Yield slices into `days` and daily values of a function of composites of one source."""
+        source, _ = split_input(names[0])
         step_days = self.schemas[source].step_days or 1
-        all_series = [self.inputs.series[name] for name in feature.inputs]
+        all_series = [self.inputs.series[name] for name in names]
         bounds = all_series[0].bounds
         reach = MAX_GAP_STEPS * step_days
         start = max(0, int(np.searchsorted(bounds, days[0] - reach, side="right")) - 1)
         stop = min(len(bounds) - 1, int(np.searchsorted(bounds, days[-1] + reach, side="right")))
         periods = Periods(bounds[start : stop + 1], step_days)
-        values = feature.function(*(series.physical(start, stop) for series in all_series))
+        values = function(*(series.physical(start, stop) for series in all_series))
         dates = self._dates_of(source, periods, start, stop)
-        interpolate_composites(values, dates, periods, days, out)
+        yield from daily_values(np.ascontiguousarray(values, np.float32), dates, periods, days)
 
     def _dates_of(self, source: str, periods: Periods, start: int, stop: int) -> Floats32:
         """Return the own dates of composites; features of one source and slab share them."""
@@ -198,8 +201,8 @@ class Slab:
     def _daily_composite(self, name: str, days: slice, feature: Feature) -> Floats32:
         numbers = self._halo_days(days, feature)
         out = np.empty((len(numbers), len(self.inputs.points)), np.float32)
-        plain = Feature(name, (name,), "", lambda values: values)
-        self._interpolate(plain, numbers, out)
+        for some, values in self._interpolated((name,), as_stored, numbers):
+            out[some] = values
         return out
 
     def _day_of_year(self, days: slice, feature: Feature) -> Floats32:

@@ -22,6 +22,10 @@ def add_up(values):
     return total
 
 
+def ratio(above, below):
+    return above / below
+
+
 @pytest.fixture(autouse=True)
 def _no_folder_chosen_yet(monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
@@ -47,6 +51,11 @@ def test_the_cache_is_named_by_versions_below_the_users_cache(monkeypatch, tmp_p
     assert folder.name.startswith("numba-")
     assert list(folder.rglob("*.nbc")), "no machine code was kept"
     assert numba.config.CACHE_DIR == ""
+
+
+def test_division_by_zero_is_infinite_as_in_numpy(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert compiled(ratio)(np.float32(1), np.float32(0)) == np.inf
 
 
 def test_home_serves_where_no_cache_is_named(monkeypatch, tmp_path):

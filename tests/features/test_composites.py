@@ -9,7 +9,7 @@ from smcloud.features.composites import (
     HOLD_STEPS,
     MAX_GAP_STEPS,
     Periods,
-    interpolate_composites,
+    daily_values,
 )
 
 FIRST = int(np.datetime64("2018-01-01", "D").astype(int))
@@ -44,7 +44,8 @@ def daily(values, offsets, bounds, step, days):
     periods = Periods(bounds, step)
     out = np.empty((len(days), values.shape[1]), np.float32)
     dates = periods.dates(offsets)
-    interpolate_composites(values, dates, periods, days, out)
+    for some, piece in daily_values(values, dates, periods, days):
+        out[some] = piece
     return out, np.broadcast_to(dates, values.shape)
 
 
