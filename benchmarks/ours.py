@@ -1,4 +1,8 @@
-"""The same job through smcloud's own block: the code that `smcloud produce` runs on a worker."""
+"""The same job through smcloud's own block: the code that `smcloud produce` runs on a worker.
+
+The block takes any predictor, so that the same pipeline with XGBoost's own shows what the
+evaluator alone brings, and what the pipeline around it.
+"""
 
 import time
 from dataclasses import dataclass
@@ -14,19 +18,20 @@ from benchmarks.workload import BLOCK, COLUMNS, STORED, YEAR, Scale, land
 from smcloud.cube.schema import shard_index
 from smcloud.cube.store import create_store, open_cube, write_shard
 from smcloud.features.blockwise import FeatureReader
-from smcloud.features.spec import CubeSet, Driver, Feature
+from smcloud.features.spec import CubeSet, Driver, Feature, as_stored
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import blocks_of
-from smcloud.models.boosting import predict_columns
-from smcloud.production.block import make_block, peak_bytes
+from smcloud.models.forest import Forest
+from smcloud.production.block import Predictor, make_block, peak_bytes
 from smcloud.production.runner import Task, run_tasks
 from smcloud.products.glass_sm import GLASS_SM
 
 STEP_DAYS = 46
 FEATURES = tuple(
-    Feature(name, (f"bench.{name}",), "1", lambda stored: stored, long_name="as stored")
-    for name in COLUMNS
+    Feature(name, (f"bench.{name}",), "1", as_stored, long_name="as stored") for name in COLUMNS
 )
+PIECE_ROWS = 32_768
+"""Rows that are turned over for XGBoost at a time: they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class BlockJob:
 
     cubes: str
     model: str
+    is_library: bool
+    """Predict with XGBoost's `inplace_predict` instead of smcloud's evaluator."""
     store: str
     window: Window
     scale: Scale
@@ -48,23 +55,35 @@ class BlockDone:
     rows: int
     seconds: dict[str, float]
     peak_bytes: int
+    """Peak resident memory of its worker so far."""
 
 
-class _Booster:
-    """A model read from a file, with production's own way of predicting columns."""
+class LibraryPredictor:
+    """XGBoost's `inplace_predict` on one thread, fed as well as it can be from columns."""
 
-    def __init__(self, path: str) -> None:
-        self.booster = xgboost.Booster(model_file=path)
+    def __init__(self, booster: xgboost.Booster) -> None:
+        self.booster = booster
         self.booster.set_param({"nthread": 1})
 
     def predict(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the estimate of each row of (n_features, n_rows)."""
-        return predict_columns(self.booster, columns)
+        found = np.empty(columns.shape[1], np.float32)
+        for start in range(0, len(found), PIECE_ROWS):
+            rows = np.ascontiguousarray(columns[:, start : start + PIECE_ROWS].T)
+            found[start : start + PIECE_ROWS] = self.booster.inplace_predict(rows)
+        return found
 
 
 @lru_cache(maxsize=1)
-def _model(path: str) -> _Booster:
-    return _Booster(path)
+def predictor(path: str, is_library: bool) -> Predictor:
+    """Return the model of a file, loaded once per process."""
+    booster = xgboost.Booster(model_file=path)
+    return LibraryPredictor(booster) if is_library else Forest.from_xgboost(booster)
+
+
+def warm_up(path: str, is_library: bool) -> None:
+    """Import, load and compile on a worker what its first block would otherwise pay for."""
+    predictor(path, is_library).predict(np.zeros((len(COLUMNS), 1), np.float32))
 
 
 def feature_reader(cubes: str) -> FeatureReader:
@@ -77,16 +96,14 @@ def run_block(job: BlockJob) -> BlockDone:
     """Produce one block and write its shards, one put each."""
     scale = job.scale
     mask = land(scale, job.seed)[job.window.within(scale.window)]
-    points = np.flatnonzero(mask)
-    days = STORED.times(YEAR)[: scale.days]
     made = make_block(
         feature_reader(job.cubes),
-        _model(job.model),
+        predictor(job.model, job.is_library),
         GLASS_SM.schema,
         "soil_moisture",
         job.window,
-        points,
-        days,
+        np.flatnonzero(mask),
+        STORED.times(YEAR)[: scale.days],
         STEP_DAYS,
         GLASS_SM.no_estimate_where,
     )
@@ -100,12 +117,21 @@ def run_block(job: BlockJob) -> BlockDone:
 
 
 def run(
-    cubes: str, scale: Scale, model: str, seed: int, folder: Path, client: Client | None
-) -> tuple[NDArray[np.int16], list[BlockDone]]:
-    """Produce all blocks through the bounded window; return stored integers and what each took."""
-    store = str(folder / "ours.zarr")
-    create_store(store, GLASS_SM.schema, YEAR)
-    jobs = [BlockJob(cubes, model, store, w, scale, seed) for w in blocks_of(scale.window, BLOCK)]
+    client: Client | None,
+    cubes: str,
+    scale: Scale,
+    model: str,
+    seed: int,
+    store: Path,
+    *,
+    is_library: bool = False,
+) -> list[BlockDone]:
+    """Produce all blocks through the bounded window into `store`; return what each took."""
+    create_store(str(store), GLASS_SM.schema, YEAR)
+    jobs = [
+        BlockJob(cubes, model, is_library, str(store), window, scale, seed)
+        for window in blocks_of(scale.window, BLOCK)
+    ]
     done: list[BlockDone] = []
     run_tasks(
         client,
@@ -113,21 +139,21 @@ def run(
         window=4,
         on_done=lambda _, result: done.append(result),
     )
-    cube = open_cube(store, GLASS_SM.schema, YEAR)
+    return done
+
+
+def read_back(store: Path, scale: Scale) -> NDArray[np.int16]:
+    """Return the stored integers of the workload, (days, rows, cols)."""
+    cube = open_cube(str(store), GLASS_SM.schema, YEAR)
     stored = cube.read("soil_moisture", slice(0, scale.days), scale.window)
-    return stored.astype(np.int16), done
+    return stored.astype(np.int16)
 
 
-def raw_rate(cubes: str, scale: Scale, model: str, seed: int) -> float:
-    """Return rows per second of `inplace_predict` alone on one thread, on a block's land rows."""
+def block_columns(cubes: str, scale: Scale, seed: int) -> NDArray[np.float32]:
+    """Return the features (n_features, n_rows) of the first block's land, one slab of days."""
     window = blocks_of(scale.window, BLOCK)[0]
     points = np.flatnonzero(land(scale, seed)[window.within(scale.window)])
     days = STORED.times(YEAR)[: min(scale.days, STEP_DAYS)]
     reader = feature_reader(cubes)
     columns = reader.compute(reader.read(window, days, points)).values
-    rows = np.ascontiguousarray(columns.reshape(len(COLUMNS), -1).T)
-    booster = _model(model).booster
-    booster.inplace_predict(rows[:1000])
-    started = time.perf_counter()
-    booster.inplace_predict(rows)
-    return len(rows) / (time.perf_counter() - started)
+    return columns.reshape(len(COLUMNS), -1)

@@ -1,7 +1,7 @@
 """The same job by the routes that people take today: xarray, dask-ml and xgboost.dask.
 
-Each returns stored integers (days, rows, cols) after writing them to a Zarr store, from the same
-feature cube with the same model, so that results can be compared value by value.
+Each writes the stored integers (days, rows, cols) to a Zarr store of its own, from the same feature
+cube with the same model; `read_back` returns them, so that results can be compared value by value.
 """
 
 from collections.abc import Callable
@@ -38,11 +38,14 @@ def pack(values: NDArray[np.float32]) -> Stored:
     return np.rint(np.clip(values, 0.0, 0.7).astype(np.float64) / SCALE).astype(np.int16)
 
 
-def _write(packed: xr.DataArray, folder: Path, name: str) -> Stored:
-    target = folder / f"{name}.zarr"
+def read_back(store: Path) -> Stored:
+    """Return the stored integers that a route wrote."""
+    return np.asarray(xr.open_zarr(store, consolidated=False, mask_and_scale=False).soil_moisture)
+
+
+def _write(packed: xr.DataArray, store: Path) -> None:
     packed = packed.transpose("time", "y", "x").drop_encoding().rename("soil_moisture")
-    packed.to_dataset().to_zarr(target, mode="w", consolidated=False)
-    return np.asarray(xr.open_zarr(target, consolidated=False, mask_and_scale=False).soil_moisture)
+    packed.to_dataset().to_zarr(store, mode="w", consolidated=False)
 
 
 def _apply(url: str, scale: Scale, predict: Predict) -> xr.DataArray:
@@ -56,8 +59,8 @@ def _apply(url: str, scale: Scale, predict: Predict) -> xr.DataArray:
 
 
 def naive(
-    url: str, scale: Scale, model: xgboost.Booster, is_land: NDArray[np.bool_], folder: Path
-) -> Stored:
+    url: str, scale: Scale, model: xgboost.Booster, is_land: NDArray[np.bool_], store: Path
+) -> None:
     """Predict every pixel with `apply_ufunc`, mask the ocean afterwards: as people write it."""
 
     def predict(block: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -66,12 +69,12 @@ def naive(
 
     packed = _apply(url, scale, predict)
     mask = xr.DataArray(is_land, dims=("y", "x"))
-    return _write(packed.where(mask, FILL).astype(np.int16), folder, "naive")
+    _write(packed.where(mask, FILL).astype(np.int16), store)
 
 
 def masked(
-    url: str, scale: Scale, model: xgboost.Booster, is_land: NDArray[np.bool_], folder: Path
-) -> Stored:
+    url: str, scale: Scale, model: xgboost.Booster, is_land: NDArray[np.bool_], store: Path
+) -> None:
     """Predict land pixels only, with the mask applied inside `apply_ufunc`."""
 
     def predict(block: NDArray[np.float32], land: NDArray[np.bool_]) -> Stored:
@@ -90,18 +93,18 @@ def masked(
         dask="parallelized",
         output_dtypes=[np.int16],
     )
-    return _write(packed, folder, "masked")
+    _write(packed, store)
 
 
 def parallel_post_fit(
-    url: str, scale: Scale, model: xgboost.Booster, is_land: NDArray[np.bool_], folder: Path
-) -> Stored:
+    url: str, scale: Scale, model: xgboost.Booster, is_land: NDArray[np.bool_], store: Path
+) -> None:
     """Predict with dask-ml's `ParallelPostFit` over a tall table of all pixels."""
     from dask_ml.wrappers import ParallelPostFit
 
     fitted = ParallelPostFit(_as_estimator(model))
     flat, features = _tall(url, scale)
-    return _from_tall(fitted.predict(flat), features, is_land, folder, "post-fit")
+    _from_tall(fitted.predict(flat), features, is_land, store)
 
 
 def xgboost_dask(
@@ -109,13 +112,13 @@ def xgboost_dask(
     scale: Scale,
     model: xgboost.Booster,
     is_land: NDArray[np.bool_],
-    folder: Path,
+    store: Path,
     client: Client,
-) -> Stored:
+) -> None:
     """Predict with `xgboost.dask.inplace_predict` over the same tall table."""
     flat, features = _tall(url, scale)
     predicted = xgboost.dask.inplace_predict(client, model, flat)
-    return _from_tall(predicted, features, is_land, folder, "xgboost-dask")
+    _from_tall(predicted, features, is_land, store)
 
 
 def _as_estimator(model: xgboost.Booster) -> xgboost.XGBRegressor:
@@ -140,9 +143,8 @@ def _from_tall(
     predicted: da.Array,
     features: xr.DataArray,
     is_land: NDArray[np.bool_],
-    folder: Path,
-    name: str,
-) -> Stored:
+    store: Path,
+) -> None:
     chunks = features.data.chunks[:3]
     sizes = [tuple(c[i] for c, i in zip(chunks, index, strict=True))
              for index in np.ndindex(*features.data.numblocks[:3])]  # fmt: skip
@@ -152,4 +154,4 @@ def _from_tall(
         part = predicted[offsets[number] : offsets[number + 1]]
         blocks[index] = part.map_blocks(pack, dtype=np.int16).reshape(sizes[number])
     cube = xr.DataArray(da.block(blocks.tolist()), dims=("time", "y", "x"))
-    return _write(cube.where(xr.DataArray(is_land, dims=("y", "x")), FILL), folder, name)
+    _write(cube.where(xr.DataArray(is_land, dims=("y", "x")), FILL), store)

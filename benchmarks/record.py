@@ -1,99 +1,161 @@
-"""What was measured, where and from which commit: JSON beside the code."""
+"""What was measured, where and from which commit: one JSON file a benchmark, scale and commit."""
 
 import json
 import os
 import platform
 import subprocess
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import psutil
 
-T = TypeVar("T")
+FORMAT = 2
 RESULTS = Path(__file__).parent / "results"
+CHANGED = "-changed"
+"""Marks the record of a working tree that differs from its commit."""
+CODE = ("smcloud", "benchmarks", ":!benchmarks/results", "pyproject.toml", "constraints.txt")
+"""What decides how fast the commit is, as git names paths."""
+PACKAGES = (
+    "dask",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "onnxruntime",
+    "scikit-learn",
+    "tl2cgen",
+    "treelite",
+    "xarray",
+    "xgboost",
+    "xgboost-cpu",
+    "zarr",
+    "zarrs",
+)
+ROOT = Path(__file__).parents[1]
+
+
+class BenchmarkError(Exception):
+    """A benchmark that cannot be run, read or compared; the message is for a person."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One benchmark of one commit on one machine."""
+
+    benchmark: str
+    scale: str
+    seed: int
+    commit: str
+    committed: str
+    """When the commit was made, ISO 8601: what orders a history."""
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    figures: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Return the name of the record's file."""
+        return f"{self.benchmark}-{self.scale}-{self.commit}.json"
+
+
+def record_of(benchmark: str, scale: str, seed: int, figures: Mapping[str, Any]) -> Record:
+    """Return the record of what was measured here and now."""
+    commit, committed = commit_here()
+    return Record(benchmark, scale, seed, commit, committed, machine(), versions(), figures)
+
+
+def write(record: Record, folder: Path = RESULTS) -> Path:
+    """Store a record, over one of the same benchmark, scale and commit, and return its file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / record.name
+    body = {"format": FORMAT, **asdict(record)}
+    path.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def read(path: Path) -> Record:
+    """Return a stored record.
+
+    Raises
+    ------
+    BenchmarkError
+        If the file is absent, is not JSON, or has another form.
+    """
+    try:
+        body = json.loads(path.read_text())
+        found = body.pop("format")
+        if found == FORMAT:
+            return Record(**body)
+    except OSError as err:
+        raise BenchmarkError(f"{path}: {err.strerror or err}; give the file of a record") from err
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise BenchmarkError(
+            f"{path} is not the record of a benchmark: `python -m benchmarks run` writes one"
+        ) from err
+    raise BenchmarkError(
+        f"{path} has format {found}, expected {FORMAT}: measure that commit with its own code"
+    )
 
 
 def machine() -> dict[str, str | int]:
-    """Return the processor, its vector features, cores and memory."""
-    flags = ""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((ln.split(":")[1].strip() for ln in lines if "model name" in ln), model)
-        words = next((ln.split(":")[1].split() for ln in lines if ln.startswith("flags")), [])
-        flags = " ".join(sorted(w for w in words if w.startswith(("avx2", "avx512"))))
+    """Return the processor, what it can do, what compiled code uses of it, cores and memory."""
+    model, flags = _processor()
     return {
         "processor": model,
-        "vector_features": flags,
+        "vector_features": vector_features(flags),
+        "compiled_for": vector_features(compiled_features()),
         "cores": os.cpu_count() or 1,
         "memory_bytes": psutil.virtual_memory().total,
         "python": platform.python_version(),
     }
 
 
-def commit() -> str:
-    """Return the commit of the working tree, marked if it was changed."""
-    try:
-        head = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parent,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.stdout.strip()
+def compiled_features() -> list[str]:
+    """Return the processor features that numba compiles for: its environment may bound them."""
+    from numba.core.registry import cpu_target
+
+    features = cpu_target.target_context.codegen()._get_host_cpu_features()
+    return [one[1:] for one in features.split(",") if one.startswith("+")]
 
 
-def write(name: str, figures: dict[str, object], seed: int) -> Path:
-    """Store one run and return its file."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    record = {"machine": machine(), "commit": commit(), "seed": seed, "figures": figures}
-    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    return path
+def vector_features(features: list[str]) -> str:
+    """Return the vector features among others, sorted: ``avx2``, ``avx512bw`` and the like."""
+    spelled = {one.replace("avx512_", "avx512") for one in features}
+    return " ".join(sorted(one for one in spelled if one == "avx2" or one.startswith("avx512")))
 
 
-@dataclass(frozen=True)
-class Timed:
-    """Seconds of a call and the peak resident bytes of this process and its children over it."""
-
-    seconds: float
-    peak_bytes: int
-
-
-def timed(work: Callable[[], T]) -> tuple[T, Timed]:
-    """Run `work` and return its result with what it took."""
-    me, peak, stop = psutil.Process(), 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not stop.wait(0.05):
-            peak = max(peak, _resident(me))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    start = time.perf_counter()
-    try:
-        result = work()
-    finally:
-        seconds = time.perf_counter() - start
-        stop.set()
-        watcher.join()
-    return result, Timed(seconds, peak)
-
-
-def _resident(process: psutil.Process) -> int:
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that decide the figures, of those installed."""
+    found = {}
+    for name in PACKAGES:
         try:
-            total += one.memory_info().rss
-        except psutil.Error:
+            found[name] = version(name)
+        except PackageNotFoundError:
             continue
-    return total
+    return found
+
+
+def commit_here() -> tuple[str, str]:
+    """Return the commit of the working tree, marked if its code was changed, and its date."""
+    try:
+        commit, committed = _git("log", "-1", "--abbrev=10", "--format=%h %cI").split()
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return "unknown", ""
+    return commit + CHANGED * bool(changed), committed
+
+
+def _git(*words: str) -> str:
+    found = subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=ROOT)
+    return found.stdout.strip()
+
+
+def _processor() -> tuple[str, list[str]]:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return platform.processor(), []
+    pairs = [line.partition(":") for line in cpuinfo.read_text().splitlines()]
+    said = {key.strip(): value.strip() for key, _, value in reversed(pairs)}
+    return said.get("model name", platform.processor()), said.get("flags", "").split()

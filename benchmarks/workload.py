@@ -33,7 +33,7 @@ STORED = CubeSchema(
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of a tile and of a year is worked on, and the model's size."""
+    """How much of a tile and of a year is worked on, the model's size, and how often."""
 
     name: str
     blocks: int
@@ -41,6 +41,10 @@ class Scale:
     trees: int
     depth: int
     train_rows: int
+    rounds: int
+    """How often each route is run, turn by turn."""
+    with_peers: bool = True
+    """Run the routes that take minutes as well."""
 
     @property
     def window(self) -> Window:
@@ -50,10 +54,12 @@ class Scale:
 
 
 SCALES = {
-    "tiny": Scale("tiny", 1, 4, 20, 4, 2_000),
-    "small": Scale("small", 4, 92, 300, 8, 200_000),
+    "tiny": Scale("tiny", 1, 4, 20, 4, 2_000, rounds=1),
+    "small": Scale("small", 4, 92, 300, 8, 50_000, rounds=2),
+    "large": Scale("large", 8, 365, 300, 8, 200_000, rounds=3, with_peers=False),
 }
-"""tiny: 90,000 pixel-days, for tests. small: 8.3 million pixel-days, 2.4 million of them land."""
+"""tiny: 90,000 pixel-days, for tests. small: 8.3 million, 2.4 million of them land. large: 65.7
+million, 19 million of them land, one row of blocks through a tile and a year."""
 
 
 def land(scale: Scale, seed: int) -> NDArray[np.bool_]:
@@ -64,33 +70,49 @@ def land(scale: Scale, seed: int) -> NDArray[np.bool_]:
 
 
 def write_cube(url: str, scale: Scale, seed: int) -> None:
-    """Write the stored features of the workload's blocks: smooth in space and time, 5 % gaps."""
+    """Write the stored features of the workload's blocks: smooth in space, noisy, 5 % gaps."""
     create_store(url, STORED, YEAR)
     tile = tile_window(SIN1KM, TILE)
-    steps = STORED.shards[0]
-    shape = (steps, *STORED.shards[1:])
     for number, variable in enumerate(VARIABLES):
-        for slab in range(-(-scale.days // steps)):
+        for slab in range(-(-scale.days // STORED.shards[0])):
             for area in blocks_of(tile, STORED.shards[1])[: -(-scale.blocks // 2)]:
-                rng = np.random.default_rng((seed, number, slab, area.col0))
-                base = gaussian_filter(rng.normal(size=shape[1:]), 6) * 8
-                values = base + rng.normal(scale=0.05, size=shape)
-                values[rng.random(shape) < 0.05] = np.nan
+                values = _field((seed, number, slab, area.col0))
                 index = shard_index(STORED, area, slab)
                 write_shard(url, STORED, variable.name, index, variable.pack(values))
 
 
-def train(scale: Scale, seed: int) -> xgboost.Booster:
-    """Return a model whose trees reach the wanted depth, on noise with some structure."""
+def _field(seed: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return one shard of a feature (days, rows, cols); 0.05 of noise is 500 stored steps."""
     rng = np.random.default_rng(seed)
-    rows = rng.normal(scale=0.6, size=(scale.train_rows, len(COLUMNS))).astype(np.float32)
+    values = rng.standard_normal(STORED.shards, np.float32) * np.float32(0.05)
+    values += gaussian_filter(rng.standard_normal(STORED.shards[1:], np.float32), 6) * 8
+    values[rng.random(STORED.shards, np.float32) < 0.05] = np.nan
+    return values
+
+
+def read_bytes(scale: Scale) -> int:
+    """Return the bytes of the decoded chunks that the job has to read: all pixels, all features."""
+    rows, cols = scale.window.shape
+    return 2 * len(VARIABLES) * scale.days * rows * cols
+
+
+def training_rows(n_rows: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return features (n_rows, n_features), rounded as a cube stores them, and a noisy target."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(scale=0.6, size=(n_rows, len(COLUMNS)))
     rows[rng.random(rows.shape) < 0.05] = np.nan
     filled = np.nan_to_num(rows)
     target = 0.25 + 0.1 * np.tanh(filled[:, :6].sum(1)) * np.cos(filled[:, 6])
-    target += rng.normal(scale=0.03, size=scale.train_rows)
-    matrix = xgboost.QuantileDMatrix(rows, target, feature_names=list(COLUMNS), max_bin=256)
-    params = {"max_depth": scale.depth, "eta": 0.1, "max_bin": 256, "seed": seed, "nthread": 2}
-    return xgboost.train(params, matrix, num_boost_round=scale.trees)
+    target += rng.normal(scale=0.03, size=n_rows)
+    return VARIABLES[0].unpack(VARIABLES[0].pack(rows)), target
+
+
+def train(n_rows: int, trees: int, depth: int, seed: int, max_bin: int = 256) -> xgboost.Booster:
+    """Return a model whose trees reach the wanted depth, for most of the target is noise."""
+    rows, target = training_rows(n_rows, seed)
+    matrix = xgboost.QuantileDMatrix(rows, target, feature_names=list(COLUMNS), max_bin=max_bin)
+    params = {"max_depth": depth, "eta": 0.1, "max_bin": max_bin, "seed": seed, "nthread": 2}
+    return xgboost.train(params, matrix, num_boost_round=trees)
 
 
 def prepare(folder: Path, scale: Scale, seed: int) -> tuple[str, xgboost.Booster]:
@@ -98,4 +120,4 @@ def prepare(folder: Path, scale: Scale, seed: int) -> tuple[str, xgboost.Booster
     url = f"file://{(folder / f'bench-{scale.name}').absolute()}"
     if not (folder / f"bench-{scale.name}" / f"{YEAR}.zarr" / "zarr.json").exists():
         write_cube(f"{url}/{YEAR}.zarr", scale, seed)
-    return url, train(scale, seed)
+    return url, train(scale.train_rows, scale.trees, scale.depth, seed)
