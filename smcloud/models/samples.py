@@ -222,7 +222,10 @@ def read_table(data: bytes, name: str) -> pd.DataFrame:
 
 def _parsed(data: bytes, name: str) -> pd.DataFrame:
     if name.endswith((".parquet", ".pq")):
-        return pd.read_parquet(io.BytesIO(data))
+        # Each column of Arrow's is let go as soon as pandas has it: no second whole table.
+        read = pq.read_table(pa.BufferReader(data))
+        frame: pd.DataFrame = read.to_pandas(split_blocks=True, self_destruct=True)
+        return frame
     if name.endswith((".csv", ".csv.gz")):
         return pd.read_csv(io.BytesIO(data), compression="gzip" if name.endswith(".gz") else None)
     raise UserError(f"the table {name} must end in .parquet or .csv: convert it first")
