@@ -26,7 +26,7 @@ from smcloud.features.composites import WORK_ELEMENTS
 from smcloud.features.inputs import BlockInputs, Points, Request, lonlat_around
 from smcloud.features.reads import Kind, kind_of, reads_of, schemas_of
 from smcloud.features.sink import FloatSink, Sink
-from smcloud.features.slab import Slab
+from smcloud.features.slab import Column, Slab
 from smcloud.features.spec import (
     POSITION,
     CubeSet,
@@ -106,7 +106,11 @@ class FeatureReader:
         self._watches_frost = set(COLDEST.sources) <= set(self.drivers)
         read = (*self.features, *([COLDEST] if self._watches_frost else []))
         self.schemas = schemas_of(read, self.drivers, schemas)
-        self._kinds = [kind_of(one, self.drivers, self.schemas) for one in self.features]
+        kinds = [kind_of(one, self.drivers, self.schemas) for one in self.features]
+        self._columns = [
+            Column(number, feature, kind, self._unknown_bit(feature, kind))
+            for number, (feature, kind) in enumerate(zip(self.features, kinds, strict=True))
+        ]
         self._reads = reads_of(read, self.drivers, self.schemas)
 
     @property
@@ -215,8 +219,7 @@ class FeatureReader:
         if step != 1 or stop <= start:
             raise UserError(f"days {days} of {len(inputs.days)} are not a slab of at least one day")
         slab = Slab(inputs, self.drivers, self.schemas, start, stop)
-        for column, (feature, kind) in enumerate(zip(self.features, self._kinds, strict=True)):
-            slab.feed(sink, column, feature, kind, self._unknown_bit(feature, kind))
+        slab.feed(self._columns, sink)
         slab.flag_unknown_lst([name for name in self._reads.series if _is_lst(name)])
         if self._watches_frost:
             slab.flag_frost(COLDEST)

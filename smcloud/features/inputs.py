@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from smcloud.core.compiled import compiled
 from smcloud.core.errors import NotFoundError, UserError
 from smcloud.cube.schema import Array, CubeSchema, Variable
 from smcloud.cube.store import Cube, open_cube
 from smcloud.features.composites import DayNumbers
-from smcloud.features.spec import CubeSet, Days, Floats32
+from smcloud.features.spec import CubeSet, Days, Feature, Floats32
 from smcloud.grids.grid import Grid, Window
 from smcloud.grids.regrid import Weights
 from smcloud.grids.tiles import tile_at, tile_window
@@ -115,8 +116,9 @@ class BlockInputs:
     series: Mapping[str, Series]
     static: Mapping[tuple[str, int], Floats32]
     coarse: Mapping[str, Weights]
-    static_features: dict[str, Floats32] = field(default_factory=dict, repr=False, compare=False)
-    """Filled by the first computation, so that slabs of days share them."""
+    computed: dict[Feature, Floats32] = field(default_factory=dict, repr=False, compare=False)
+    """Static features (n_points,) and those of coarse cells (n_days, cells), filled by the first
+    computation that needs them: all slabs of days share them."""
 
     @property
     def first_day(self) -> int:
@@ -131,22 +133,26 @@ class BlockInputs:
         return stored + sum(values.nbytes for values in self.static.values()) + weights
 
 
-@lru_cache(maxsize=64)
-def _table(variable: Variable) -> Floats32:
-    """Return the physical value of every stored integer of 1 or 2 bytes, by its unsigned bits."""
-    dtype = np.dtype(variable.dtype).newbyteorder("=")
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    return variable.unpack(np.arange(2 ** (8 * dtype.itemsize), dtype=unsigned).view(dtype))
-
-
 def unpacked(stored: Array, variable: Variable) -> Floats32:
-    """Return what `Variable.unpack` returns, by one look-up where the stored type is small.
+    """Return what `Variable.unpack` returns, in one pass without branches.
 
     The fill mask of clouds is noise, on which masked assignment spends four times as long.
     """
-    if is_small(stored) and stored.size > 2**14:
-        return np.take(_table(variable), native(stored).view(f"u{stored.dtype.itemsize}"))
-    return variable.unpack(stored)
+    if stored.dtype.kind not in "iu" or variable.fill is None:
+        return variable.unpack(stored)
+    values = np.empty(stored.shape, np.float32)
+    flat = native(stored).reshape(-1)
+    _unpack(flat, float(variable.scale), float(variable.offset), variable.fill, values.reshape(-1))
+    return values
+
+
+@compiled
+def _unpack(stored: Array, scale: float, offset: float, fill: int, out: Floats32) -> None:
+    """Write physical values of integers (n,): computed in double and rounded once."""
+    unknown = np.float32(np.nan)
+    for index in range(stored.size):
+        value = np.float32(stored[index] * scale + offset)
+        out[index] = unknown if stored[index] == fill else value
 
 
 def is_small(stored: Array) -> bool:

@@ -3,7 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from smcloud.core.compiled import compiled
 from smcloud.features.spec import Floats32
+
+Floats = NDArray[np.float64]
 
 API_DAYS = 34
 API_DECAY = 0.91
@@ -59,22 +62,37 @@ def antecedent_precipitation(
     -------
     (n, cells) float32, mm.
     """
-    n = len(precipitation) - (days - 1)
-    total = np.zeros((n, *precipitation.shape[1:]))
-    known_weight = np.zeros_like(total)
+    weights = np.array([decay**lag for lag in range(days)])
+    rain = np.ascontiguousarray(precipitation, np.float32)
+    index = np.empty((len(rain) - (days - 1), *rain.shape[1:]), np.float32)
+    _weighted_sums(rain.reshape(len(rain), -1), weights, min_known, index.reshape(len(index), -1))
+    return index
+
+
+@compiled
+def _weighted_sums(rain: Floats32, weights: Floats, min_known: float, out: Floats32) -> None:
+    """Fill `out` (n, cells) with sums over the lags of `weights`, each day's from lag 0 on.
+
+    Products are float32 and their sums double. No recurrence: the order of a day's sum would
+    depend on where a block begins.
+    """
+    none, unknown = np.float32(0.0), np.float32(np.nan)
     whole = 0.0
-    for lag in range(days):
-        weight = decay**lag
-        rain = precipitation[days - 1 - lag : days - 1 - lag + n]
-        known = np.isfinite(rain)
-        total += weight * np.where(known, rain, np.float32(0))
-        known_weight += weight * known
+    for weight in weights:
         whole += weight
-    enough = known_weight >= min_known * whole
-    with np.errstate(divide="ignore", invalid="ignore"):
-        index = np.where(enough, total * (whole / known_weight), np.nan)
-    result: Floats32 = index.astype(np.float32)
-    return result
+    for day in range(out.shape[0]):
+        total = np.zeros(out.shape[1])
+        known_weight = np.zeros(out.shape[1])
+        for lag in range(weights.size):
+            weight, factor = weights[lag], np.float32(weights[lag])
+            row = rain[day + weights.size - 1 - lag]
+            for cell in range(row.size):
+                is_known = row[cell] - row[cell] == none
+                total[cell] += factor * row[cell] if is_known else none
+                known_weight[cell] += weight if is_known else 0.0
+        for cell in range(total.size):
+            index = np.float32(total[cell] * (whole / known_weight[cell]))
+            out[day, cell] = index if known_weight[cell] >= min_known * whole else unknown
 
 
 def day_of_year_sin(day_of_year: NDArray[np.floating]) -> Floats32:
