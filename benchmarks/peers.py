@@ -30,7 +30,8 @@ def open_features(url: str, scale: Scale) -> xr.DataArray:
     ds = ds.isel(time=slice(0, scale.days), y=rows, x=cols)
     ds = ds[list(COLUMNS)].chunk(time=46, y=BLOCK, x=BLOCK)
     stacked = ds.to_dataarray("feature").astype("float32")
-    return stacked.drop_vars("spatial_ref", errors="ignore").chunk(feature=-1)
+    found: xr.DataArray = stacked.drop_vars("spatial_ref", errors="ignore").chunk(feature=-1)
+    return found
 
 
 def pack(values: NDArray[np.float32]) -> Stored:
@@ -49,13 +50,14 @@ def _write(packed: xr.DataArray, store: Path) -> None:
 
 
 def _apply(url: str, scale: Scale, predict: Predict) -> xr.DataArray:
-    return xr.apply_ufunc(
+    packed: xr.DataArray = xr.apply_ufunc(
         lambda block: pack(predict(block)),
         open_features(url, scale),
         input_core_dims=[["feature"]],
         dask="parallelized",
         output_dtypes=[np.int16],
     )
+    return packed
 
 
 def naive(

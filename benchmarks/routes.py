@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,14 @@ class Job:
     booster: xgboost.Booster
 
     @property
+    def trees(self) -> int:
+        """Return the number of trees."""
+        return int(self.booster.num_boosted_rounds())
+
+    @property
     def model(self) -> str:
         """Return the path of the model's file."""
-        return str(self.folder / f"model-{self.scale.name}-{self.seed}.ubj")
+        return str(self.folder / f"model-{self.scale.name}-{self.seed}-{self.trees}.ubj")
 
     @property
     def land_rows(self) -> int:
@@ -81,13 +86,15 @@ class Run:
     """What smcloud's blocks say of themselves; of the peers there is nothing."""
 
 
-def prepared(scale: Scale, seed: int, folder: Path) -> Job:
-    """Return the workload, written to `folder` unless it is there."""
+def prepared(scale: Scale, seed: int, folder: Path) -> tuple[Job, Job]:
+    """Return the workload with its model, and with a longer one for smcloud's blocks alone."""
     url, booster = prepare(folder, scale, seed)
-    booster.set_param({"nthread": 1})  # as every worker of a one-thread cluster needs it
-    job = Job(scale, seed, folder, url, booster)
-    booster.save_model(job.model)
-    return job
+    short = Job(scale, seed, folder, url, booster[: scale.trees])
+    long = Job(replace(scale, with_peers=False), seed, folder, url, booster)
+    for job in (short, long):
+        job.booster.set_param({"nthread": 1})  # as workers of a one-thread cluster need it
+        job.booster.save_model(job.model)
+    return short, long
 
 
 def worker_counts() -> list[int]:

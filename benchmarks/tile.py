@@ -43,26 +43,41 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
     BenchmarkError
         If the integers of two routes differ.
     """
-    job = prepared(SCALES[scale], seed, folder)
-    with clusters() as cluster:
-        return figures(job, run_in_turn(job, cluster))
+    models = []
+    for job in prepared(SCALES[scale], seed, folder):
+        with clusters() as cluster:
+            models.append(rates(job, run_in_turn(job, cluster)))
+    short, long = models
+    return {**figures(short, long, SCALES[scale]), "requests": _requests(folder, seed)}
 
 
-def figures(job: Job, runs: list[Run]) -> dict[str, Any]:
-    """Return what follows from the runs of all routes, with prediction alone beside them."""
+def rates(job: Job, runs: list[Run]) -> dict[str, Any]:
+    """Return how fast each route was with one model, and prediction alone beside them."""
     routes, kernels = _best(job, runs), _kernels(job)
-    requests.write_year(job.folder, job.seed)
-    found = {
-        "workload": {**asdict(job.scale), "columns": len(COLUMNS)},
+    return {
+        "trees": job.trees,
         "land_rows": job.land_rows,
         "routes": routes,
         "kernels": kernels,
         "share_of_kernel": _shares(routes, kernels),
-        **_one_worker(job.scale, routes[0]),
-        "global_year": _global_year(routes),
-        "requests": asdict(requests.count(job.folder)),
+    }
+
+
+def figures(short: dict[str, Any], long: dict[str, Any], scale: Scale) -> dict[str, Any]:
+    """Return everything that follows from the rates with both models."""
+    found = {
+        "workload": {**asdict(scale), "columns": len(COLUMNS)},
+        **short,
+        **_one_worker(scale, short["routes"][0]),
+        "global_year": _global_year(short["routes"]),
+        "more_trees": long,
     }
     return {**found, "goals": _goals(found)}
+
+
+def _requests(folder: Path, seed: int) -> dict[str, int]:
+    requests.write_year(folder, seed)
+    return asdict(requests.count(folder))
 
 
 def _best(job: Job, runs: list[Run]) -> list[dict[str, Any]]:
@@ -174,11 +189,17 @@ def _goals(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         for name, wanted in ((NAIVE, 40), (MASKED, 12), (BLOCKWISE, 15))
         if name in rates
     ]
-    share = next(one["share"] for one in found["share_of_kernel"] if one["workers"] == PEER_WORKERS)
+    shares = {
+        f"share of the evaluator's rate, {one['trees']} trees": (wanted, row["share"])
+        for one, wanted in ((found, 0.45), (found["more_trees"], 0.60))
+        for row in one["share_of_kernel"]
+        if row["workers"] == PEER_WORKERS
+    }
     peak, planned = found["worker_peak_bytes"], found["worker_planned_bytes"]
     return [
         *goals,
-        {"goal": "share of the kernel's rate", "at_least": 0.45, "found": share},
+        *({"goal": name, "at_least": wanted, "found": share}
+          for name, (wanted, share) in shares.items()),
         {"goal": "peak of a worker over its plan", "at_least": 0.9, "at_most": 1.1,
          "found": peak / planned},
         {"goal": "peak of a worker, GB", "at_most": WORKER_GOAL_BYTES / 1e9, "found": peak / 1e9},
@@ -192,22 +213,27 @@ def show(found: Mapping[str, Any]) -> str:
     work = found["workload"]
     return "\n".join(
         [
-            f"{found['land_rows']:,} land rows, {work['columns']} stored features, "
-            f"{work['trees']} trees of depth {work['depth']}; best of {work['rounds']} rounds",
-            *_route_lines(found["routes"]),
+            f"{found['land_rows']:,} land rows, {work['columns']} stored features, trees of depth "
+            f"{work['depth']}; best of {work['rounds']} rounds",
+            *_model_lines(found),
             *_step_lines(found),
-            *_kernel_lines(found),
             *_year_lines(found["global_year"]),
+            *_model_lines(found["more_trees"]),
             f"requests: {found['requests']}",
             *_goal_lines(found["goals"]),
         ]
     )
 
 
-def _route_lines(routes: list[Mapping[str, Any]]) -> list[str]:
+def _model_lines(found: Mapping[str, Any]) -> list[str]:
+    trees = f"{found['trees']} trees"
+    return [*_route_lines(found["routes"], trees), *_kernel_lines(found, trees)]
+
+
+def _route_lines(routes: list[Mapping[str, Any]], trees: str) -> list[str]:
     rates = {row["workers"]: row["land_rows_per_second"] for row in routes if row["route"] == OURS}
     lines = [
-        f"{'route':<36}{'workers':>8}{'s':>9}{'worst':>9}{'land rows/s':>14}{'core-s':>9}"
+        f"{trees:<36}{'workers':>8}{'s':>9}{'worst':>9}{'land rows/s':>14}{'core-s':>9}"
         f"{'peak GB':>9}{'smcloud is':>12}"
     ]
     for row in routes:
@@ -232,7 +258,7 @@ def _step_lines(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _kernel_lines(found: Mapping[str, Any]) -> list[str]:
+def _kernel_lines(found: Mapping[str, Any], trees: str) -> list[str]:
     alone = ", ".join(
         f"{one['engine']} {one['rows_per_second']:,.0f} ({one['threads']} threads)"
         for one in found["kernels"]
@@ -241,8 +267,8 @@ def _kernel_lines(found: Mapping[str, Any]) -> list[str]:
         f"{one['share']:.0%} on {one['workers']}" for one in found["share_of_kernel"]
     )
     return [
-        f"prediction alone, rows/s: {alone}",
-        f"whole job over the evaluator alone, workers over threads: {shares}",
+        f"{trees}, prediction alone, rows/s: {alone}",
+        f"{trees}, whole job over the evaluator alone, workers over threads: {shares}",
     ]
 
 

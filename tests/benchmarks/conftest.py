@@ -8,8 +8,13 @@ from benchmarks.workload import SCALES
 
 
 @pytest.fixture(scope="session")
-def job(tmp_path_factory):
+def jobs(tmp_path_factory):
     return routes.prepared(SCALES["tiny"], 0, tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="session")
+def job(jobs):
+    return jobs[0]
 
 
 @pytest.fixture

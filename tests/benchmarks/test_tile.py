@@ -9,8 +9,9 @@ from benchmarks import ours, routes, tile
 
 
 @pytest.fixture(scope="module")
-def found(job, client):
-    return tile.figures(job, routes.run_in_turn(job, lambda workers: client))
+def found(jobs, client):
+    short, long = (tile.rates(job, routes.run_in_turn(job, lambda _: client)) for job in jobs)
+    return {**tile.figures(short, long, jobs[0].scale), "requests": {}}
 
 
 @pytest.mark.cluster
@@ -33,7 +34,8 @@ def test_the_table_says_what_is_met_and_what_is_not(found):
     lines = tile.show({**found, "goals": [hard, easy]}).splitlines()
     assert "goal: the moon at least 1: 0.5, NOT MET" in lines
     assert "goal: the door at most 1: 0.5, met" in lines
-    assert sum(line.startswith("smcloud ") for line in lines) == len(routes.worker_counts())
+    assert sum(line.startswith("smcloud ") for line in lines) == 2 * len(routes.worker_counts())
+    assert any(line.startswith("30 trees, whole job over the evaluator alone") for line in lines)
 
 
 @pytest.mark.cluster
