@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from smcloud.core.errors import UserError
+from smcloud.models import samples
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import (
     TableColumns,
@@ -93,6 +94,37 @@ def test_rows_come_in_one_order_whatever_the_table_had(source: pd.DataFrame) -> 
     assert one.content_hash() == other.content_hash()
     changed = source.assign(rain=source["rain"] + 1e-3)
     assert training_table(changed, COLUMNS).content_hash() != one.content_hash()
+
+
+def test_rows_of_one_station_and_day_come_by_their_values(source: pd.DataFrame) -> None:
+    again = source.assign(soil=source["soil"] - 1.0)
+    unknown = source.assign(rain=np.nan)
+    mixed = pd.concat([source, again, unknown]).sample(frac=1.0, random_state=5)
+    found = whole(training_table(mixed, COLUMNS))
+    keys = ["station", "day", "lat", "lon", "rain", "soil", "sm"]
+    expected = mixed.sort_values(keys, ignore_index=True)[found.columns]
+    pd.testing.assert_frame_equal(found, expected.astype(found.dtypes))
+    assert len(found) == 3 * len(source)
+
+
+def test_the_columns_of_a_table_are_the_sources_own(source: pd.DataFrame) -> None:
+    table = training_table(source, COLUMNS)
+    for name, column in zip(COLUMNS.features, table.rows(np.arange(9)).columns, strict=True):
+        assert np.shares_memory(column, source[name].to_numpy())
+
+
+def test_what_pandas_marks_as_unknown_is_nan(source: pd.DataFrame) -> None:
+    marked = source.assign(rain=source["rain"].astype("Float64").where(source["rain"] > 1.0))
+    table = training_table(marked, COLUMNS)
+    expected = int((source["rain"] <= 1.0).sum())
+    assert np.isnan(table.values["rain"]).sum() == expected
+
+
+def test_a_stored_table_is_read_back_as_it_was(source: pd.DataFrame, monkeypatch) -> None:
+    monkeypatch.setattr(samples, "FILE_ROWS", 1000)
+    table = training_table(source, COLUMNS)
+    again = training_table(read_table(table.to_parquet(), "rows.parquet"), COLUMNS)
+    assert again.content_hash() == table.content_hash()
 
 
 def test_unknown_targets_times_and_stations_are_left_out(source: pd.DataFrame) -> None:
