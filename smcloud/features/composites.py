@@ -55,12 +55,14 @@ class Periods:
         ones and all, where a product stores none, are the middle of the period. Every date lies
         within its period, so dates ascend.
         """
-        first = self.bounds[:-1, None].astype(np.float32)
+        first = self.bounds[:-1].astype(np.float32)
+        longest = np.diff(self.bounds).astype(np.float32) - 1
         middle = np.float32(self.step_days // 2)
-        days = np.full_like(first, middle) if offsets is None else offsets
-        days = np.where(np.isfinite(days), days, middle)
-        longest = np.diff(self.bounds)[:, None].astype(np.float32) - 1
-        return first + np.minimum(np.maximum(days, np.float32(0)), longest)
+        if offsets is None:
+            return (first + np.minimum(middle, longest))[:, None]
+        dates = np.empty_like(offsets)
+        _own_dates(offsets, first, longest, middle, dates)
+        return dates
 
 
 _Composite = tuple[Floats32, Floats32]
@@ -165,6 +167,20 @@ def _draw(line: _Line, begin: Floats32, when: Floats32, hold: np.float32, out: F
 
 # The loops below write one array each and read few, so that they become vector code. A value is
 # made by one operation after another in float32: the compiler may not fuse them.
+
+
+@compiled
+def _own_dates(
+    offsets: Floats32, first: Floats32, longest: Floats32, middle: np.float32, out: Floats32
+) -> None:
+    """Write the first day of each period plus its offset, held within 0 and `longest`."""
+    zero = np.float32(0.0)
+    for step in range(first.size):
+        row, target = offsets[step], out[step]
+        for point in range(row.size):
+            offset = row[point] if row[point] - row[point] == zero else middle
+            offset = offset if offset >= zero else zero
+            target[point] = first[step] + (offset if offset <= longest[step] else longest[step])
 
 
 @compiled

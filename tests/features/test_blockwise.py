@@ -269,6 +269,38 @@ def test_mixed_feature_sees_everything_daily_at_points(world, whole):
     np.testing.assert_array_equal(found, expected + day[:, None].astype(np.float32))
 
 
+def test_static_and_coarse_features_are_computed_once_for_all_slabs_of_a_block(world):
+    calls = []
+
+    def noted(values):
+        calls.append(values.shape)
+        return values
+
+    features = [
+        Feature("ground", ("terrain.elevation",), "m", noted),
+        Feature("wet", ("era5land.swvl1",), "m3 m-3", noted),
+        Feature("rainy", ("era5land.tp",), "mm", lambda rain: noted(rain)[2:], Halo(2)),
+    ]
+    reader = FeatureReader(features, world.drivers, world.cubes, schemas=world.schemas)
+    inputs = reader.read(world.region, DAYS[:30], ALL_POINTS)
+    parts = [reader.compute(inputs, slice(day, day + 10)).values for day in (10, 0, 20)]
+    assert sorted(shape[0] for shape in calls) == [30, 32, 1600]
+    fresh = reader.compute(reader.read(world.region, DAYS[:30], ALL_POINTS)).values
+    np.testing.assert_array_equal(np.concatenate([parts[i] for i in (1, 0, 2)], axis=1), fresh)
+
+
+def test_a_function_cannot_spoil_the_inputs_that_it_shares(world):
+    def careless(day, night):
+        day += night
+        return day
+
+    names = ("mod11a1.lst_day", "mod11a1.lst_night")
+    feature = Feature("spoilt", names, "K", careless)
+    reader = FeatureReader([feature], world.drivers, world.cubes, schemas=world.schemas)
+    with pytest.raises(ValueError, match="read-only"):
+        reader.compute(reader.read(world.region, DAYS[:2], ALL_POINTS))
+
+
 def test_reader_travels_to_workers(world, whole):
     reader = pickle.loads(pickle.dumps(reader_of(world)))
     inputs = reader.read(world.region, DAYS[5:6], ALL_POINTS)

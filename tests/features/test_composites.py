@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smcloud.features import composites
 from smcloud.features.composites import (
     HOLD_STEPS,
     MAX_GAP_STEPS,
@@ -25,19 +26,17 @@ def year_bounds(years, step):
 
 
 def plain(values, dates, step, day):
-    """Return one pixel's value on one day, by the rule as it is written."""
-    known = [(float(d), float(v)) for d, v in zip(dates, values, strict=True) if np.isfinite(v)]
+    """Return one pixel's value on one day, by the rule as it is written, in float32."""
+    known = [pair for pair in zip(dates, values, strict=True) if np.isfinite(pair[1])]
+    nothing = (np.float32(np.inf), np.float32(np.nan))
     before = max((pair for pair in known if pair[0] <= day), default=None)
     after = min((pair for pair in known if pair[0] > day), default=None)
     if before and after and after[0] - before[0] <= MAX_GAP_STEPS * step:
-        share = (day - before[0]) / (after[0] - before[0])
-        return before[1] + share * (after[1] - before[1])
-    near = [
-        (abs(pair[0] - day), index, pair[1]) for index, pair in enumerate((before, after)) if pair
-    ]
-    if near and min(near)[0] <= HOLD_STEPS * step:
-        return min(near)[2]
-    return np.nan
+        slope = (after[1] - before[1]) / (after[0] - before[0])
+        return (np.float32(day) - before[0]) * slope + before[1]
+    since, until = (abs(np.float32(day) - (pair or nothing)[0]) for pair in (before, after))
+    nearest = (before if since <= until else after) or nothing
+    return nearest[1] if min(since, until) <= HOLD_STEPS * step else np.float32(np.nan)
 
 
 def daily(values, offsets, bounds, step, days):
@@ -49,26 +48,44 @@ def daily(values, offsets, bounds, step, days):
     return out, np.broadcast_to(dates, values.shape)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     step=st.sampled_from([8, 16]),
     gaps=st.sampled_from([0.0, 0.3, 0.8, 1.0]),
     own_dates=st.booleans(),
+    pixels=st.sampled_from([1, 4, 37]),
 )
-def test_equals_the_plain_rule_across_the_turn_of_the_year(seed, step, gaps, own_dates):
+def test_equals_the_plain_rule_bit_by_bit_across_the_turn_of_the_year(
+    seed, step, gaps, own_dates, pixels
+):
     rng = np.random.default_rng(seed)
     bounds = year_bounds([2018, 2019], step)
-    shape = (len(bounds) - 1, 4)
+    shape = (len(bounds) - 1, pixels)
     values = rng.uniform(0, 1, shape).astype(np.float32)
-    values[rng.random(shape) < gaps] = np.nan
+    values[rng.random(shape) < gaps] = rng.choice([np.nan, np.inf])
     offsets = rng.integers(0, step, shape).astype(np.float32)
     offsets[rng.random(shape) < 0.1] = np.nan
-    days = np.arange(FIRST + 320, FIRST + 400)
+    days = np.arange(FIRST + rng.integers(0, 340), FIRST + rng.integers(341, 420))
     found, dates = daily(values, offsets if own_dates else None, bounds, step, days)
     for pixel in range(shape[1]):
         expected = [plain(values[:, pixel], dates[:, pixel], step, day) for day in days]
-        np.testing.assert_allclose(found[:, pixel], expected, atol=2e-6)
+        np.testing.assert_array_equal(found[:, pixel], np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("work", [1, 100, 2**18])
+def test_pieces_of_days_and_tiles_of_pixels_leave_no_trace(monkeypatch, work):
+    rng = np.random.default_rng(3)
+    bounds = year_bounds([2018], 16)
+    values = rng.normal(size=(23, 2 * composites.TILE_POINTS + 5)).astype(np.float32)
+    values[rng.random(values.shape) < 0.4] = np.nan
+    offsets = rng.integers(0, 16, values.shape).astype(np.float32)
+    days = np.arange(FIRST + 100, FIRST + 150)
+    whole, _ = daily(values, offsets, bounds, 16, days)
+    monkeypatch.setattr(composites, "WORK_ELEMENTS", work)
+    some = np.r_[:9, 2040:2055, 4090:4101]
+    part, _ = daily(values[:, some], offsets[:, some], bounds, 16, days)
+    np.testing.assert_array_equal(part, whole[:, some])
 
 
 def test_value_on_its_own_day_is_the_composite():

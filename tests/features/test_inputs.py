@@ -15,7 +15,7 @@ LST = Variable("lst", "uint16", "K", "lst", (150.0, 400.0), scale=0.02, fill=0)
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "<i2", ">i2", "uint32"])
 @pytest.mark.parametrize("size", [7, 40_000])
-def test_look_up_gives_what_the_variable_gives(dtype, size):
+def test_unpacking_gives_what_the_variable_gives(dtype, size):
     variable = replace(LST, dtype=dtype, scale=0.013, offset=-4.5, fill=3)
     info = np.iinfo(dtype)
     rng = np.random.default_rng(1)

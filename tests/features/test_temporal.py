@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smcloud.features import temporal
 
@@ -40,6 +42,38 @@ def test_unknown_days_are_weighted_up_until_too_few_are_left():
     gap[-3:] = np.nan  # the three youngest days carry a quarter of the weight
     assert np.isnan(temporal.antecedent_precipitation(gap)[0, 0])
     assert np.isnan(temporal.antecedent_precipitation(np.full_like(steady, np.nan))[0, 0])
+
+
+def plain_antecedent(rain, days, decay, min_known):
+    """Return the index lag by lag as numpy computes it: float32 products in double sums."""
+    n = len(rain) - (days - 1)
+    total, known_weight, whole = np.zeros((n, rain.shape[1])), np.zeros((n, rain.shape[1])), 0.0
+    for lag in range(days):
+        past = rain[days - 1 - lag : days - 1 - lag + n]
+        known = np.isfinite(past)
+        total += decay**lag * np.where(known, past, np.float32(0))
+        known_weight += decay**lag * known
+        whole += decay**lag
+    with np.errstate(divide="ignore", invalid="ignore"):
+        index = np.where(known_weight >= min_known * whole, total * (whole / known_weight), np.nan)
+    return index.astype(np.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    days=st.integers(1, 34),
+    n=st.integers(1, 50),
+    cells=st.integers(1, 40),
+)
+def test_antecedent_precipitation_is_the_plain_sum_bit_by_bit(seed, days, n, cells):
+    rng = np.random.default_rng(seed)
+    rain = rng.gamma(0.3, 8.0, (n + days - 1, cells)).astype(np.float32)
+    rain[rng.random(rain.shape) < rng.choice([0.0, 0.1, 0.5])] = np.nan
+    found = temporal.antecedent_precipitation(rain, days, 0.91, 0.75)
+    np.testing.assert_array_equal(found, plain_antecedent(rain, days, 0.91, 0.75))
+    later = temporal.antecedent_precipitation(rain[n // 2 :], days, 0.91, 0.75)
+    np.testing.assert_array_equal(later, found[n // 2 :])
 
 
 def test_record_needs_a_fortnight_before_the_index_is_known():
