@@ -318,11 +318,13 @@ def add_group(
         for feature in range(codes.shape[0]):
             if group.counts[feature] == 0:
                 continue
-            own = codes[feature, start:end]
-            if maps is not None:
-                code_of_group(own, feature, maps, scratch.codes)
+            known = codes[feature, start:end]
+            if maps is None:
+                build_masks(known, feature, group, scratch)
+            else:
                 own = scratch.codes[: end - start]
-            build_masks(own, feature, group, scratch)
+                code_of_group(known, feature, maps, own)
+                build_masks(own, feature, group, scratch)
         for tree in range(n_trees):
             numbers = scratch.numbers[tree % AT_ONCE]
             if tops is None:
