@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, kernel, plot, tile
+from benchmarks import compare, features, glass, kernel, plot, tile, training
 from benchmarks.record import RESULTS, BenchmarkError, record_of, write
 
 SCALES = ("tiny", "small", "large")
@@ -27,6 +27,9 @@ class Part:
 PARTS = {
     "kernel": Part(kernel.measure, kernel.show),
     "tile": Part(tile.measure, tile.show),
+    "glass": Part(glass.measure, glass.show),
+    "features": Part(features.measure, features.show),
+    "training": Part(training.measure, training.show),
 }
 
 

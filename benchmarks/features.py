@@ -4,16 +4,15 @@ A row is a land pixel and day. Inputs are random, which is the worst case for br
 of the pixels and composites are unknown, scattered like noise, and every twentieth coarse cell is.
 """
 
-import argparse
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.timing import interleave
 from smcloud.cube.schema import Array, CubeSchema, Variable, shard_index
 from smcloud.cube.store import create_store, write_shard
 from smcloud.features.blockwise import FeatureReader
@@ -34,7 +33,7 @@ FIRST_DAY = 138
 UNKNOWN_SHARE = 0.4
 UNKNOWN_CELLS = 0.05
 DAYS = np.arange(f"{YEAR}-01-01", f"{YEAR + 1}-01-01", dtype="datetime64[D]")
-FRESH_REPEATS = 7
+REPEATS = {"tiny": 1, "small": 7, "large": 21}
 
 
 class Nowhere:
@@ -113,65 +112,61 @@ def reader_of(features: tuple[Feature, ...], cubes: CubeSet, sources: set[str]) 
     return FeatureReader(features, drivers, cubes, schemas=schemas)
 
 
-def best_ns(work: Callable[[], object], rows: int) -> float:
-    """Return nanoseconds a row of the fastest of several runs; the first one compiles."""
+def glass_reader(cubes: CubeSet) -> FeatureReader:
+    """Return the reader of all features of glass-sm."""
+    features = features_named(GLASS_SM.features, GLASS_SM.drivers)
+    return reader_of(features, cubes, {driver.source for driver in GLASS_SM.drivers})
+
+
+def best_of(work: Callable[[], object], repeats: int) -> float:
+    """Return the seconds of the fastest of several runs; the first one compiles."""
     work()
-    seconds = []
-    for _ in range(FRESH_REPEATS):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds) / rows * 1e9
+    return interleave({"": work}, repeats)[""].best
 
 
-def time_slab(reader: FeatureReader, inputs: BlockInputs) -> dict[str, float]:
-    """Return ns a row of a slab: features alone, and with float columns filled."""
+def time_slab(reader: FeatureReader, inputs: BlockInputs, repeats: int) -> dict[str, float]:
+    """Return nanoseconds a row of a slab: features alone, and with float columns filled."""
     slab = slice(FIRST_DAY, FIRST_DAY + SLAB_DAYS)
     shape = len(reader.features), SLAB_DAYS, len(inputs.points)
     kept = FloatSink(*shape)
-    rows = shape[1] * shape[2]
-    return {
-        "alone": best_ns(lambda: reader.compute_into(inputs, slab, Nowhere()), rows),
-        "float": best_ns(lambda: reader.compute_into(inputs, slab, kept), rows),
-        "fresh": best_ns(lambda: reader.compute(inputs, slab), rows),
+    works: dict[str, Callable[[], object]] = {
+        "alone_nanoseconds": lambda: reader.compute_into(inputs, slab, Nowhere()),
+        "floats_nanoseconds": lambda: reader.compute_into(inputs, slab, kept),
+        "fresh_floats_nanoseconds": lambda: reader.compute(inputs, slab),
     }
+    rows = shape[1] * shape[2]
+    return {name: best_of(work, repeats) / rows * 1e9 for name, work in works.items()}
 
 
-def measure(seed: int) -> dict[str, object]:
+def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
     """Return nanoseconds a row: each feature with its flags, all features, and reading.
 
     A feature that is timed alone pays for what it would share with others (dates of composites,
     unpacked inputs), and those of the reanalysis for the frost flag, which has a row of its own.
     """
-    names = GLASS_SM.features
-    features = features_named(names, GLASS_SM.drivers)
+    repeats = REPEATS[scale]
     points: NDArray[np.intp] = np.arange(BLOCK * BLOCK)
-    with tempfile.TemporaryDirectory(prefix="smcloud-bench-") as folder:
-        cubes = write_cubes(Path(folder), seed)
-        whole = reader_of(features, cubes, {driver.source for driver in GLASS_SM.drivers})
-        whole.read(block_window(), DAYS, points)
-        started = time.perf_counter()
-        inputs = whole.read(block_window(), DAYS, points)
-        read_ns = (time.perf_counter() - started) / (len(DAYS) * len(points)) * 1e9
-        each = {
-            feature.name: time_slab(reader_of((feature,), cubes, set(feature.sources)), inputs)
-            for feature in features
-        }
-        each["frost flag"] = time_slab(reader_of((), cubes, {"era5land"}), inputs)
-    return {"read": read_ns, "all": time_slab(whole, inputs), "each": each}
+    cubes = write_cubes(folder, seed)
+    whole = glass_reader(cubes)
+    inputs = whole.read(block_window(), DAYS, points)
+    reading = best_of(lambda: whole.read(block_window(), DAYS, points), repeats)
+    readers = {one.name: reader_of((one,), cubes, set(one.sources)) for one in whole.features}
+    readers |= {"frost flag": reader_of((), cubes, {"era5land"}), f"all {len(readers)}": whole}
+    return {
+        "features": [
+            {"feature": name, **time_slab(reader, inputs, repeats)}
+            for name, reader in readers.items()
+        ],
+        "reading_nanoseconds": reading / (len(DAYS) * len(points)) * 1e9,
+    }
 
 
-def main() -> None:
-    """Print the table that docs/design/features.md quotes."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.features")
-    parser.add_argument("--seed", type=int, default=0)
-    found = measure(parser.parse_args().seed)
-    print(f"{'ns a row':<28}{'alone':>8}{'to floats':>11}{'fresh floats':>14}")
-    rows = {**found["each"], f"all {len(GLASS_SM.features)}": found["all"]}  # type: ignore[dict-item]
-    for name, cost in rows.items():
-        print(f"{name:<28}{cost['alone']:>8.2f}{cost['float']:>11.2f}{cost['fresh']:>14.2f}")
-    print(f"reading and decoding{found['read']:>16.2f}")
-
-
-if __name__ == "__main__":
-    main()
+def show(found: Mapping[str, Any]) -> str:
+    """Return the table that docs/design/features.md quotes."""
+    lines = [f"{'ns a row':<28}{'alone':>8}{'to floats':>11}{'fresh floats':>14}"]
+    lines += [
+        f"{row['feature']:<28}{row['alone_nanoseconds']:>8.2f}{row['floats_nanoseconds']:>11.2f}"
+        f"{row['fresh_floats_nanoseconds']:>14.2f}"
+        for row in found["features"]
+    ]
+    return "\n".join([*lines, f"{'reading and decoding':<28}{found['reading_nanoseconds']:>8.2f}"])

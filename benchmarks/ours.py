@@ -15,14 +15,14 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from benchmarks.workload import BLOCK, COLUMNS, STORED, YEAR, Scale, land
-from smcloud.cube.schema import shard_index
+from smcloud.cube.schema import Days, shard_index
 from smcloud.cube.store import create_store, open_cube, write_shard
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.spec import CubeSet, Driver, Feature, as_stored
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import blocks_of
 from smcloud.models.forest import Forest
-from smcloud.production.block import Predictor, make_block, peak_bytes
+from smcloud.production.block import BlockArrays, Predictor, make_block, peak_bytes
 from smcloud.production.runner import Task, run_tasks
 from smcloud.products.glass_sm import GLASS_SM
 
@@ -74,7 +74,7 @@ class LibraryPredictor:
         return found
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def predictor(path: str, is_library: bool) -> Predictor:
     """Return the model of a file, loaded once per process."""
     booster = xgboost.Booster(model_file=path)
@@ -92,20 +92,33 @@ def feature_reader(cubes: str) -> FeatureReader:
     return FeatureReader(FEATURES, (driver,), CubeSet({"bench": cubes}), schemas={"bench": STORED})
 
 
+def make(
+    reader: FeatureReader, model: Predictor, window: Window, points: NDArray[np.intp], days: Days
+) -> BlockArrays:
+    """Return the product of one block as production makes it."""
+    return make_block(
+        reader,
+        model,
+        GLASS_SM.schema,
+        "soil_moisture",
+        window,
+        points,
+        days,
+        STEP_DAYS,
+        GLASS_SM.no_estimate_where,
+    )
+
+
 def run_block(job: BlockJob) -> BlockDone:
     """Produce one block and write its shards, one put each."""
     scale = job.scale
     mask = land(scale, job.seed)[job.window.within(scale.window)]
-    made = make_block(
+    made = make(
         feature_reader(job.cubes),
         predictor(job.model, job.is_library),
-        GLASS_SM.schema,
-        "soil_moisture",
         job.window,
         np.flatnonzero(mask),
         STORED.times(YEAR)[: scale.days],
-        STEP_DAYS,
-        GLASS_SM.no_estimate_where,
     )
     seconds = dict(made.seconds)
     index = shard_index(GLASS_SM.schema, job.window, 0)
