@@ -25,7 +25,11 @@ from smcloud.sources.base import Source
 FLOAT32_BYTES = 4
 NATIVE_PIXELS = 4
 """Pixels of the finest files (500 m) in a pixel of 1 km."""
-PROCESS_BYTES = 300_000_000
+GRANULE_BYTES = 8
+"""Bytes a native pixel while a layer is packed: quality words (6 at most) and the layer's code."""
+STRIP_BYTES = 500_000_000
+"""Points of a strip of a raster with their coordinates (`sources.geotiff`)."""
+PROCESS_BYTES = 400_000_000
 """A worker with its libraries before its first task."""
 Days = NDArray[np.datetime64]
 
@@ -281,12 +285,15 @@ def station_tiles(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[st
 def task_bytes(schema: CubeSchema, window: Window, steps: int) -> int:
     """Return the peak bytes of the process of a task on a fine grid, estimated from above.
 
-    All variables packed, one of them encoded, one granule at 500 m in float32 with as much again
-    while it is decoded, and the process itself.
+    All variables packed, one of them encoded, the process itself, and a granule: quality words and
+    one layer as stored, or for a static store all variables in float32 with as much again.
     """
     pixels = window.shape[0] * window.shape[1]
-    packed = [np.dtype(v.dtype).itemsize * pixels * max(steps, 1) for v in schema.variables]
-    granule = 2 * FLOAT32_BYTES * NATIVE_PIXELS * pixels * len(schema.variables)
+    layers = 1 if schema.is_static else steps
+    packed = [np.dtype(v.dtype).itemsize * pixels * layers for v in schema.variables]
+    granule = GRANULE_BYTES * NATIVE_PIXELS * pixels
+    if schema.is_static:
+        granule = 2 * FLOAT32_BYTES * pixels * len(packed) + STRIP_BYTES
     return sum(packed) + max(packed) + granule + PROCESS_BYTES
 
 

@@ -28,7 +28,7 @@ Doubles = NDArray[np.float64]
 Locate = Callable[[Doubles, Doubles], tuple[Doubles, Doubles]]
 """Longitude and latitude (degrees) to x and y of a raster's CRS."""
 
-STRIP_ROWS = 100
+STRIP_ROWS = 50
 """Rows of the output grid that are sampled together."""
 MIN_SAMPLES, MAX_SAMPLES = 4, 10
 """Points along each side of an output pixel."""

@@ -9,6 +9,7 @@ from smcloud.core.errors import ConfigError, UserError
 from smcloud.grids.tiles import TileYear
 from smcloud.ingest.index import index_granules, list_bucket
 from smcloud.ingest.plan import (
+    PROCESS_BYTES,
     keys_of,
     plan_ingest,
     station_shards,
@@ -149,8 +150,8 @@ def test_stations_near_the_edge_of_a_coarse_shard_need_both_sides():
 
 def test_memory_of_a_task_counts_every_packed_variable():
     packed = 46 * 1200 * 1200 * 2
-    granule = 2 * 4 * 4 * 1200 * 1200
-    assert task_bytes(DAILY, KEY.window, 46) == 2 * packed + granule + 300_000_000
+    granule = 8 * 4 * 1200 * 1200
+    assert task_bytes(DAILY, KEY.window, 46) == 2 * packed + granule + PROCESS_BYTES
 
 
 def test_every_source_fits_a_worker_of_two_gigabytes():
