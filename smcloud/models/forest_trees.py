@@ -176,5 +176,5 @@ def _strict_cut(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the float32 below which exactly those float32 lie that are <= a double."""
     with np.errstate(over="ignore"):
         near = threshold.astype(np.float32)
-    up = np.nextafter(near, np.float32(np.inf))
+        up = np.nextafter(near, np.float32(np.inf))
     return np.where(near.astype(np.float64) <= threshold, up, near)
