@@ -26,7 +26,7 @@ from smcloud.features.composites import WORK_ELEMENTS
 from smcloud.features.inputs import BlockInputs, Points, Request, lonlat_around
 from smcloud.features.reads import Kind, kind_of, reads_of, schemas_of
 from smcloud.features.sink import FloatSink, Sink
-from smcloud.features.slab import Column, Slab
+from smcloud.features.slab import CELL_DAYS, Column, Slab
 from smcloud.features.spec import (
     POSITION,
     CubeSet,
@@ -44,6 +44,10 @@ from smcloud.grids.regrid import Weights, bilinear
 LST_PREFIX = "lst_"
 ALLOCATOR_FACTOR = 1.15
 """Resident over asked-for bytes: freed pages that the allocator keeps, as measured."""
+FUNCTION_ARRAYS = 5
+"""Arrays of one size that a function of features needs beside its inputs, the result among them."""
+FLAGGED_ARRAYS = 2
+"""Values from coarse cells and what their flags are made of, rounded up."""
 STORE_BYTES = 48 * 2**20
 """Metadata and codecs of the driver cubes, once open, as measured for eight of them."""
 
@@ -260,16 +264,29 @@ class FeatureReader:
         """
         slab_days = min(slab_days or n_days, n_days)
         pixels = max(window_pixels or n_points, n_points)
+        if row_bytes is None:
+            row_bytes = FloatSink.bytes_per_value * len(self.features)
         held = self._reads.held_bytes(n_days, n_points, pixels)
         decoding = 2 * self._reads.largest_read(n_days, pixels)
-        row_bytes = (
-            FloatSink.bytes_per_value * len(self.features) if row_bytes is None else row_bytes
-        )
         columns = (row_bytes + 1) * slab_days * n_points
-        at_work = 10 * max(WORK_ELEMENTS, n_points)
-        composites = 10 * n_points * self._reads.most_composites(slab_days)
-        arrays = held + max(decoding, columns + 4 * (at_work + composites))
+        arrays = held + max(decoding, columns + 4 * self._values_in_work(slab_days, n_points))
         return STORE_BYTES + math.ceil(ALLOCATOR_FACTOR * arrays)
+
+    def _values_in_work(self, slab_days: int, n_points: int) -> int:
+        """Return the most float32 values beside inputs and columns while a feature is computed."""
+        of_kind = {kind: [c.feature for c in self._columns if c.kind is kind] for kind in Kind}
+        most_inputs = max((len(one.inputs) for one in of_kind[Kind.COMPOSITES]), default=0)
+        composites = self._reads.most_composites(slab_days) * n_points
+        piece = max(WORK_ELEMENTS, n_points)
+        shared = {(name, one.halo) for one in of_kind[Kind.DAILY] for name in one.inputs}
+        halos = sum(halo.days_before + halo.days_after for _, halo in shared)
+        has_cells = self._watches_frost or of_kind[Kind.CELLS]
+        at_once = min(slab_days, max(CELL_DAYS, WORK_ELEMENTS // n_points))
+        return max(
+            (FUNCTION_ARRAYS + most_inputs) * composites if most_inputs else 0,
+            (FUNCTION_ARRAYS + len(shared)) * piece + halos * n_points,
+            FLAGGED_ARRAYS * at_once * n_points if has_cells else 0,
+        )
 
 
 def _is_lst(name: str) -> bool:

@@ -21,6 +21,8 @@ from smcloud.features.spec import (
 from smcloud.sources.registry import SOURCES
 
 COMPOSITE_DAY = "composite_day"
+WEIGHT_BYTES = 20
+"""Bytes of the bilinear weights of a point: its cell, and the shares of four."""
 Schemas = Mapping[str, CubeSchema]
 Drivers = Mapping[str, Driver]
 
@@ -103,16 +105,23 @@ class Reads:
         return math.ceil((n_days + before + after) / step) + (3 if step > 1 else 0)
 
     def held_bytes(self, n_days: int, n_points: int, pixels: int) -> int:
-        """Return the bytes of a block's inputs: stored integers, static layers and weights."""
+        """Return the bytes that a block holds: stored integers, static layers, what is made once.
+
+        Made once are bilinear weights, static features and those of coarse cells.
+        """
         side = math.isqrt(pixels - 1) + 1
         held = 0
         for name in self.series:
-            cells = n_points if self.schema(name).on.projected else coarse_cells(side)
+            is_fine = self.schema(name).on.projected
+            cells = n_points if is_fine else coarse_cells(side)
             held += self._itemsize(name) * self.steps(name, n_days) * cells
+            held += 0 if is_fine else 4 * n_days * cells
         for _, halo in self.static:
             held += 4 * ((side + 2 * halo) ** 2 if halo else n_points)
         has_weights = any(not self.schema(name).on.projected for name in self.series)
-        return held + (48 * n_points if has_weights else 0) + 4 * n_points * len(self.static)
+        return (
+            held + (WEIGHT_BYTES * n_points if has_weights else 0) + 4 * n_points * len(self.static)
+        )
 
     def largest_read(self, n_days: int, pixels: int) -> int:
         """Return the bytes of the largest variable as it is decoded, all pixels of the window."""

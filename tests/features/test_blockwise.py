@@ -13,8 +13,10 @@ from smcloud.core.errors import CubeError, NotFoundError, UserError
 from smcloud.core.objects import open_objects
 from smcloud.features.blockwise import ALLOCATOR_FACTOR, STORE_BYTES, FeatureReader
 from smcloud.features.catalogue import features_named
+from smcloud.features.inputs import BlockInputs, Part, Series
 from smcloud.features.spec import CubeSet, Driver, Feature, Halo, Quality
 from smcloud.grids.grid import Window
+from smcloud.products.glass_sm import GLASS_SM
 
 DAYS = np.arange("2018-10-01", "2019-04-01", dtype="datetime64[D]")
 ALL_POINTS = np.arange(1600)
@@ -307,7 +309,56 @@ def test_reader_travels_to_workers(world, whole):
     np.testing.assert_array_equal(reader.compute(inputs).values, whole.values[:, 5:6])
 
 
-def test_memory_is_known_beforehand(world):
+class Codes:
+    """A sink that holds one byte a value, as production's does."""
+
+    def __init__(self, n_features, n_days, n_points):
+        self.codes = np.zeros((n_features, n_days, n_points), np.uint8)
+
+    def put(self, *taken):
+        pass
+
+    put_static = put_stored = put
+
+
+def made_inputs(reader, days, n_points):
+    """Return inputs of one value, allocated as `read` leaves them."""
+    series = {}
+    for name in reader._reads.series:
+        source, variable = name.split(".")
+        schema, (before, after) = reader.schemas[source], reader.halo_days(source)
+        starts = np.concatenate([schema.times(year) for year in (2018, 2019, 2020)])
+        bounds = starts.astype(np.int64)
+        reach = days[[0, -1]].astype(np.int64) + np.array([-before, after])
+        first, last = np.searchsorted(bounds, reach, side="right") - 1
+        packing = schema.variable(variable)
+        stored = np.ones((last + 1 - first, n_points), packing.dtype)
+        series[name] = Series(bounds[first : last + 2], (Part(0, stored, packing),), n_points)
+    static = {key: np.ones(n_points, np.float32) for key in reader._reads.static}
+    return BlockInputs(Window(0, 1, 0, n_points), days, np.arange(n_points), series, static, {})
+
+
+@pytest.mark.parametrize("slab_days", [23, 46, 92])
+@pytest.mark.parametrize("row_bytes", [None, 21])
+def test_memory_is_known_within_a_tenth(slab_days, row_bytes):
+    drivers = [driver for driver in GLASS_SM.drivers if driver.source != "era5land"]
+    names = [name for name in GLASS_SM.features if not name.startswith(("era5land", "ante"))]
+    reader = FeatureReader(features_named(names, drivers), drivers, CubeSet({}))
+    days, points = np.arange("2019-03-01", "2019-09-01", dtype="datetime64[D]"), 22_500
+    reader.compute(made_inputs(reader, days[:20], 10))  # compiles
+    tracemalloc.start()
+    inputs = made_inputs(reader, days, points)
+    if row_bytes is None:
+        reader.compute(inputs, slice(0, slab_days))
+    else:
+        reader.compute_into(inputs, slice(0, slab_days), Codes(row_bytes, slab_days, points))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    planned = reader.estimate_bytes(len(days), points, slab_days=slab_days, row_bytes=row_bytes)
+    assert 0.9 <= peak * ALLOCATOR_FACTOR / (planned - STORE_BYTES) <= 1.0
+
+
+def test_memory_of_coarse_cells_is_bounded(world):
     reader = reader_of(world)
     reader.compute(reader.read(world.region, DAYS, ALL_POINTS))
     tracemalloc.start()
