@@ -11,7 +11,9 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +33,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 from smcloud.core.errors import ConfigError, NotFoundError, StoreError, StoreFullError
 
 if TYPE_CHECKING:
+    from obstore import SuffixRange
     from obstore.store import ClientConfig, RetryConfig
 
 log = logging.getLogger(__name__)
@@ -44,9 +47,14 @@ _RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(minutes=
 _CLIENT: "ClientConfig" = {"allow_http": True, "timeout": timedelta(minutes=2)}
 READ_AGAIN_SECONDS = 30.0
 """A read that failed later than this has been retried by the client: no more attempts here."""
+READS_AHEAD = 8
+"""Requests of one reader that are on their way at once: a store answers after tens of ms."""
+READ_THREADS = 4 * READS_AHEAD
 FIRST_ANSWER_SECONDS = 10
 _REFUSALS = ("ermission denied", "403 Forbidden", "401 Unauthorized")
 """Signs of a refusal in errors of the client that are of no kind of their own (listings)."""
+_NO_SUCH_BYTES = ("ange was invalid", "nvalid range", "InvalidRange", "416 Requested Range")
+"""Signs that an object is shorter than the range asked of it: asking again is of no use."""
 _METADATA_HOST = "169.254.169.254"
 """Where the client asks for a machine's role when the environment holds no credentials."""
 
@@ -59,6 +67,25 @@ class ObjectInfo:
     size: int
     modified: datetime
     etag: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive bytes of one object, and which state of the object they are from.
+
+    Attributes
+    ----------
+    data : memoryview
+        Fewer bytes than were asked for where the object ends before.
+    size : int
+        Bytes of the whole object.
+    version : str
+        Differs as soon as the object has been written again.
+    """
+
+    data: memoryview
+    size: int
+    version: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +143,31 @@ class Objects:
                 obstore.get_range(self.bucket, self.path(key), start=start, length=length)
             ),
         )
+
+    def get_part(self, key: str, start: int, length: int) -> Part:
+        """Return up to `length` bytes from `start`; from -length on: the object's last bytes.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such object.
+        StoreError
+            If the store fails, or if `start` lies beyond the end of the object.
+        """
+        if start < 0 and self.url.startswith("az://"):
+            # The one store that refuses to count from the end.
+            start = max(0, self.head(key).size + start)
+        wanted: tuple[int, int] | SuffixRange = (
+            {"suffix": length} if start < 0 else (start, start + length)
+        )
+
+        def request() -> Part:
+            found = obstore.get(self.bucket, self.path(key), options={"range": wanted})
+            meta = found.meta
+            version = meta["e_tag"] or f"{meta['last_modified'].isoformat()} {meta['size']}"
+            return Part(memoryview(found.bytes()), meta["size"], version)
+
+        return self._read(key, request)
 
     def head(self, key: str) -> ObjectInfo:
         """Return size and time of one object, or raise `NotFoundError`."""
@@ -203,7 +255,8 @@ class Objects:
                     raise
                 except BaseError as err:
                     is_late = time.monotonic() - started > READ_AGAIN_SECONDS
-                    if is_late or attempt == READ_ATTEMPTS - 1:
+                    is_short = any(sign in str(err) for sign in _NO_SUCH_BYTES)
+                    if is_late or is_short or attempt == READ_ATTEMPTS - 1:
                         raise
                     log.warning("read of %s/%s failed, trying again: %s", self.url, key, err)
                     time.sleep(0.1 * 2**attempt)
@@ -258,6 +311,33 @@ def _store_error(err: Exception, where: str) -> StoreError:
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else "no reason given"
+
+
+def in_order(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield the results of requests in their order, `READS_AHEAD` of them on their way at once.
+
+    They run on threads that all readers of a process share; what a caller does with one result
+    overlaps with the requests after it. The first that fails raises, and the rest are not begun.
+    """
+    waiting: deque[Future[T]] = deque()
+    try:
+        for call in calls:
+            waiting.append(_threads().submit(call))
+            if len(waiting) == READS_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(READ_THREADS, thread_name_prefix="smcloud-read")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # the child has none of the threads
 
 
 def normalise_url(url: str) -> str:

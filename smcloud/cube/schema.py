@@ -113,6 +113,8 @@ class CubeSchema:
         One line for people.
     version : int
         Raised when the meaning of stored values changes; part of every input hash.
+    codec : str
+        How new stores are encoded: ``zstd`` is small, ``lz4`` fast to read (`cube.codecs`).
     """
 
     name: str
@@ -123,6 +125,7 @@ class CubeSchema:
     shards: tuple[int, int, int]
     title: str
     version: int = 1
+    codec: str = "zstd"
 
     @property
     def on(self) -> Grid:

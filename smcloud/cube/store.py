@@ -3,37 +3,41 @@
 zarr-python's own shard write first reads the old shard (so a damaged one cannot be rewritten) and
 deletes a shard that is all fill (so a loss cannot be told from an empty region). Here a shard is
 encoded in memory by zarr's codecs and its bytes are put in one request: no read, no delete, and
-every shard that was written exists as an object.
+every shard that was written exists as an object. Metadata are zarr's, and so is the reading of
+arrays that `sharded` does not know: a user's own, unsharded or of other codecs.
 """
 
 import hashlib
-import json
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from pyproj import CRS
-from pyproj.exceptions import CRSError
-from zarr.codecs import ZstdCodec
 from zarr.core.buffer import Buffer
-from zarr.storage import MemoryStore, ObjectStore
+from zarr.storage import MemoryStore
 
-from smcloud.core.errors import CubeError, NotFoundError
-from smcloud.core.objects import Objects, open_objects
+from smcloud.core.errors import CubeError
+from smcloud.core.objects import open_objects
+from smcloud.cube.codecs import COMPRESSORS
+from smcloud.cube.opening import (
+    GRID_MAPPING,
+    check_times,
+    checked_window,
+    found_variable,
+    open_group,
+)
+from smcloud.cube.patches import Patch, Points, rectangles, scatters
 from smcloud.cube.schema import EPOCH, Array, CubeSchema, Days, Variable
+from smcloud.cube.sharded import ShardedArray, ShardLayout, lacks, layout_of
 from smcloud.grids.grid import Grid, Window, sinusoidal_wkt
 
 TIME_UNITS = "days since 1970-01-01"
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 GEOZARR = "0.4"
-GRID_MAPPING = "spatial_ref"
-COMPRESSOR = ZstdCodec(level=1, checksum=True)
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ def _create_variable(
         chunks=schema.chunk_shape(),
         shards=schema.shard_shape(),
         fill_value=variable.fill_value,
-        compressors=COMPRESSOR,
+        compressors=COMPRESSORS[schema.codec],
         dimension_names=schema.dims,
         attributes=_sorted_attrs(variable),
     )
@@ -187,30 +191,25 @@ def encode_shard(schema: CubeSchema, variable: Variable, values: Array) -> bytes
     shape = schema.shard_shape()
     if any(have > room for have, room in zip(values.shape, shape, strict=True)):
         raise CubeError(f"{schema.name} {variable.name}: {values.shape} exceeds a shard {shape}")
-    if values.shape != shape:
-        whole = np.full(shape, variable.fill_value, variable.dtype)
-        whole[tuple(slice(0, n) for n in values.shape)] = values
-        values = whole
-    return _encode(schema, variable, values, write_empty=False) or _encode(
-        schema, variable, values, write_empty=True
-    )
+    if schema.is_static:
+        values = values[None]
+    return _layout(schema, variable.dtype).encode(values, variable.fill_value)
 
 
-def _encode(schema: CubeSchema, variable: Variable, values: Array, *, write_empty: bool) -> bytes:
-    memory: dict[str, Buffer] = {}
+@lru_cache(maxsize=64)
+def _layout(schema: CubeSchema, dtype: str) -> ShardLayout:
+    """Return the layout that zarr gives to new arrays of a schema."""
     array = zarr.create_array(
-        MemoryStore(memory),
-        shape=values.shape,
-        dtype=variable.dtype,
+        MemoryStore(),
+        shape=schema.shard_shape(),
+        dtype=dtype,
         chunks=schema.chunk_shape(),
-        shards=values.shape,
-        fill_value=variable.fill_value,
-        compressors=COMPRESSOR,
-        config={"write_empty_chunks": write_empty},
+        shards=schema.shard_shape(),
+        compressors=COMPRESSORS[schema.codec],
     )
-    array[...] = values
-    shard = memory.get("c/" + "/".join("0" for _ in values.shape))
-    return b"" if shard is None else shard.to_bytes()
+    layout = layout_of(array)
+    assert layout is not None, f"codec {schema.codec} is not known to layout_of"
+    return layout
 
 
 def write_shard(
@@ -254,12 +253,18 @@ class Cube:
         self.schema = schema
         self.year = year
         self.objects = open_objects(url)
-        self._group = _open_group(self.objects)
-        self.window = _checked_window(self._group, schema, url)
-        _check_times(self._group, schema, year, url)
+        self._group = open_group(self.objects)
+        self.window = checked_window(self._group, schema, url)
+        check_times(self._group, schema, year, url)
         self.variables = {
-            variable.name: _found_variable(self._group, schema, variable, url)
+            variable.name: found_variable(self._group, schema, variable, url)
             for variable in schema.variables
+        }
+        self._arrays = {name: self._array(name) for name in self.variables}
+        self._sharded = {
+            name: ShardedArray(self.objects, name, array, layout)
+            for name, array in self._arrays.items()
+            if (layout := layout_of(array)) is not None
         }
         self._seen: set[str] = set()
 
@@ -270,7 +275,7 @@ class Cube:
 
     def shards_of(self, name: str, steps: slice, window: Window) -> list[str]:
         """Return the keys of the objects that hold these steps and pixels."""
-        array = self._array(name)
+        array = self._arrays[name]
         sizes = array.shards or array.chunks
         rows, cols = window.within(self.window)
         spans = [rows, cols] if self.schema.is_static else [steps, rows, cols]
@@ -278,20 +283,22 @@ class Cube:
             range(span.start // size, (span.stop - 1) // size + 1)
             for span, size in zip(spans, sizes, strict=True)
         ]
+        encode = array.metadata.encode_chunk_key
         return [
-            shard_key(name, tuple(int(i) for i in index))
+            f"{name}/{encode(tuple(int(i) for i in index))}"
             for index in np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, len(ranges))
         ]
 
     def require(self, name: str, steps: slice, window: Window) -> None:
         """Raise `CubeError` if an object is absent: Zarr would read it as fill without a word."""
-        for key in self.shards_of(name, steps, window):
+        keys = self.shards_of(name, steps, window)
+        if name in self._sharded:
+            self._sharded[name].require(keys)
+            return
+        for key in keys:
             if key not in self._seen:
                 if not self.objects.exists(key):
-                    raise CubeError(
-                        f"{self.url} lacks the object {key}: it was not ingested, or it was lost; "
-                        "ingest this tile and year again"
-                    )
+                    raise lacks(self.objects, key)
                 self._seen.add(key)
 
     def read(self, name: str, steps: slice, window: Window, *, required: bool = True) -> Array:
@@ -305,26 +312,88 @@ class Cube:
         CubeError
             If an object is absent or damaged.
         """
-        variable = self.variables[name]
+        steps, inside = self._asked(name, steps, window, required=required)
+        out = np.empty((steps.stop - steps.start, *window.shape), self.variables[name].dtype)
+        patches: Iterable[Patch] = ()
+        if inside is not None:
+            if name not in self._sharded:
+                return self._without_time(self._read_by_zarr(name, steps, window, inside))
+            chunk = self._sharded[name].layout.codec.shape[1:]
+            patches = rectangles(window, inside, self.window, chunk)
+        return self._without_time(self._gathered(name, steps, patches, out))
+
+    def read_points(
+        self, name: str, steps: slice, window: Window, points: Points, *, required: bool = True
+    ) -> Array:
+        """Return stored values (steps, n_points), or (n_points,) of a static store.
+
+        As `read`, but only inner chunks in which a point lies are fetched and decoded, and no
+        array of the whole window is made.
+
+        Parameters
+        ----------
+        points : (n_points,)
+            Flat indices within the window, in any order. Those outside the store are fill.
+        required : bool
+            Whether every object of the window must exist, with points in it or not.
+
+        Raises
+        ------
+        CubeError
+            If an object is absent or damaged.
+        """
+        steps, inside = self._asked(name, steps, window, required=required)
+        if name not in self._sharded and inside is not None:
+            whole = self._read_by_zarr(name, steps, window, inside).reshape(
+                steps.stop - steps.start, -1
+            )
+            return self._without_time(np.take(whole, points, axis=1))
+        out = np.empty((steps.stop - steps.start, len(points)), self.variables[name].dtype)
+        patches: Iterable[Patch] = ()
+        if inside is not None:
+            chunk = self._sharded[name].layout.codec.shape[1:]
+            patches = scatters(window, points, self.window, chunk)
+        return self._without_time(self._gathered(name, steps, patches, out))
+
+    def _asked(
+        self, name: str, steps: slice, window: Window, *, required: bool
+    ) -> tuple[slice, Window | None]:
+        """Return the steps, one for a static store, and the part of a window that the store has."""
         inside = window.intersect(self.window)
-        head = () if self.schema.is_static else (steps.stop - steps.start,)
-        values = np.full((*head, *window.shape), variable.fill_value, variable.dtype)
-        if inside is None:
-            return values
-        if required:
+        if required and inside is not None:
             self.require(name, steps, inside)
+        return slice(0, 1) if self.schema.is_static else steps, inside
+
+    def _without_time(self, values: Array) -> Array:
+        return values[0] if self.schema.is_static else values
+
+    def _unknown(self, name: str) -> np.generic:
+        """Return what stands for unknown in one variable; floats of a user's own store are NaN."""
+        variable = self.variables[name]
+        dtype = np.dtype(variable.dtype)
+        unknown: np.generic = dtype.type(np.nan if dtype.kind == "f" else variable.fill_value)
+        return unknown
+
+    def _gathered(self, name: str, steps: slice, patches: Iterable[Patch], out: Array) -> Array:
+        if name in self._sharded:
+            self._sharded[name].gather(steps, patches, out, self._unknown(name))
+        else:
+            out[...] = self._unknown(name)
+        return out
+
+    def _read_by_zarr(self, name: str, steps: slice, window: Window, inside: Window) -> Array:
+        """Return values (steps, rows, cols) of an array whose layout is not known here."""
+        out = np.full((steps.stop - steps.start, *window.shape), self._unknown(name))
         selection = inside.within(self.window)
-        if not self.schema.is_static:
-            selection = (steps, *selection)  # type: ignore[assignment]
-        target = (..., *inside.within(window))
         try:
-            values[target] = self._array(name)[selection]
+            found = self._arrays[name][selection if self.schema.is_static else (steps, *selection)]
         except (ValueError, RuntimeError, OSError) as err:
             raise CubeError(
                 f"{self.url} {name}: the objects of {window} cannot be decoded ({err}); "
                 "verify names them, and the stage that wrote them restores them"
             ) from err
-        return values
+        out[..., *inside.within(window)] = found
+        return out
 
     def read_physical(
         self, name: str, steps: slice, window: Window, *, required: bool = True
@@ -351,107 +420,3 @@ def open_cube(url: str, schema: CubeSchema, year: int | None) -> Cube:
         If there is no store.
     """
     return Cube(url, schema, year)
-
-
-def _open_group(objects: Objects) -> zarr.Group:
-    try:
-        return zarr.open_group(
-            ObjectStore(objects.bucket, read_only=True), path=objects.prefix, mode="r"
-        )
-    except (FileNotFoundError, KeyError) as err:
-        raise NotFoundError(
-            f"no Zarr store at {objects.url}: run the stage that writes it, or mend the URL"
-        ) from err
-    except (json.JSONDecodeError, ValueError) as err:
-        raise CubeError(f"{objects.url} has unreadable Zarr metadata: {err}") from err
-
-
-def _checked_window(group: zarr.Group, schema: CubeSchema, url: str) -> Window:
-    """Return the pixels of the grid that a store covers, after checking its CRS."""
-    grid = schema.on
-    _check_crs(group, schema, url)
-    starts, lengths = [], []
-    for dim, whole in zip(grid.dims, (grid.y, grid.x), strict=True):
-        if dim not in group:
-            raise CubeError(f"{url}: expected a coordinate {dim!r}, found none")
-        found = np.asarray(group[dim][:], np.float64)  # type: ignore[index]
-        start = int(np.argmin(np.abs(whole - found[0])))
-        expected = whole[start : start + len(found)]
-        if len(expected) != len(found) or np.abs(expected - found).max() > 0.01 * grid.step:
-            raise CubeError(
-                f"{url}: {dim} starts at {found[0]!r} with {len(found)} values, which are not "
-                f"pixel centres of the grid {grid.name}: put the cube on that grid first"
-            )
-        starts.append(start)
-        lengths.append(len(found))
-    return Window(starts[0], starts[0] + lengths[0], starts[1], starts[1] + lengths[1])
-
-
-def _check_crs(group: zarr.Group, schema: CubeSchema, url: str) -> None:
-    first = group.get(schema.variables[0].name)
-    mapping = GRID_MAPPING if first is None else str(first.attrs.get("grid_mapping", GRID_MAPPING))
-    if mapping not in group:
-        raise CubeError(f"{url}: no grid mapping variable {mapping!r}, so its CRS is unknown")
-    wkt = group[mapping].attrs.get("crs_wkt") or group[mapping].attrs.get("spatial_ref")
-    try:
-        found = CRS.from_wkt(str(wkt))
-    except CRSError as err:
-        raise CubeError(f"{url}: {mapping} holds no readable crs_wkt") from err
-    if not _same_crs(found, schema.on):
-        raise CubeError(f"{url}: expected the CRS of {schema.grid}, found {found.name!r}")
-
-
-def _same_crs(found: CRS, grid: Grid) -> bool:
-    if not grid.projected:
-        return bool(found.is_geographic)
-    expected, have = grid.crs.to_cf(), found.to_cf()
-    keys = ("grid_mapping_name", "semi_major_axis", "longitude_of_projection_origin")
-    return all(have.get(key) == expected.get(key) for key in keys)
-
-
-def _check_times(group: zarr.Group, schema: CubeSchema, year: int | None, url: str) -> None:
-    if schema.is_static:
-        return
-    if "time" not in group:
-        raise CubeError(f"{url}: expected a time axis of year {year}, found none")
-    expected = schema.times(year)
-    axis = group["time"]
-    units = str(axis.attrs.get("units", ""))
-    decoded = xr.coding.times.decode_cf_datetime(np.asarray(axis[:]), units)  # type: ignore[index]
-    found = np.asarray(decoded).astype("datetime64[D]")
-    missing = np.setdiff1d(expected, found)
-    if len(missing):
-        raise CubeError(
-            f"{url}: {len(missing)} of {len(expected)} time steps are missing, such as "
-            f"{missing[0]}: every step of {year} must be on the axis"
-        )
-    if not np.array_equal(expected, found):
-        raise CubeError(f"{url}: the time axis has steps that are not those of {year}, in order")
-
-
-def _found_variable(
-    group: zarr.Group, schema: CubeSchema, variable: Variable, url: str
-) -> Variable:
-    """Return the variable with the packing that the store has, after checking its units."""
-    where = f"{url} {variable.name}"
-    array = group.get(variable.name)
-    if not isinstance(array, zarr.Array):
-        raise CubeError(f"{where}: no such array; the store has {', '.join(sorted(group))}")
-    if array.dtype.kind not in "iuf":
-        raise CubeError(
-            f"{where}: expected integers or floats (such as {variable.dtype}), found {array.dtype}"
-        )
-    attrs: dict[str, Any] = dict(array.attrs)
-    units = attrs.get("units")
-    if units != variable.units:
-        raise CubeError(f"{where}: expected units {variable.units!r}, found {units!r}")
-    if array.ndim != len(schema.dims):
-        raise CubeError(f"{where}: expected dims {schema.dims}, found {array.ndim} dimensions")
-    fill = attrs.get("_FillValue", array.fill_value if variable.fill is not None else None)
-    return replace(
-        variable,
-        dtype=array.dtype.str,
-        scale=float(attrs.get("scale_factor", 1.0)),
-        offset=float(attrs.get("add_offset", 0.0)),
-        fill=None if fill is None or array.dtype.kind == "f" else int(fill),
-    )

@@ -228,15 +228,19 @@ class Request:
                 raise
             return None
         must = slice(steps.start + wanted[0], steps.start + wanted[-1] + 1) if wanted.size else None
-        blocks = [
-            _read_steps(cube, name, steps, must, window)
-            for window in unwrapped_windows(self.window, self.schema.on)
-        ]
-        stored = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
-        stored = stored.reshape(len(stored), -1)
-        if self.points is not None and len(self.points) < stored.shape[1]:
-            stored = np.take(stored, self.points, axis=1)
-        return Part(first, stored, cube.variables[name])
+        return Part(first, self._stored(cube, name, steps, must), cube.variables[name])
+
+    def _stored(self, cube: Cube, name: str, steps: slice, must: slice | None) -> Array:
+        """Return stored values (steps, cells); objects of the steps `must` have to exist."""
+        windows = unwrapped_windows(self.window, self.schema.on)
+        if must is not None:
+            for window in windows:
+                _require(cube, name, must, window)
+        if self.points is not None and len(windows) == 1:
+            return cube.read_points(name, steps, windows[0], self.points, required=False)
+        blocks = [cube.read(name, steps, window, required=False) for window in windows]
+        stored = np.concatenate(blocks, axis=-1).reshape(steps.stop - steps.start, -1)
+        return stored if self.points is None else np.take(stored, self.points, axis=1)
 
     def static(self, name: str, halo: int) -> Floats32:
         """Return a static variable at the points, or around the window with a halo of pixels.
@@ -256,8 +260,11 @@ class Request:
                 f"{layer} is unknown everywhere in tile {tile} of {url}: ingest "
                 f"{OPTIONAL_LAYERS[layer]}, or leave the features that need it out"
             )
-        values = cube.read_physical(name, slice(0, 0), widened(self.window, halo), required=False)
-        return values if halo or self.points is None else values.reshape(-1)[self.points]
+        if halo or self.points is None:
+            wide = widened(self.window, halo)
+            return cube.read_physical(name, slice(0, 0), wide, required=False)
+        stored = cube.read_points(name, slice(0, 0), self.window, self.points, required=False)
+        return cube.variables[name].unpack(stored)
 
 
 @lru_cache(maxsize=32)
@@ -266,12 +273,6 @@ def _is_absent(url: str, schema: CubeSchema, name: str, tile: str) -> bool:
     cube = open_cube(url, schema, None)
     values = cube.read_physical(name, slice(0, 0), tile_window(schema.on, tile), required=False)
     return bool(np.isnan(values).all())
-
-
-def _read_steps(cube: Cube, name: str, steps: slice, must: slice | None, window: Window) -> Array:
-    if must is not None:
-        _require(cube, name, must, window)
-    return cube.read(name, steps, window, required=False)
 
 
 def _require(cube: Cube, name: str, steps: slice, window: Window) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 
 from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
+from smcloud.cube.opening import GRID_MAPPING
 from smcloud.cube.schema import EPOCH, CubeSchema, Variable
-from smcloud.cube.store import GRID_MAPPING, TIME_UNITS, Cube, grid_mapping_attrs, open_cube
+from smcloud.cube.store import TIME_UNITS, Cube, grid_mapping_attrs, open_cube
 from smcloud.grids.grid import SIN1KM, Window
 
 CHUNK_PIXELS = 150
