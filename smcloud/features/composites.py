@@ -101,12 +101,14 @@ def daily_values(
         Consecutive day numbers (n_days,), all within the periods.
     """
     points = values.shape[1]
+    if dates.shape[1] < points:
+        dates = np.repeat(dates, points, axis=1)
     at_once = max(1, min(WORK_ELEMENTS // points, len(days)))
     buffer = np.empty((at_once, points), np.float32)
     always = np.full(points, -np.inf, np.float32)
     hold = np.float32(HOLD_STEPS * periods.step_days)
     for step, earlier, later in _lines(values, dates, periods, days):
-        date = _row(dates, step, points)
+        date = dates[step]
         start, stop = np.searchsorted(days, periods.bounds[step : step + 2])
         for first in range(start, stop, at_once):
             some = slice(first, min(first + at_once, stop))
@@ -119,10 +121,6 @@ def daily_values(
             yield some, out
 
 
-def _row(dates: Floats32, step: int, points: int) -> Floats32:
-    return np.ascontiguousarray(np.broadcast_to(dates[step], points))
-
-
 def _lines(
     values: Floats32, dates: Floats32, periods: Periods, days: DayNumbers
 ) -> Iterator[tuple[int, _Line, _Line]]:
@@ -133,13 +131,13 @@ def _lines(
     nothing = np.full(points, np.nan, np.float32)
     following = [(nothing, np.full(points, np.inf, np.float32))]
     for step in range(n - 1, first - 1, -1):
-        following.append(_nearest(values[step], _row(dates, step, points), following[-1]))
+        following.append(_nearest(values[step], dates[step], following[-1]))
     before = nothing, np.full(points, -np.inf, np.float32)
     for step in range(first):
-        before = _nearest(values[step], _row(dates, step, points), before)
+        before = _nearest(values[step], dates[step], before)
     line = _line(before, following.pop(), max_gap)
     for step in range(first, last + 1):
-        before = _nearest(values[step], _row(dates, step, points), before)
+        before = _nearest(values[step], dates[step], before)
         earlier, line = line, _line(before, following.pop(), max_gap)
         yield step, earlier, line
 
