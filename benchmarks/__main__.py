@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, features, glass, kernel, plot, tile, training
+from benchmarks import compare, features, glass, kernel, plot, stages, tile, training
 from benchmarks.record import RESULTS, BenchmarkError, record_of, write
 
 SCALES = ("tiny", "small", "large")
@@ -30,6 +30,7 @@ PARTS = {
     "glass": Part(glass.measure, glass.show),
     "features": Part(features.measure, features.show),
     "training": Part(training.measure, training.show),
+    "stages": Part(stages.measure, stages.show),
 }
 
 

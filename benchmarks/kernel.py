@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import engines
 from benchmarks.engines import Engine, Estimates, Pool
 from benchmarks.record import BenchmarkError, compiled_features, vector_features
-from benchmarks.timing import interleave
+from benchmarks.timing import interleave, progress
 from benchmarks.trees import Case, models_of
 from benchmarks.workload import VARIABLES, training_rows
 
@@ -81,6 +81,7 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
     pool = Pool(VARIABLES[0].pack(training_rows(size.rows, seed + 1)[0].T))
     rows = []
     for case, model in models_of(size.cases, size.train_rows, seed, folder):
+        progress(case.name)
         # On one thread: scikit-learn adds up its trees in the order in which threads finish them.
         expected = engines.library(model, 1).predict(pool.head("rows", CHECK_ROWS))
         for threads in THREADS:

@@ -16,8 +16,9 @@ from benchmarks import ours, peers
 from benchmarks.ours import BlockDone
 from benchmarks.peers import Stored
 from benchmarks.record import BenchmarkError
-from benchmarks.timing import Taken, taken
+from benchmarks.timing import Taken, progress, taken
 from benchmarks.workload import Scale, land, prepare
+from smcloud.core.listener import counted
 from smcloud.production.cluster import ClusterRequest, connect
 
 WORKER_BYTES = 4 * 2**30
@@ -143,6 +144,7 @@ def run_in_turn(job: Job, cluster: Cluster) -> list[Run]:
 
 def _run(route: Route) -> Run:
     shutil.rmtree(route.store, ignore_errors=True)
+    progress(f"{route.name}, {counted(route.workers, 'workers')}")
     blocks, took = taken(route.write, route.pids)
     return Run(route.name, route.workers, took, blocks)
 

@@ -1,5 +1,6 @@
 """Seconds, measured so that a busy machine treats every contender alike."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -46,6 +47,11 @@ def interleave(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
             work()
             seconds[name].append(time.perf_counter() - started)
     return {name: Spread(min(all_), max(all_), rounds) for name, all_ in seconds.items()}
+
+
+def progress(text: str) -> None:
+    """Tell whoever waits what is being measured; tables go to the standard output alone."""
+    print(f"  ... {text}", file=sys.stderr, flush=True)
 
 
 def taken(work: Callable[[], T], pids: Iterable[int] = ()) -> tuple[T, Taken]:
