@@ -32,7 +32,7 @@ BOUNDS: Mapping[str, tuple[str, ...]] = {
     "columns of features": ("blockwise.py:compute", "blockwise.py:compute_into"),
     "reading cubes": ("inputs.py:load",),
     "trees": ("forest.py:predict_codes", "forest.py:predict", "boosting.py:predict"),
-    "growing trees": ("training.py:train", "core.py:update"),
+    "growing trees": ("core.py:update",),
     "drawing": ("figures.py:png_bytes",),
     "scoring pairs": ("collocation.py:score_block",),
     "overview": ("overview.py:summarise_block",),
