@@ -31,7 +31,7 @@ class Change:
     @property
     def verdict(self) -> str:
         """Return ``better``, ``worse``, or nothing where the difference may be noise."""
-        if 1 - NOISE <= self.ratio <= 1 + NOISE:
+        if self.before == self.after or 1 - NOISE <= self.ratio <= 1 + NOISE:
             return ""
         return "better" if (self.ratio > 1) == (_goal(self.figure) > 0) else "worse"
 

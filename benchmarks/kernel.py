@@ -91,8 +91,9 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def vector_level() -> str:
-    """Return which goals are this machine's: those of AVX-512 or of AVX2."""
-    return "avx512" if "avx512bw" in vector_features(compiled_features()).split() else "avx2"
+    """Return whose goals are this machine's: ``avx512``, ``avx2``, or ``other``, which has none."""
+    features = vector_features(compiled_features()).split()
+    return "avx512" if "avx512bw" in features else "avx2" if "avx2" in features else "other"
 
 
 def _contenders(case: Case, model: Any, threads: int, size: Size, folder: Path) -> Iterator[Engine]:
@@ -117,7 +118,7 @@ def _rows(
     library = rates[contenders[0].name][0]
     rows = []
     for one in contenders:
-        best, worst = rates.get(one.name, (0.0, 0.0))
+        best, worst = rates.get(one.name, (None, None))
         rows.append(
             {
                 "model": case.name,
@@ -125,7 +126,7 @@ def _rows(
                 "threads": threads,
                 "rows_per_second": best,
                 "rows_per_second_worst": worst,
-                "ratio": best / library,
+                "ratio": best and best / library,
                 "largest_difference": differences[one.name],
                 "note": one.note,
             }
@@ -178,14 +179,19 @@ def show(found: Mapping[str, Any]) -> str:
         "best of the rounds, slowest round in brackets",
         f"{'model':<31}{'engine':<30}{'threads':>8}{'rows/s':>13}{'':>13}{'times':>8}  goal",
     ]
-    for row in found["kernels"]:
-        worst = f"({row['rows_per_second_worst']:,.0f})"
-        lines.append(
-            f"{row['model']:<31}{row['engine']:<30}{row['threads']:>8}"
-            f"{row['rows_per_second']:>13,.0f}{worst:>13}{row['ratio']:>7.1f}x"
-            f"  {_remark(row, level)}".rstrip()
-        )
+    lines += [
+        f"{row['model']:<31}{row['engine']:<30}{row['threads']:>8}{_rate(row)}"
+        f"  {_remark(row, level)}".rstrip()
+        for row in found["kernels"]
+    ]
     return "\n".join(lines)
+
+
+def _rate(row: Mapping[str, Any]) -> str:
+    if row["rows_per_second"] is None:
+        return f"{'':>34}"
+    worst = f"({row['rows_per_second_worst']:,.0f})"
+    return f"{row['rows_per_second']:>13,.0f}{worst:>13}{row['ratio']:>7.1f}x"
 
 
 def _remark(row: Mapping[str, Any], level: str) -> str:

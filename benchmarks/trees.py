@@ -50,8 +50,8 @@ class Case:
         return self.kind, self.depth, self.max_bin
 
     def goal(self, vector_level: str) -> float:
-        """Return the wanted ratio on ``avx512`` or on any other machine; 0 where none is set."""
-        return self.goal_avx512 if vector_level == "avx512" else self.goal_avx2
+        """Return the wanted ratio on ``avx512`` or ``avx2``; 0 where none is set."""
+        return {"avx512": self.goal_avx512, "avx2": self.goal_avx2}.get(vector_level, 0.0)
 
 
 def models_of(

@@ -41,6 +41,7 @@ def test_goals_are_judged_on_two_threads_by_what_the_machine_can_do():
     row |= {"largest_difference": 0.0, "note": ""}
     assert kernel._remark(row, "avx2") == "18x met"
     assert kernel._remark(row, "avx512") == "25x NOT MET"
+    assert kernel._remark(row, "other") == ""
     assert kernel._remark({**row, "threads": 1}, "avx2") == ""
     assert kernel._remark({**row, "largest_difference": 0.5}, "avx2") == "not timed: off by 0.5"
 
@@ -52,3 +53,16 @@ def test_a_shorter_model_is_the_beginning_of_the_longer_one(tmp_path_factory):
     assert models[cases[1]].num_boosted_rounds() == 7
     assert models[cases[0]].get_dump() == alone[cases[0]].get_dump()
     assert len(models[cases[2]].estimators_) == 2
+
+
+def test_an_engine_that_computes_something_else_is_named_and_not_timed():
+    case, size = Case("boosted", 12, 4), kernel.SIZES["tiny"]
+    pool = Pool(np.zeros((len(VARIABLES), 100), np.int16))
+    right = Engine("library", lambda rows: np.full(len(rows), 0.25, np.float32))
+    wrong = Engine("other", lambda rows: np.full(len(rows), 0.5, np.float32))
+    expected = right.predict(pool.rows)
+    rows = kernel._rows(case, 2, [right, wrong], expected, pool, size)
+    assert rows[0]["ratio"] == 1.0
+    assert rows[1]["rows_per_second"] is None
+    table = kernel.show({"features": 24, "vector_level": "avx2", "kernels": rows})
+    assert table.splitlines()[-1].endswith("not timed: off by 0.25")
