@@ -42,14 +42,14 @@ from smcloud.grids.grid import Window, grid_named
 from smcloud.grids.regrid import Weights, bilinear
 
 LST_PREFIX = "lst_"
-ALLOCATOR_FACTOR = 1.15
+ALLOCATOR_FACTOR = 1.05
 """Resident over asked-for bytes: freed pages that the allocator keeps, as measured."""
 FUNCTION_ARRAYS = 5
 """Arrays of one size that a function of features needs beside its inputs, the result among them."""
 FLAGGED_ARRAYS = 2
 """Values from coarse cells and what their flags are made of, rounded up."""
-STORE_BYTES = 48 * 2**20
-"""Metadata and codecs of the driver cubes, once open, as measured for eight of them."""
+STORE_BYTES = 32 * 2**20
+"""Metadata, indexes and codecs of the driver cubes, once open, as measured for eight of them."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ class FeatureReader:
         if row_bytes is None:
             row_bytes = FloatSink.bytes_per_value * len(self.features)
         held = self._reads.held_bytes(n_days, n_points, pixels)
-        decoding = 2 * self._reads.largest_read(n_days, pixels)
+        decoding = self._reads.largest_fetch(n_days, pixels)
         columns = (row_bytes + 1) * slab_days * n_points
         arrays = held + max(decoding, columns + 4 * self._values_in_work(slab_days, n_points))
         return STORE_BYTES + math.ceil(ALLOCATOR_FACTOR * arrays)

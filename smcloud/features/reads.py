@@ -8,6 +8,7 @@ from enum import Enum
 import numpy as np
 
 from smcloud.core.errors import UserError
+from smcloud.core.objects import READS_AHEAD
 from smcloud.cube.schema import CubeSchema
 from smcloud.features.composites import MAX_GAP_STEPS
 from smcloud.features.spec import (
@@ -123,14 +124,19 @@ class Reads:
             held + (WEIGHT_BYTES * n_points if has_weights else 0) + 4 * n_points * len(self.static)
         )
 
-    def largest_read(self, n_days: int, pixels: int) -> int:
-        """Return the bytes of the largest variable as it is decoded, all pixels of the window."""
-        sizes = (
-            self._itemsize(name) * self.steps(name, n_days) * pixels
-            for name in self.series
-            if self.schema(name).on.projected
-        )
-        return max(sizes, default=0)
+    def largest_fetch(self, n_days: int, pixels: int) -> int:
+        """Return the most bytes that are on their way and in the decoder at once, uncompressed.
+
+        Inner chunks are fetched ahead, as many at once as `in_order` allows, and decoded one by
+        one; a variable that has fewer is fetched whole.
+        """
+        sizes = [0]
+        for name in self.series:
+            schema, steps = self.schema(name), self.steps(name, n_days)
+            if schema.on.projected:
+                at_once = min(steps, (READS_AHEAD + 1) * schema.chunks[0])
+                sizes.append(self._itemsize(name) * at_once * pixels)
+        return max(sizes)
 
     def most_composites(self, n_days: int) -> int:
         """Return how many composites of one variable are unpacked for `n_days` days."""
