@@ -8,6 +8,7 @@ arrays that `sharded` does not know: a user's own, unsharded or of other codecs.
 """
 
 import hashlib
+import json
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from smcloud.core.errors import CubeError
-from smcloud.core.objects import open_objects
+from smcloud.core.errors import CubeError, NotFoundError
+from smcloud.core.objects import Objects, open_objects
 from smcloud.cube.codecs import COMPRESSORS
 from smcloud.cube.opening import (
     GRID_MAPPING,
@@ -73,10 +74,33 @@ def create_store(
         The store, such as ``s3://bucket/cubes/mod11a1/2019.zarr``.
     attrs : mapping, optional
         Further global attributes. No clock and no host belongs here: stores are compared by byte.
+
+    Raises
+    ------
+    CubeError
+        If a store lies there that is encoded otherwise, by an earlier release or another block
+        size: its shards and new ones cannot lie side by side.
     """
     target = open_objects(url)
-    for key, data in _metadata(schema, year, dict(attrs or {})).items():
+    objects = _metadata(schema, year, dict(attrs or {}))
+    for variable in schema.variables:
+        _check_encoding(target, f"{variable.name}/zarr.json", objects)
+    for key, data in objects.items():
         target.put(key, data)
+
+
+def _check_encoding(target: Objects, key: str, objects: Mapping[str, bytes]) -> None:
+    try:
+        found = json.loads(target.get(key))
+    except (NotFoundError, ValueError):
+        return  # nothing is there, or what is there is damaged and about to be mended
+    expected = json.loads(objects[key])
+    for name in ("data_type", "chunk_grid", "codecs"):
+        if found.get(name) != expected[name]:
+            raise CubeError(
+                f"{target.url}/{key} has other {name} than this release writes; the store can be "
+                "read but not added to: delete it, or write to another place"
+            )
 
 
 def _metadata(schema: CubeSchema, year: int | None, attrs: dict[str, str]) -> dict[str, bytes]:

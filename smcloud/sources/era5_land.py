@@ -121,6 +121,7 @@ SCHEMA = CubeSchema(
     (46, 50, 50),
     (46, 200, 200),
     "ERA5-Land, daily, 0.1 degree",
+    codec="lz4",
 )
 
 

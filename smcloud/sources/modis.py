@@ -45,7 +45,7 @@ def tile_schema(
     """Return the schema of a cube on the 1 km grid: one shard a tile and slab."""
     chunks = (slab, CHUNK_PIXELS, CHUNK_PIXELS)
     shards = (slab, TILE_PIXELS, TILE_PIXELS)
-    return CubeSchema(name, SIN1KM.name, variables, step_days, chunks, shards, title)
+    return CubeSchema(name, SIN1KM.name, variables, step_days, chunks, shards, title, codec="lz4")
 
 
 def lst_variable(name: str, long_name: str, scale: float = 0.02) -> Variable:

@@ -97,6 +97,25 @@ def test_same_input_same_bytes():
     assert hash_values(packed) != hash_values(LST.pack(year_of_values(1)))
 
 
+def test_store_of_other_codecs_is_read_but_not_added_to(url):
+    """Shards of two encodings under one metadata would make the older ones unreadable."""
+    packed = LST.pack(year_of_values())
+    write_shard(url, SCHEMA, "lst", INDEX, packed)
+    other = replace(SCHEMA, codec="lz4")
+    with pytest.raises(CubeError, match=r"lst/zarr\.json has other codecs"):
+        create_store(url, other, 2019)
+    read = open_cube(url, other, 2019).read("lst", slice(0, 365), BLOCK)
+    np.testing.assert_array_equal(read, packed)
+
+
+def test_damaged_metadata_are_mended_by_creating_again(url):
+    objects = open_objects(url)
+    before = objects.get("lst/zarr.json")
+    objects.put("lst/zarr.json", before[:20])
+    create_store(url, SCHEMA, 2019)
+    assert objects.get("lst/zarr.json") == before
+
+
 def test_part_of_a_shard_is_refused():
     with pytest.raises(CubeError, match="not a whole shard"):
         shard_index(SCHEMA, Window(0, 100, 0, 150), 0)
