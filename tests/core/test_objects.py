@@ -2,11 +2,13 @@
 
 import os
 import pickle
+import time
+from functools import partial
 
 import pytest
 
 from smcloud.core.errors import ConfigError, NotFoundError, StoreError
-from smcloud.core.objects import normalise_url, open_objects
+from smcloud.core.objects import READS_AHEAD, in_order, normalise_url, open_objects
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -76,3 +78,41 @@ def test_unusable_urls_are_config_errors(url):
 
 def test_plain_paths_become_file_urls(tmp_path):
     assert normalise_url(str(tmp_path) + "/") == f"file://{tmp_path}"
+
+
+def test_parts_say_how_long_the_object_is_and_whether_it_changed(tmp_path):
+    objects = open_objects(str(tmp_path))
+    objects.put("a", b"0123456789")
+    middle, end = objects.get_part("a", 2, 3), objects.get_part("a", -4, 4)
+    assert (bytes(middle.data), bytes(end.data)) == (b"234", b"6789")
+    assert middle.size == end.size == 10
+    assert middle.version == end.version
+    assert len(objects.get_part("a", 8, 5).data) == 2
+    objects.put("a", b"0123456789")
+    assert objects.get_part("a", 2, 3).version != middle.version
+
+
+def test_part_beyond_the_end_is_asked_for_once(tmp_path, caplog):
+    objects = open_objects(str(tmp_path))
+    objects.put("a", b"0123456789")
+    with pytest.raises(StoreError, match="range"):
+        objects.get_part("a", 20, 5)
+    assert not caplog.records
+
+
+def test_requests_come_back_in_order_and_stop_at_the_first_that_fails():
+    begun = []
+
+    def request(number):
+        begun.append(number)
+        time.sleep(0.01 * (number % 3))
+        if number == 20:
+            raise StoreError("out of order")
+        return number
+
+    calls = (partial(request, number) for number in range(1000))
+    found = []
+    with pytest.raises(StoreError, match="out of order"):
+        found.extend(in_order(calls))
+    assert found == list(range(20))
+    assert len(begun) <= 20 + READS_AHEAD

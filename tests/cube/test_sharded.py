@@ -1,6 +1,7 @@
 """Points and windows come straight from the inner chunks, and damage to them never goes unseen."""
 
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -287,3 +288,15 @@ def test_threads_read_the_same_cube_at_once(toy):
     for (name, _), values in found.items():
         expected = truth[name][:, :, :60].reshape(184, -1)[:, points]
         np.testing.assert_array_equal(values, expected)
+
+
+def test_few_points_take_no_array_of_the_window(toy):
+    url, schema, truth = toy
+    cube, points = Cube(url, schema, 2019), np.array([0, 3, 7000])
+    cube.read_points("lst", slice(0, 184), EVERYWHERE, points)
+    tracemalloc.start()
+    found = cube.read_points("lst", slice(0, 184), EVERYWHERE, points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (184, 3)
+    assert peak < truth["lst"].nbytes / 8
