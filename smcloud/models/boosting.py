@@ -10,6 +10,7 @@ import numpy as np
 from smcloud.core.errors import MissingExtraError, ModelError
 from smcloud.core.objects import Objects
 from smcloud.models.base import ModelCard, load_bytes
+from smcloud.models.forest import Forest
 from smcloud.models.rows import Floats
 
 try:
@@ -17,16 +18,13 @@ try:
 except ImportError as err:
     raise MissingExtraError("xgboost", "cpu", "training and production") from err
 
-CHUNK_ROWS = 32768
-"""Rows that are transposed and predicted at a time: their features stay in the cache."""
-
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A booster that was checked against its card, ready to predict."""
+    """Trees that were checked against their card, ready to predict."""
 
     card: ModelCard
-    booster: xgboost.Booster
+    forest: Forest
 
     def predict(self, columns: Floats) -> Floats:
         """Return the target at each point, in the card's `target_units`.
@@ -52,24 +50,7 @@ class Model:
                 f"model {self.card.name!r} takes {len(self.card.columns)} features, "
                 f"found {n_features}: see the columns of its card"
             )
-        return predict_columns(self.booster, columns)
-
-
-def predict_columns(booster: xgboost.Booster, columns: Floats) -> Floats:
-    """Return the booster's estimate of each row of (n_features, n_rows) float32, NaN unknown.
-
-    XGBoost wants rows; they are turned over in pieces that fit the cache, so that no second copy
-    of the columns is made and the rate stays near that of `inplace_predict` alone.
-    """
-    n_features, n_rows = columns.shape
-    found = np.empty(n_rows, dtype=np.float32)
-    buffer = np.empty((min(CHUNK_ROWS, n_rows), n_features), dtype=np.float32)
-    for start in range(0, n_rows, CHUNK_ROWS):
-        stop = min(start + CHUNK_ROWS, n_rows)
-        rows = buffer[: stop - start]
-        rows[...] = columns[:, start:stop].T
-        found[start:stop] = booster.inplace_predict(rows, validate_features=False)
-    return found
+        return self.forest.predict(np.ascontiguousarray(columns, np.float32))
 
 
 def load_model(
@@ -85,7 +66,7 @@ def load_model(
         Threads of each prediction.
     """
     data, card = load_bytes(objects, name, columns)
-    return Model(card, booster_of(data, threads))
+    return Model(card, Forest.from_xgboost(booster_of(data, threads)))
 
 
 def booster_of(data: bytes, threads: int = 0) -> xgboost.Booster:

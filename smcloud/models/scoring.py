@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from smcloud.core.errors import UserError
-from smcloud.models.boosting import booster_of, predict_columns
+from smcloud.models.boosting import booster_of
 from smcloud.models.checkpoints import Trained
+from smcloud.models.forest import Forest
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TrainingTable
 from smcloud.models.training import train_boosting
@@ -155,9 +156,9 @@ def score_test_set(
     Intervals come from a bootstrap over spatial blocks: stations of one block are not independent.
     """
     samples = table.samples(rules.block_degrees)
-    booster = booster_of(trained.data, threads=1)
+    forest = Forest.from_xgboost(booster_of(trained.data, threads=1))
     rows = table.rows(split.test)
-    estimates = [predict_columns(booster, features) for features, _ in rows.batches()]
+    estimates = [forest.predict(np.ascontiguousarray(part)) for part, _ in rows.batches()]
     pairs = table.frame(split.test).set_axis(["station", "time"], axis="columns")
     target = table.columns.target
     pairs["block"] = samples.blocks[split.test].astype(str)

@@ -19,15 +19,22 @@ from numpy.typing import NDArray
 
 from smcloud.core.errors import IntegrityError, ModelError
 from smcloud.core.objects import open_objects
-from smcloud.cube.schema import Array, CubeSchema, Days, shard_index
+from smcloud.cube.schema import Array, CubeSchema, Days, Variable, shard_index
 from smcloud.cube.store import encode_shard, hash_values, shard_key
-from smcloud.features.blockwise import Columns
 from smcloud.features.inputs import BlockInputs
+from smcloud.features.sink import Sink
+from smcloud.features.spec import Flags
 from smcloud.grids.grid import Window
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import TileYear
 from smcloud.models.boosting import Model, load_model
-from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE
+from smcloud.models.forest import Forest
+from smcloud.production.estimators import (
+    Predictor,
+    encoding_of,
+    estimator_of,
+    put_estimates,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +45,15 @@ STEPS = ("read", "features", "predict", "encode", "write")
 class Reader(Protocol):
     """What a block needs of a reader of features."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+
     def read(self, window: Window, days: Days, points: NDArray[np.intp]) -> BlockInputs:
         """Return the stored inputs of a block."""
 
-    def compute(self, inputs: BlockInputs, days: slice = slice(None)) -> Columns:
-        """Return the columns of a slab of days."""
-
-
-class Predictor(Protocol):
-    """What a block needs of a model."""
-
-    def predict(self, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the target of each row of (n_features, n_rows)."""
+    def compute_into(self, inputs: BlockInputs, days: slice, sink: Sink) -> Flags:
+        """Hand the columns of a slab of days to `sink` and return their flags."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def land_points(window: Window, part: Window) -> NDArray[np.intp]:
 
 def make_block(
     reader: Reader,
-    model: Predictor,
+    model: Forest | Predictor,
     schema: CubeSchema,
     target: str,
     window: Window,
@@ -151,6 +155,8 @@ def make_block(
         The days of the year, datetime64[D].
     step_days
         Days whose features are in memory at once; it does not change the result.
+    model
+        The evaluator, which takes codes, or a library's model, which takes floats.
     no_estimate_where
         Quality bits of the features under which there is no estimate. Other gaps, such as clouds,
         are the model's business: it has seen them in training.
@@ -158,53 +164,31 @@ def make_block(
     clock = _Clock()
     with clock.step("read"):
         inputs = reader.read(window, days, points)
-    flag = flag_name(schema, target)
-    arrays = {
-        name: np.full(
-            (len(days), window.shape[0] * window.shape[1]),
-            schema.variable(name).fill_value,
-            schema.variable(name).dtype,
-        )
-        for name in (target, flag)
-    }
-    for start in range(0, len(days), step_days):
-        slab = slice(start, min(start + step_days, len(days)))
+    slabs = [
+        slice(start, min(start + step_days, len(days))) for start in range(0, len(days), step_days)
+    ]
+    estimator = estimator_of(model, len(reader.names), slabs[0].stop, len(points))
+    encoding = encoding_of(schema.variable(target), no_estimate_where)
+    names = target, flag_name(schema, target)
+    stored, raised = (_whole_fill(schema.variable(name), len(days), window) for name in names)
+    for slab in slabs:
         with clock.step("features"):
-            columns = reader.compute(inputs, slab)
+            sink = estimator.begin(slab.stop - slab.start)
+            flags = reader.compute_into(inputs, slab, sink)
         with clock.step("predict"):
-            found = model.predict(columns.values.reshape(len(columns.names), -1))
+            estimates = estimator.estimates().reshape(flags.shape)
         with clock.step("encode"):
-            estimates = found.reshape(columns.flags.shape)
-            stored, flags = packed(schema, target, estimates, columns.flags, no_estimate_where)
-            arrays[target][slab, points] = stored
-            arrays[flag][slab, points] = flags
-        del columns  # or the next slab's columns would lie beside these
+            put_estimates(estimates, flags, points, encoding, stored[slab], raised[slab])
     shape = (len(days), *window.shape)
-    values = {name: array.reshape(shape) for name, array in arrays.items()}
+    values = {
+        name: array.reshape(shape) for name, array in zip(names, (stored, raised), strict=True)
+    }
     return BlockArrays(values, len(days) * len(points), clock.seconds)
 
 
-def packed(
-    schema: CubeSchema,
-    target: str,
-    found: NDArray[np.float32],
-    flags: NDArray[np.uint8],
-    no_estimate_where: int,
-) -> tuple[Array, NDArray[np.uint8]]:
-    """Return stored estimates and their flags, shape as given.
-
-    Estimates outside the physical range are clipped to it and flagged; where a required driver is
-    unknown there is no estimate (fill), and a flag that says so.
-    """
-    variable = schema.variable(target)
-    low, high = variable.valid
-    is_missing = (flags & no_estimate_where) != 0
-    is_clipped = ((found < low) | (found > high)) & ~is_missing
-    estimates = np.clip(found, low, high)
-    estimates[is_missing] = np.nan
-    raised = flags | (is_clipped * np.uint8(ESTIMATE_CLIPPED))
-    raised |= is_missing * np.uint8(NO_ESTIMATE)
-    return variable.pack(estimates), raised.astype(np.uint8)
+def _whole_fill(variable: Variable, n_days: int, window: Window) -> Array:
+    pixels = window.shape[0] * window.shape[1]
+    return np.full((n_days, pixels), variable.fill_value, variable.dtype)
 
 
 def flag_name(schema: CubeSchema, target: str) -> str:
@@ -232,7 +216,7 @@ def run_block(task: BlockTask) -> BlockReceipt:
     model = _model(task.models, task.model, task.model_sha256)
     made = make_block(
         task.reader,
-        model,
+        model.forest,
         task.schema,
         task.target,
         task.window,

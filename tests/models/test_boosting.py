@@ -7,7 +7,7 @@ import xgboost
 from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.objects import Objects, open_objects
 from smcloud.models.base import CARD, ModelCard, content_hash, save_model
-from smcloud.models.boosting import CHUNK_ROWS, load_model
+from smcloud.models.boosting import load_model
 from smcloud.models.checkpoints import Trained
 from tests.models.synthetic import COLUMNS, PARAMS, world
 
@@ -41,7 +41,7 @@ def models(tmp_path, trained: Trained) -> Objects:
 
 
 def test_a_stored_model_predicts_what_xgboost_does(models: Objects, trained: Trained) -> None:
-    rows = np.column_stack(world(CHUNK_ROWS + 17, 5).columns)
+    rows = np.column_stack(world(40_000, 5).columns)
     expected = xgboost.Booster(model_file=bytearray(trained.data)).inplace_predict(rows)
     found = load_model(models, "test-sm", COLUMNS).predict(np.ascontiguousarray(rows.T))
     assert found.dtype == np.float32

@@ -4,7 +4,7 @@ import numpy as np
 import xgboost
 
 from smcloud.models.forest import Forest
-from smcloud.production.block import packed
+from smcloud.production.estimators import encoding_of, put_estimates
 from smcloud.products.glass_sm import GLASS_SM
 from tests.models.trees import by_library
 
@@ -30,8 +30,11 @@ def test_a_product_stores_the_same_bytes():
     flags = np.random.default_rng(3).integers(0, 16, 9000).astype(np.uint8)
 
     def stored(estimates):
-        target = GLASS_SM.target.column
-        return packed(GLASS_SM.schema, target, estimates, flags, GLASS_SM.no_estimate_where)
+        variable = GLASS_SM.schema.variable(GLASS_SM.target.column)
+        encoding = encoding_of(variable, GLASS_SM.no_estimate_where)
+        made = np.zeros((1, 9000), np.int16), np.zeros((1, 9000), np.uint8)
+        put_estimates(estimates[None], flags[None], np.arange(9000), encoding, *made)
+        return made
 
     found = stored(Forest.from_xgboost(booster).predict(tile, threads=2))
     expected = stored(by_library(booster, tile))

@@ -24,7 +24,6 @@ from smcloud.production.plan import State, block_task, check_fits, plan_year
 from smcloud.production.produce_stage import run
 from smcloud.production.recipe import recipe_of
 from smcloud.production.versions import read_pointer
-from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE
 from tests.production.small_world import (
     BLOCKS,
     EAST,
@@ -307,16 +306,6 @@ def test_a_model_of_other_columns_is_refused(world, config):
     )
     with pytest.raises(ModelError, match="missing era5land_soil_moisture"):
         run(other, None, Silent())
-
-
-def test_estimates_out_of_range_are_clipped_and_unknown_drivers_get_none(config):
-    schema = recipe_of(config).schema
-    found = np.array([[0.25, 0.9, -0.1, 0.3]], np.float32)
-    flags = np.array([[1, 0, 2, 8]], np.uint8)
-    refused = recipe_of(config).product.no_estimate_where
-    stored, raised = block.packed(schema, "soil_moisture", found, flags, refused)
-    assert stored.tolist() == [[2500, 7000, 0, -9999]]
-    assert raised.tolist() == [[1, ESTIMATE_CLIPPED, 2 | ESTIMATE_CLIPPED, 8 | NO_ESTIMATE]]
 
 
 def test_the_ledger_of_a_published_year_is_not_written_anew(config):
