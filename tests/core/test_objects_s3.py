@@ -6,12 +6,18 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from smcloud.core.errors import NotFoundError
+from smcloud.core.errors import CubeError, NotFoundError
 from smcloud.core.objects import open_objects
+from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.cube.store import create_store, open_cube, write_shard
+from smcloud.grids.grid import Window
 
 pytestmark = pytest.mark.s3
+
+FLAG = Variable("flag", "uint8", "1", "flags", (0, 255))
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +79,35 @@ def test_secret_is_never_shown_or_pickled(bucket):
     objects = open_objects(bucket)
     assert b"loopback-secret" not in pickle.dumps(objects)
     assert "loopback-secret" not in repr(objects)
+
+
+def test_parts_are_those_of_one_state_of_an_object(bucket):
+    objects = open_objects(bucket)
+    objects.put("part", b"0123456789")
+    middle, end = objects.get_part("part", 2, 3), objects.get_part("part", -4, 4)
+    assert (bytes(middle.data), bytes(end.data), end.size) == (b"234", b"6789", 10)
+    assert middle.version == end.version
+    objects.put("part", b"9876543210")
+    assert objects.get_part("part", 2, 3).version != middle.version
+
+
+def test_damaged_shards_on_s3_are_named(bucket):
+    """Emptied, cut and deleted objects, of which the store answers otherwise than a folder."""
+    schema = CubeSchema("toy", "sin1km", (FLAG,), 1, (2, 5, 5), (4, 10, 10), "A toy", codec="lz4")
+    url = f"{bucket}/2019.zarr"
+    create_store(url, schema, 2019)
+    values = np.random.default_rng(0).integers(1, 200, (4, 10, 10), np.uint8)
+    key = write_shard(url, schema, "flag", (0, 0, 0), values).key
+    objects, corner = open_objects(url), Window(0, 10, 0, 10)
+    data = objects.get(key)
+    cube = open_cube(url, schema, 2019)
+    np.testing.assert_array_equal(cube.read("flag", slice(0, 4), corner), values)
+    for damage in (b"", data[:20], data[: len(data) // 2]):
+        objects.put(key, damage)
+        with pytest.raises(CubeError, match="cannot be decoded"):
+            cube.read("flag", slice(0, 4), corner)
+    objects.put(key, data)
+    np.testing.assert_array_equal(cube.read("flag", slice(0, 4), corner), values)
+    objects.delete(key)
+    with pytest.raises(CubeError, match="lacks the object"):
+        cube.read("flag", slice(0, 4), corner)
