@@ -9,8 +9,8 @@ from benchmarks.record import BenchmarkError, Record, read
 
 NOISE = 0.10
 """Differences up to this share are put down to the machine."""
-MORE_IS_BETTER = ("per_second", "per_core_second", "ratio", "share")
-LESS_IS_BETTER = ("seconds", "bytes", "hours", "cost", "requests")
+MORE_IS_BETTER = ("per_second", "per_core_second", "mb_s", "ratio", "share")
+LESS_IS_BETTER = ("seconds", "_ms", "bytes", "hours", "cost", "requests")
 COUNTS = ("threads", "workers")
 """Numbers that say which row of a table this is, as its words do."""
 

@@ -22,7 +22,8 @@ from smcloud.features.spec import CubeSet, Driver, Feature, as_stored
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import blocks_of
 from smcloud.models.forest import Forest
-from smcloud.production.block import BlockArrays, Predictor, make_block, peak_bytes
+from smcloud.production.block import BlockArrays, make_block, peak_bytes
+from smcloud.production.estimators import Predictor
 from smcloud.production.runner import Task, run_tasks
 from smcloud.products.glass_sm import GLASS_SM
 
@@ -75,7 +76,7 @@ class LibraryPredictor:
 
 
 @lru_cache(maxsize=2)
-def predictor(path: str, is_library: bool) -> Predictor:
+def predictor(path: str, is_library: bool) -> Forest | Predictor:
     """Return the model of a file, loaded once per process."""
     booster = xgboost.Booster(model_file=path)
     return LibraryPredictor(booster) if is_library else Forest.from_xgboost(booster)
@@ -83,7 +84,9 @@ def predictor(path: str, is_library: bool) -> Predictor:
 
 def warm_up(path: str, is_library: bool) -> None:
     """Import, load and compile on a worker what its first block would otherwise pay for."""
-    predictor(path, is_library).predict(np.zeros((len(COLUMNS), 1), np.float32))
+    model = predictor(path, is_library)
+    if isinstance(model, Forest):
+        model.warm_up()
 
 
 def feature_reader(cubes: str) -> FeatureReader:
@@ -93,7 +96,11 @@ def feature_reader(cubes: str) -> FeatureReader:
 
 
 def make(
-    reader: FeatureReader, model: Predictor, window: Window, points: NDArray[np.intp], days: Days
+    reader: FeatureReader,
+    model: Forest | Predictor,
+    window: Window,
+    points: NDArray[np.intp],
+    days: Days,
 ) -> BlockArrays:
     """Return the product of one block as production makes it."""
     return make_block(
