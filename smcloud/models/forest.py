@@ -163,8 +163,11 @@ class Forest:
         ------
         ModelError
             If the library predicts this model: it knows no codes.
+        UserError
+            Also if a feature that the trees ask for has no such code.
         """
         self._check(codes, self.code_dtype)
+        self._check_codes(codes)
         return self._evaluate(codes.shape[1], lambda first, *_: (codes, first), out, threads)
 
     @property
@@ -196,13 +199,20 @@ class Forest:
             (n_rows,) float32, or stored integers of 1 or 2 bytes with their `table`.
         out
             Receives the codes, if given: (n_rows,) of `code_dtype`.
+
+        Raises
+        ------
+        UserError
+            If there is no such column, or a type or a length is another.
         """
+        layout = self._layout_or_raise()
         codes = np.empty(values.shape, self.code_dtype) if out is None else out
+        self._check_column(values, column, table, codes)
         if table is not None:
             look_up(values.view(f"u{values.dtype.itemsize}"), table, codes)
             return codes
         with self._borrowed_scratch() as scratch:
-            encode_column(values, column, self._layout_or_raise().cuts, scratch.cells, codes)
+            encode_column(values, column, layout.cuts, scratch.cells, codes)
         return codes
 
     def warm_up(self) -> None:
@@ -271,6 +281,37 @@ class Forest:
             raise UserError(
                 f"a model of {self.n_features} features takes C-contiguous columns "
                 f"({self.n_features}, n_rows) of {dtype}, found {columns.shape} of {columns.dtype}"
+            )
+
+    def _check_codes(self, codes: Array) -> None:
+        """Refuse codes at which the compiled loops would write beyond their memory."""
+        counts = self._layout_or_raise().cuts.counts
+        found = codes.max(axis=1, initial=0)
+        for column in np.flatnonzero((counts > 0) & (found > counts + 1)):
+            raise UserError(
+                f"feature {column} has codes up to {counts[column] + 1}, found {found[column]}: "
+                "encode its values with this forest"
+            )
+
+    def _check_column(self, values: Array, column: int, table: Array | None, codes: Array) -> None:
+        """Refuse what the compiled loops would read or write beyond its memory."""
+        if not 0 <= column < self.n_features:
+            raise UserError(f"a model of {self.n_features} features has no column {column}")
+        if codes.shape != values.shape or codes.dtype != self.code_dtype:
+            raise UserError(
+                f"codes need an array {values.shape} of {self.code_dtype}, "
+                f"found {codes.shape} of {codes.dtype}"
+            )
+        is_row = values.ndim == 1 and values.flags.c_contiguous
+        if table is None:
+            fits = values.dtype == np.float32
+        else:
+            fits = values.dtype.kind in "iu" and table.dtype == self.code_dtype
+            fits = fits and table.shape == (2 ** (8 * values.dtype.itemsize),)
+        if not is_row or not fits:
+            raise UserError(
+                "codes come from C-contiguous (n_rows,) float32, or from integers with the table "
+                f"of their type, found {values.shape} of {values.dtype}"
             )
 
     @contextmanager

@@ -22,8 +22,9 @@ from smcloud.models.forest_vectors import MASK_BYTES, ROWS, SLICES, WORDS
 DEEPEST = 12
 GROUP_BYTES = 2**20
 """Row masks of trees that are evaluated together: they stay in the second-level cache."""
-CELLS = 2048
-MOST_CELLS = 2**16
+CELLS = 2**11
+MOST_CELLS = 2**13
+"""More would outgrow the first-level cache: further halvings are faster."""
 MOST_STEPS = 2
 MOST_CODES = 2**16
 EMPTY_ROW = 0
@@ -108,11 +109,18 @@ def _grouped(trees: Sequence[Tree]) -> Iterator[Sequence[Tree]]:
     first, known = 0, _NO_SPLITS
     for number, tree in enumerate(trees):
         more = np.union1d(known, _splits(tree))
-        if number > first and len(more) * MASK_BYTES > GROUP_BYTES:
+        if number > first and _n_rows(more) * MASK_BYTES > GROUP_BYTES:
             yield trees[first:number]
             first, more = number, np.unique(_splits(tree))
         known = more
     yield trees[first:]
+
+
+def _n_rows(splits: Splits) -> int:
+    """Return the row masks of splits: every cut of a feature, once for each side in use."""
+    cuts = np.bincount(np.unique(splits // 2) // (2 * _RANKS), minlength=1)
+    sides = np.unique(splits // 2 // (2 * _RANKS) * 2 + splits % 2) // 2
+    return int(cuts @ np.bincount(sides, minlength=len(cuts)))
 
 
 def _splits(tree: Tree) -> Splits:

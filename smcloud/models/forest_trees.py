@@ -92,9 +92,9 @@ def xgboost_ensemble(booster: Any) -> Ensemble:
     Raises
     ------
     ModelError
-        If the objective has a link function, by name.
+        If the objective has a link function, by name, or the booster is linear.
     NoFitError
-        For linear boosters, DART, categorical splits and several outputs.
+        For DART, categorical splits and several outputs.
     """
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     objective = learner["objective"]["name"]
@@ -105,6 +105,11 @@ def xgboost_ensemble(booster: Any) -> Ensemble:
         )
     model = learner["gradient_booster"]
     shape = learner["learner_model_param"]
+    if model["name"] == "gblinear":
+        raise ModelError(
+            "the booster is 'gblinear', which has no trees and which XGBoost predicts from a "
+            "DMatrix alone: use the library"
+        )
     if model["name"] != "gbtree":
         raise NoFitError(f"the booster is {model['name']!r}, not 'gbtree'")
     starts = json.loads(_bracketed(shape["base_score"]))
@@ -148,6 +153,8 @@ def sklearn_ensemble(estimator: Any) -> Ensemble:
     if not _averages_trees(estimator, members):
         raise NoFitError(f"{type(estimator).__name__} is not a fitted forest of one target")
     outputs = int(getattr(estimator, "n_classes_", 1))
+    if hasattr(estimator, "n_classes_") and outputs == 1:
+        raise NoFitError("the classifier knows one class only")
     trees = tuple(_sklearn_tree(member.tree_, outputs) for member in members)
     features = int(estimator.n_features_in_)
     return Ensemble(trees, features, outputs, np.float64(0), len(members))

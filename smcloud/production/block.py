@@ -245,6 +245,11 @@ def run_block(task: BlockTask) -> BlockReceipt:
     return receipt
 
 
+def warm_up(models: str, name: str, sha256: str) -> None:
+    """Load a model and compile, or load from the cache, what evaluates it; once per process."""
+    _model(models, name, sha256).forest.warm_up()
+
+
 def write_receipt(url: str, key: str, receipt: BlockReceipt) -> None:
     """Store a block's receipt: the last thing its task does."""
     body = json.dumps({"format": FORMAT, **asdict(receipt)}, sort_keys=True, indent=1)

@@ -1,10 +1,11 @@
 """A Dask cluster to work on: started here, or found at a scheduler's address."""
 
+import asyncio
 import logging
 import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from distributed.comm.addressing import parse_address, parse_host_port
 
-from smcloud.core.errors import ClusterError, ConfigError
+from smcloud.core.errors import ClusterError, ConfigError, SmcloudError
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,34 @@ class WarmUp(WorkerPlugin):
         for module in self.modules:
             __import__(module)
         log.debug("worker %s is warm, Python %s", worker.address, sys.version.split()[0])
+
+
+class Ahead(WorkerPlugin):
+    """Does on every worker, now and when one joins later, what its first task would wait for.
+
+    The work is done beside the worker's event loop, which goes on answering the scheduler.
+    """
+
+    def __init__(self, name: str, function: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self.name, self.function, self.args = name, function, args
+
+    async def setup(self, worker: Worker) -> None:
+        """Prepare `worker`; what goes wrong here goes wrong in a task too, and is told there."""
+        try:
+            await asyncio.to_thread(self.function, *self.args)
+        except SmcloudError as err:
+            log.debug("worker %s is not warm: %s", worker.address, err)
+
+
+def do_ahead(
+    client: Client | None, name: str, function: Callable[..., None], args: tuple[Any, ...]
+) -> None:
+    """Have every worker call `function`, workers that join later too; without a client do nothing.
+
+    A second call with the same `name` takes the place of the first.
+    """
+    if client is not None:
+        client.register_plugin(Ahead(name, function, args), name=name)
 
 
 @contextmanager

@@ -14,8 +14,15 @@ from smcloud.cube.schema import Array, Variable
 from smcloud.features.inputs import Points
 from smcloud.features.sink import FloatSink, Sink
 from smcloud.features.spec import Flags, Floats32
+from smcloud.models.base import ModelCard
 from smcloud.models.forest import Forest
+from smcloud.models.forest_layout import DEEPEST
 from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE
+
+SMALL_BINS = 254
+"""Cuts of a feature whose codes, that of unknown values among them, fit one byte."""
+MOST_BINS = 256
+"""XGBoost's default."""
 
 
 class Predictor(Protocol):
@@ -102,6 +109,20 @@ class CodeEstimator:
             self._tables[key] = self._forest.table(column, physical_values(variable))
         out = self._codes[column, days].reshape(-1)
         self._forest.encode(stored.reshape(-1), column, self._tables[key], out)
+
+
+def row_bytes(card: ModelCard, n_features: int) -> int:
+    """Return the most bytes of a row (a pixel and day) that its estimator holds.
+
+    Columns are codes, whose size follows from the bins of the training, or floats for trees that
+    are too deep; estimates are added.
+    """
+    bins = int(card.params.get("max_bin", MOST_BINS))
+    if int(card.params.get("max_depth", 0)) > DEEPEST:
+        column = FloatSink.bytes_per_value
+    else:
+        column = 1 if bins <= SMALL_BINS else 2
+    return n_features * column + np.dtype(np.float32).itemsize
 
 
 def physical_values(variable: Variable) -> Floats32:

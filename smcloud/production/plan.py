@@ -19,6 +19,7 @@ from smcloud.production.block import (
     read_receipt,
     receipt_key,
 )
+from smcloud.production.estimators import row_bytes
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.recipe import (
     Recipe,
@@ -243,6 +244,7 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
             land_pixels,
             slab_days=recipe.config.produce.step_days,
             window_pixels=pixels,
+            row_bytes=row_bytes(recipe.card, len(recipe.reader.names)),
         ),
         outputs=days * pixels * sum(sizes),
         encoding=2 * shard,

@@ -14,8 +14,13 @@ from smcloud.core.errors import IntegrityError
 from smcloud.core.listener import Listener, counted
 from smcloud.cube.store import create_store
 from smcloud.grids.tiles import window_text
-from smcloud.production.block import STEPS, BlockReceipt, copy_block, run_block
-from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
+from smcloud.production.block import STEPS, BlockReceipt, copy_block, run_block, warm_up
+from smcloud.production.cluster import (
+    do_ahead,
+    refuse_memory_urls,
+    smallest_worker_bytes,
+    worker_threads,
+)
 from smcloud.production.lease import Lease, hold
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.plan import (
@@ -287,7 +292,10 @@ class _Year:
             self._fold_if_whole(tiles[tile])
             telling.advance()
 
-        ahead = self.recipe.config.produce.tasks_per_worker
+        recipe = self.recipe
+        model = recipe.models, recipe.config.model_name, recipe.card.sha256
+        do_ahead(self.client, f"warm-{recipe.product.name}", warm_up, model)
+        ahead = recipe.config.produce.tasks_per_worker
         telling.begin(f"{verb} {self.product} {self.plan.year}", len(tasks), "blocks")
         try:
             run_tasks(

@@ -8,10 +8,6 @@ from smcloud.models.training import train_boosting
 from tests.models.synthetic import PARAMS, world
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "gpu: grows trees on a GPU (skipped where there is none)")
-
-
 @pytest.fixture(scope="session")
 def fit() -> Rows:
     return world(4000, 1)

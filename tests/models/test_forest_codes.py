@@ -156,3 +156,46 @@ def test_codes_of_features_that_no_tree_asks_are_not_looked_at():
 def test_codes_of_another_shape_or_type_are_refused(codes):
     with pytest.raises(UserError, match=r"takes C-contiguous columns \(6, n_rows\) of uint8"):
         Forest.from_xgboost(grown(8)).predict_codes(codes)
+
+
+@pytest.mark.parametrize("max_bin", [FEW, MANY])
+def test_codes_that_a_feature_does_not_have_are_refused(max_bin):
+    """A compiled loop would write beyond its memory."""
+    forest = Forest.from_xgboost(grown(8, max_bin=max_bin))
+    codes = np.zeros((N_FEATURES, 600), forest.code_dtype)
+    counts = forest._layout.cuts.counts
+    codes[2, 599] = counts[2] + 1
+    forest.predict_codes(codes)
+    codes[2, 599] += 1
+    with pytest.raises(UserError, match=rf"feature 2 has codes up to {counts[2] + 1}, found"):
+        forest.predict_codes(codes)
+
+
+VALUES = np.zeros(9, np.float32)
+INTEGERS = np.zeros(9, np.int16)
+WHOLE_TABLE = np.zeros(65536, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("values", "column", "table", "out"),
+    [
+        (VALUES.astype(float), 0, None, None),
+        (INTEGERS, 0, None, None),
+        (VALUES.reshape(3, 3), 0, None, None),
+        (np.zeros(18, np.float32)[::2], 0, None, None),
+        (VALUES, N_FEATURES, None, None),
+        (VALUES, -1, None, None),
+        (VALUES, 0, None, np.zeros(8, np.uint8)),
+        (VALUES, 0, None, np.zeros(9, np.uint16)),
+        (VALUES, 0, WHOLE_TABLE, None),
+        (INTEGERS, 0, WHOLE_TABLE[:-1], None),
+        (INTEGERS, 0, WHOLE_TABLE.astype(np.uint16), None),
+        (INTEGERS.astype(np.int8), 0, WHOLE_TABLE, None),
+        (INTEGERS.astype(np.int32), 0, WHOLE_TABLE, None),
+        (INTEGERS, 0, WHOLE_TABLE, np.zeros(8, np.uint8)),
+    ],
+)
+def test_what_would_be_read_or_written_beyond_memory_is_refused(values, column, table, out):
+    with pytest.raises(UserError) as caught:
+        Forest.from_xgboost(grown(8)).encode(values, column, table, out)
+    assert "\n" not in str(caught.value)

@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.tree import DecisionTreeRegressor
 
 from smcloud.core.errors import ModelError, UserError
@@ -141,3 +145,19 @@ def test_other_estimators_predict_through_scikit_learn(name, caplog):
     expected = estimator.predict(np.ascontiguousarray(columns.T))
     found = forest.predict(columns)
     assert_same_bits(found, expected)
+
+
+def test_linear_boosters_are_refused():
+    columns, target = sample(300, 7, unknown=0.0)
+    params = {"booster": "gblinear", "nthread": 1}
+    booster = xgboost.train(params, xgboost.DMatrix(columns.T, target, nthread=1), 2)
+    with pytest.raises(ModelError, match="'gblinear'"):
+        Forest.from_xgboost(booster)
+
+
+def test_a_classifier_of_one_class_predicts_through_scikit_learn():
+    columns = sample(300, 7, unknown=0.0)[0]
+    estimator = RandomForestClassifier(3, max_depth=8).fit(columns.T, np.zeros(300))
+    forest = Forest.from_sklearn(estimator)
+    assert forest.fallback == "the classifier knows one class only"
+    assert forest.predict(columns).shape == (300, 1)
