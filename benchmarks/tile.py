@@ -25,7 +25,8 @@ from benchmarks.routes import (
 from benchmarks.timing import interleave
 from benchmarks.workload import BLOCK, COLUMNS, LAND_SHARE, SCALES, Scale, read_bytes
 from smcloud.models.forest import Forest
-from smcloud.production.plan import PROCESS_BYTES
+from smcloud.production.plan import MODEL_FACTOR, PROCESS_BYTES, BlockMemory
+from smcloud.products.glass_sm import GLASS_SM
 
 GLOBAL_ROWS = 157e6 * 365
 """Land pixel-days of a year without Antarctica."""
@@ -56,6 +57,7 @@ def rates(job: Job, runs: list[Run]) -> dict[str, Any]:
     routes, kernels = _best(job, runs), _kernels(job)
     return {
         "trees": job.trees,
+        "model_bytes": Path(job.model).stat().st_size,
         "land_rows": job.land_rows,
         "routes": routes,
         "kernels": kernels,
@@ -68,7 +70,7 @@ def figures(short: dict[str, Any], long: dict[str, Any], scale: Scale) -> dict[s
     found = {
         "workload": {**asdict(scale), "columns": len(COLUMNS)},
         **short,
-        **_one_worker(scale, short["routes"][0]),
+        **_one_worker(scale, short),
         "global_year": _global_year(short["routes"]),
         "more_trees": long,
     }
@@ -138,25 +140,34 @@ def _shares(routes: list[dict[str, Any]], kernels: list[dict[str, Any]]) -> list
     ]
 
 
-def _one_worker(scale: Scale, row: Mapping[str, Any]) -> dict[str, Any]:
+def _one_worker(scale: Scale, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return how fast one worker read, and its peak memory beside the plan's."""
+    row = found["routes"][0]
     return {
         "read_bytes_per_core_second": read_bytes(scale) / row["steps"]["read"],
         "worker_peak_bytes": row["worker_peak_bytes"],
-        "worker_planned_bytes": planned_bytes(scale),
+        "worker_planned_bytes": planned_bytes(scale, found["model_bytes"]),
     }
 
 
-def planned_bytes(scale: Scale) -> int:
-    """Return what production's plan would allow for one block of the workload."""
-    reader = ours.feature_reader("")
-    held = reader.estimate_bytes(
+def planned_bytes(scale: Scale, model_bytes: int) -> int:
+    """Return what production's plan allows for one block of the workload, term by term as there."""
+    pixels = BLOCK * BLOCK
+    held = ours.feature_reader("").estimate_bytes(
         scale.days,
-        int(LAND_SHARE * BLOCK * BLOCK),
+        int(LAND_SHARE * pixels),
         slab_days=ours.STEP_DAYS,
-        window_pixels=BLOCK * BLOCK,
+        window_pixels=pixels,
+        row_bytes=len(COLUMNS) + np.dtype(np.float32).itemsize,
     )
-    return PROCESS_BYTES + held + 3 * scale.days * BLOCK * BLOCK + 2 * 2 * 368 * BLOCK * BLOCK
+    sizes = [np.dtype(one.dtype).itemsize for one in GLASS_SM.schema.variables]
+    return BlockMemory(
+        process=PROCESS_BYTES,
+        inputs=held,
+        outputs=scale.days * pixels * sum(sizes),
+        encoding=2 * int(np.prod(GLASS_SM.schema.shards)) * max(sizes),
+        model=MODEL_FACTOR * model_bytes,
+    ).total
 
 
 def _global_year(routes: list[dict[str, Any]]) -> dict[str, float]:
