@@ -27,7 +27,14 @@ VARIABLES = tuple(
     for name in COLUMNS
 )
 STORED = CubeSchema(
-    "bench", "sin1km", VARIABLES, 1, (46, BLOCK, BLOCK), (46, 2 * BLOCK, 2 * BLOCK), "Benchmark"
+    "bench",
+    "sin1km",
+    VARIABLES,
+    1,
+    (46, BLOCK, BLOCK),
+    (46, 2 * BLOCK, 2 * BLOCK),
+    "Benchmark",
+    codec="lz4",
 )
 
 
