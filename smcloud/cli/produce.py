@@ -32,7 +32,7 @@ def plan(file: RunFile) -> None:
     for year_plan in plans:
         show_plan(year_plan)
     for year_plan in plans:
-        check_fits(year_plan, worker_bytes(config, None))
+        check_fits(year_plan, worker_bytes(config, None), config.cluster.threads)
 
 
 def produce(
@@ -121,7 +121,7 @@ def show_plan(plan: YearPlan) -> None:
             ["drivers read, uncompressed", f"{estimate.bytes_read / MIB:,.0f} MiB"],
             ["product written, uncompressed", f"{estimate.bytes_written / MIB:,.0f} MiB"],
             ["requests", f"{estimate.requests:,}"],
-            ["memory of a block", f"{plan.memory.total / MIB:,.0f} MiB"],
+            ["memory of a block", f"{plan.memory.total() / MIB:,.0f} MiB"],
             ["core-hours", f"{estimate.core_hours:,.3f}"],
             ["cost", f"{estimate.cost:,.2f}"],
         ],

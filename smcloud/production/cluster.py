@@ -153,6 +153,11 @@ def smallest_worker_bytes(client: Client) -> int:
     return min(limits, default=0)
 
 
+def most_threads(client: Client) -> int:
+    """Return how many tasks one worker runs side by side at the most."""
+    return max((int(info["nthreads"]) for info in _workers(client).values()), default=1)
+
+
 def worker_threads(client: Client) -> int:
     """Return how many tasks the cluster runs at a time."""
     return sum(int(info["nthreads"]) for info in _workers(client).values())

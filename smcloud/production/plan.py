@@ -65,10 +65,10 @@ class BlockMemory:
     """One variable padded to its shard, and its encoded bytes."""
     model: int
 
-    @property
-    def total(self) -> int:
-        """Return the sum in bytes."""
-        return self.process + self.inputs + self.outputs + self.encoding + self.model
+    def total(self, at_once: int = 1) -> int:
+        """Return the sum in bytes for a worker that makes `at_once` blocks side by side."""
+        block = self.inputs + self.outputs + self.encoding
+        return self.process + self.model + at_once * block
 
 
 @dataclass(frozen=True)
@@ -208,23 +208,26 @@ def block_task(
     )
 
 
-def check_fits(plan: YearPlan, worker_bytes: int) -> None:
-    """Raise PlanError, with the numbers, unless a block fits into a worker.
+def check_fits(plan: YearPlan, worker_bytes: int, threads: int = 1) -> None:
+    """Raise PlanError, with the numbers, unless a block of each thread fits into a worker.
 
     Parameters
     ----------
     worker_bytes
         Memory limit of the smallest worker; 0 where none is set.
+    threads
+        Blocks that a worker makes side by side.
     """
-    need, room = plan.memory.total, int(ROOM * worker_bytes)
+    need, room = plan.memory.total(threads), int(ROOM * worker_bytes)
     if worker_bytes and need > room:
         memory = plan.memory
         side = plan.tiles[0].blocks[0].window.shape[0]
         blocks = "produce.block_pixels or " if side > SMALLEST_BLOCK else ""
         raise PlanError(
-            f"a block of {plan.year} needs {_mb(need)} (process {_mb(memory.process)}, inputs and "
+            f"making {counted(threads, 'blocks')} of {plan.year} at a time needs {_mb(need)} "
+            f"(process {_mb(memory.process)}, and for each block inputs and "
             f"features {_mb(memory.inputs)}, outputs {_mb(memory.outputs)}, encoding "
-            f"{_mb(memory.encoding)}, model {_mb(memory.model)}) and a worker of "
+            f"{_mb(memory.encoding)}; model {_mb(memory.model)}) and a worker of "
             f"{_mb(worker_bytes)} leaves {_mb(room)}: give workers more memory, or lower "
             f"{blocks}produce.step_days"
         )

@@ -17,6 +17,7 @@ from smcloud.grids.tiles import window_text
 from smcloud.production.block import STEPS, BlockReceipt, copy_block, run_block, warm_up
 from smcloud.production.cluster import (
     do_ahead,
+    most_threads,
     refuse_memory_urls,
     smallest_worker_bytes,
     worker_threads,
@@ -110,7 +111,8 @@ def run(
     with hold(config.store.root, recipe.product.name, beat, listener) as lease:
         for year in sorted(set(config.years)):
             plan = plan_year(recipe, year, anew=redo == "all")
-            check_fits(plan, worker_bytes(config, client))
+            threads = config.cluster.threads if client is None else most_threads(client)
+            check_fits(plan, worker_bytes(config, client), threads)
             work = _Year(recipe, plan, lease, client, listener)
             if redo == "damaged":
                 work.repair()

@@ -266,6 +266,14 @@ def test_what_cannot_fit_a_worker_is_refused_with_numbers(config):
         check_fits(plan, 300 * 2**20)
 
 
+def test_each_thread_of_a_worker_needs_room_for_a_block_of_its_own(config):
+    plan = plan_year(recipe_of(config), YEAR)
+    room_for_one = int(plan.memory.total() / 0.8) + 2**20
+    check_fits(plan, room_for_one)
+    with pytest.raises(PlanError, match="making 2 blocks of 2019 at a time"):
+        check_fits(plan, room_for_one, threads=2)
+
+
 @pytest.mark.parametrize(("side", "is_advised"), [(150, False), (300, True)])
 def test_smaller_blocks_are_advised_only_where_there_are_any(config, side, is_advised):
     config = config.model_copy(
