@@ -167,7 +167,7 @@ def planned_bytes(scale: Scale, model_bytes: int) -> int:
         outputs=scale.days * pixels * sum(sizes),
         encoding=2 * int(np.prod(GLASS_SM.schema.shards)) * max(sizes),
         model=MODEL_FACTOR * model_bytes,
-    ).total
+    ).total()
 
 
 def _global_year(routes: list[dict[str, Any]]) -> dict[str, float]:
