@@ -66,7 +66,12 @@ def load_model(
         Threads of each prediction.
     """
     data, card = load_bytes(objects, name, columns)
-    return Model(card, Forest.from_xgboost(booster_of(data, threads)))
+    return Model(card, forest_of(data, threads))
+
+
+def forest_of(data: bytes, threads: int = 1) -> Forest:
+    """Return the forest of trusted UBJSON bytes; where the library predicts, on so many threads."""
+    return Forest.from_xgboost(booster_of(data, threads), links_by_library=True)
 
 
 def booster_of(data: bytes, threads: int = 0) -> xgboost.Booster:

@@ -70,8 +70,13 @@ class Forest:
     _scratch: "SimpleQueue[Scratch]" = field(default_factory=SimpleQueue, repr=False)
 
     @classmethod
-    def from_xgboost(cls, booster: Any) -> "Forest":
+    def from_xgboost(cls, booster: Any, *, links_by_library: bool = False) -> "Forest":
         """Return the forest of an XGBoost booster; it predicts as `booster.inplace_predict`.
+
+        Parameters
+        ----------
+        links_by_library
+            Have the library predict a model with a link function, instead of refusing it.
 
         Raises
         ------
@@ -79,12 +84,20 @@ class Forest:
             If the objective has a link function, by name.
         """
 
+        def read() -> Ensemble:
+            try:
+                return xgboost_ensemble(booster)
+            except ModelError as err:
+                if links_by_library:
+                    raise NoFitError(str(err)) from err
+                raise
+
         def library(rows: Array) -> Array:
             found: Array = booster.inplace_predict(rows, validate_features=False)
             return found
 
         n_features = int(booster.num_features())
-        return cls._made(lambda: xgboost_ensemble(booster), library, n_features, np.float32)
+        return cls._made(read, library, n_features, np.float32)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> "Forest":

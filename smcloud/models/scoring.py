@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from smcloud.core.errors import UserError
-from smcloud.models.boosting import booster_of
+from smcloud.models.boosting import forest_of
 from smcloud.models.checkpoints import Trained
-from smcloud.models.forest import Forest
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TrainingTable
 from smcloud.models.training import train_boosting
@@ -156,7 +155,7 @@ def score_test_set(
     Intervals come from a bootstrap over spatial blocks: stations of one block are not independent.
     """
     samples = table.samples(rules.block_degrees)
-    forest = Forest.from_xgboost(booster_of(trained.data, threads=1))
+    forest = forest_of(trained.data)
     rows = table.rows(split.test)
     estimates = [forest.predict(np.ascontiguousarray(part)) for part, _ in rows.batches()]
     pairs = table.frame(split.test).set_axis(["station", "time"], axis="columns")

@@ -111,6 +111,9 @@ def test_objectives_with_a_link_are_refused_by_name(objective, low, high):
     with pytest.raises(ModelError, match=f"the objective '{objective}' puts a link") as caught:
         Forest.from_xgboost(booster)
     assert "\n" not in str(caught.value)
+    asked = Forest.from_xgboost(booster, links_by_library=True)
+    assert objective in asked.fallback
+    np.testing.assert_array_equal(asked.predict(columns), booster.inplace_predict(columns.T))
 
 
 def test_several_classes_are_refused_by_name():
