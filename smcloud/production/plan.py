@@ -29,8 +29,8 @@ from smcloud.production.recipe import (
 )
 from smcloud.production.versions import Pointer, read_pointer
 
-PROCESS_BYTES = 420 * 2**20
-"""A worker process before its first block: Python, Dask, XGBoost, zarr and the land mask."""
+PROCESS_BYTES = 460 * 2**20
+"""A worker process before its first block: Python, Dask, XGBoost, numba, zarr, the land mask."""
 MODEL_FACTOR = 3
 """A booster in memory against its UBJSON file, its prediction buffers included."""
 ROOM = 0.8
