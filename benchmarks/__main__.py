@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, features, glass, kernel, plot, stages, stores, tile, training
+from benchmarks import ahead, compare, features, glass, kernel, plot, stages, stores, tile, training
 from benchmarks.record import RESULTS, BenchmarkError, record_of, write
 
 SCALES = ("tiny", "small", "large")
@@ -27,6 +27,7 @@ class Part:
 PARTS = {
     "kernel": Part(kernel.measure, kernel.show),
     "tile": Part(tile.measure, tile.show),
+    "ahead": Part(ahead.measure, ahead.show),
     "stores": Part(stores.measure, stores.show),
     "glass": Part(glass.measure, glass.show),
     "features": Part(features.measure, features.show),

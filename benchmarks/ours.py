@@ -4,8 +4,7 @@ The block takes any predictor, so that the same pipeline with XGBoost's own show
 evaluator alone brings, and what the pipeline around it.
 """
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from benchmarks.workload import BLOCK, COLUMNS, STORED, YEAR, Scale, land
+from smcloud.core.config import ProduceConfig
 from smcloud.cube.schema import Days, shard_index
 from smcloud.cube.store import create_store, open_cube, write_shard
 from smcloud.features.blockwise import FeatureReader
@@ -22,15 +22,19 @@ from smcloud.features.spec import CubeSet, Driver, Feature, as_stored
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import blocks_of
 from smcloud.models.forest import Forest
-from smcloud.production.block import BlockArrays, make_block, peak_bytes
+from smcloud.production.block import BlockArrays, Clock, make_block, peak_bytes
+from smcloud.production.cluster import worker_threads
 from smcloud.production.estimators import Predictor
+from smcloud.production.lanes import Turn, take_turn
 from smcloud.production.runner import Task, run_tasks
 from smcloud.products.glass_sm import GLASS_SM
 
-STEP_DAYS = 46
+STEP_DAYS = ProduceConfig().step_days
+TASKS_PER_WORKER = ProduceConfig().tasks_per_worker
 FEATURES = tuple(
     Feature(name, (f"bench.{name}",), "1", as_stored, long_name="as stored") for name in COLUMNS
 )
+NO_LANES = Turn(None)
 PIECE_ROWS = 32_768
 """Rows that are turned over for XGBoost at a time: they stay in the cache."""
 
@@ -47,6 +51,7 @@ class BlockJob:
     window: Window
     scale: Scale
     seed: int
+    read_ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,39 +106,47 @@ def make(
     window: Window,
     points: NDArray[np.intp],
     days: Days,
+    turn: Turn = NO_LANES,
 ) -> BlockArrays:
-    """Return the product of one block as production makes it."""
-    return make_block(
+    """Return the product of one block as production makes it, the seconds of reading included."""
+    clock = Clock()
+    with clock.step("read"):
+        inputs = reader.read(window, days, points)
+    turn.compute()
+    made = make_block(
         reader,
+        inputs,
         model,
         GLASS_SM.schema,
         "soil_moisture",
-        window,
-        points,
-        days,
         STEP_DAYS,
         GLASS_SM.no_estimate_where,
     )
+    clock.add(made.seconds)
+    return replace(made, seconds=clock.seconds)
 
 
 def run_block(job: BlockJob) -> BlockDone:
-    """Produce one block and write its shards, one put each."""
+    """Produce one block and write its shards, one put each, as production's task does."""
     scale = job.scale
     mask = land(scale, job.seed)[job.window.within(scale.window)]
-    made = make(
-        feature_reader(job.cubes),
-        predictor(job.model, job.is_library),
-        job.window,
-        np.flatnonzero(mask),
-        STORED.times(YEAR)[: scale.days],
-    )
-    seconds = dict(made.seconds)
-    index = shard_index(GLASS_SM.schema, job.window, 0)
-    started = time.perf_counter()
-    for name, values in made.values.items():
-        write_shard(job.store, GLASS_SM.schema, name, index, values)
-    seconds["write"] += time.perf_counter() - started
-    return BlockDone(made.rows, seconds, peak_bytes())
+    with take_turn(overlap=job.read_ahead) as turn:
+        made = make(
+            feature_reader(job.cubes),
+            predictor(job.model, job.is_library),
+            job.window,
+            np.flatnonzero(mask),
+            STORED.times(YEAR)[: scale.days],
+            turn,
+        )
+        turn.write()
+        clock = Clock()
+        index = shard_index(GLASS_SM.schema, job.window, 0)
+        with clock.step("write"):
+            for name, values in made.values.items():
+                write_shard(job.store, GLASS_SM.schema, name, index, values)
+    clock.add(made.seconds)
+    return BlockDone(made.rows, clock.seconds, peak_bytes())
 
 
 def run(
@@ -145,18 +158,19 @@ def run(
     store: Path,
     *,
     is_library: bool = False,
+    read_ahead: bool = False,
 ) -> list[BlockDone]:
     """Produce all blocks through the bounded window into `store`; return what each took."""
     create_store(str(store), GLASS_SM.schema, YEAR)
     jobs = [
-        BlockJob(cubes, model, is_library, str(store), window, scale, seed)
+        BlockJob(cubes, model, is_library, str(store), window, scale, seed, read_ahead)
         for window in blocks_of(scale.window, BLOCK)
     ]
     done: list[BlockDone] = []
     run_tasks(
         client,
         [Task(f"bench-b{number:02d}", run_block, (job,)) for number, job in enumerate(jobs)],
-        window=4,
+        window=worker_threads(client) * TASKS_PER_WORKER if client else 1,
         on_done=lambda _, result: done.append(result),
     )
     return done

@@ -12,7 +12,7 @@ import argparse
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,9 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from benchmarks.timing import interleave, progress
 from smcloud.core.objects import Objects, Part, open_objects
-from smcloud.cube.patches import Points, rectangles, scatters
+from smcloud.cube.patches import Patch, Points, rectangles, scatters
 from smcloud.cube.schema import Array, Variable
-from smcloud.cube.sharded import ShardedArray, layout_of
+from smcloud.cube.sharded import Batch, ShardedArray, layout_of
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.tiles import tile_window
 from smcloud.products.glass_sm import SOIL_MOISTURE
@@ -189,15 +189,19 @@ class Stored:
         chunk = self.layout.codec.shape[1:]
         out = np.empty((steps.stop - steps.start, len(points)), self.values.dtype)
         patches = scatters(window, points, self.window, chunk)
-        self.reader.gather(steps, patches, out, out.dtype.type(self.fill))
-        return out
+        return self._read(steps, patches, out)
 
     def read_day(self, day: int) -> Array:
         """Return the map of one day."""
         chunk = self.layout.codec.shape[1:]
         out = np.empty((1, *self.window.shape), self.values.dtype)
         patches = rectangles(self.window, self.window, self.window, chunk)
-        self.reader.gather(slice(day, day + 1), patches, out, out.dtype.type(self.fill))
+        return self._read(slice(day, day + 1), patches, out)
+
+    def _read(self, steps: slice, patches: Iterable[Patch], out: Array) -> Array:
+        batch = Batch()
+        batch.add(self.reader, steps, patches, out, out.dtype.type(self.fill))
+        batch.complete()
         return out
 
 

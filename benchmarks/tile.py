@@ -23,7 +23,8 @@ from benchmarks.routes import (
     run_in_turn,
 )
 from benchmarks.timing import interleave
-from benchmarks.workload import BLOCK, COLUMNS, LAND_SHARE, SCALES, Scale, read_bytes
+from benchmarks.workload import BLOCK, COLUMNS, SCALES, Scale, land, read_bytes
+from smcloud.grids.tiles import blocks_of
 from smcloud.models.forest import Forest
 from smcloud.production.plan import MODEL_FACTOR, PROCESS_BYTES, BlockMemory
 from smcloud.products.glass_sm import GLASS_SM
@@ -49,7 +50,7 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
         with clusters() as cluster:
             models.append(rates(job, run_in_turn(job, cluster)))
     short, long = models
-    return {**figures(short, long, SCALES[scale]), "requests": _requests(folder, seed)}
+    return {**figures(short, long, SCALES[scale], seed), "requests": _requests(folder, seed)}
 
 
 def rates(job: Job, runs: list[Run]) -> dict[str, Any]:
@@ -65,12 +66,12 @@ def rates(job: Job, runs: list[Run]) -> dict[str, Any]:
     }
 
 
-def figures(short: dict[str, Any], long: dict[str, Any], scale: Scale) -> dict[str, Any]:
+def figures(short: dict[str, Any], long: dict[str, Any], scale: Scale, seed: int) -> dict[str, Any]:
     """Return everything that follows from the rates with both models."""
     found = {
         "workload": {**asdict(scale), "columns": len(COLUMNS)},
         **short,
-        **_one_worker(scale, short),
+        **_one_worker(scale, seed, short),
         "global_year": _global_year(short["routes"]),
         "more_trees": long,
     }
@@ -140,22 +141,27 @@ def _shares(routes: list[dict[str, Any]], kernels: list[dict[str, Any]]) -> list
     ]
 
 
-def _one_worker(scale: Scale, found: Mapping[str, Any]) -> dict[str, Any]:
+def _one_worker(scale: Scale, seed: int, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return how fast one worker read, and its peak memory beside the plan's."""
     row = found["routes"][0]
     return {
         "read_bytes_per_core_second": read_bytes(scale) / row["steps"]["read"],
         "worker_peak_bytes": row["worker_peak_bytes"],
-        "worker_planned_bytes": planned_bytes(scale, found["model_bytes"]),
+        "worker_planned_bytes": planned_bytes(scale, seed, found["model_bytes"], read_ahead=False),
     }
 
 
-def planned_bytes(scale: Scale, model_bytes: int) -> int:
+def planned_bytes(scale: Scale, seed: int, model_bytes: int, *, read_ahead: bool) -> int:
     """Return what production's plan allows for one block of the workload, term by term as there."""
     pixels = BLOCK * BLOCK
-    held = ours.feature_reader("").estimate_bytes(
+    is_land = land(scale, seed)
+    most_land = max(
+        int(is_land[window.within(scale.window)].sum()) for window in blocks_of(scale.window, BLOCK)
+    )
+    reader = ours.feature_reader("")
+    held = reader.estimate_bytes(
         scale.days,
-        int(LAND_SHARE * pixels),
+        most_land,
         slab_days=ours.STEP_DAYS,
         window_pixels=pixels,
         row_bytes=len(COLUMNS) + np.dtype(np.float32).itemsize,
@@ -166,6 +172,7 @@ def planned_bytes(scale: Scale, model_bytes: int) -> int:
         inputs=held,
         outputs=scale.days * pixels * sum(sizes),
         encoding=2 * int(np.prod(GLASS_SM.schema.shards)) * max(sizes),
+        ahead=reader.read_bytes(scale.days, most_land, pixels) if read_ahead else 0,
         model=MODEL_FACTOR * model_bytes,
     ).total()
 

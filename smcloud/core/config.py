@@ -19,6 +19,9 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Parameter = int | float | str | bool
 
 
+BUCKETS = ("s3://", "gs://", "az://")
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,8 +97,11 @@ class ProduceConfig(_Section):
     """Side of the block, and shard, that one task writes."""
     step_days: Positive = 46
     """Days whose features are in memory at once."""
-    tasks_per_worker: Positive = 2
-    """Blocks submitted ahead per worker: the window that bounds the graph."""
+    read_ahead: bool | None = None
+    """Read a worker's next block, and write its last, while one is computed. By default in a
+    bucket: a disk of this machine answers at once, and it takes memory."""
+    tasks_per_worker: Positive = 4
+    """Blocks submitted per thread of a worker, those at work included."""
     heartbeat_seconds: float = Field(default=10.0, gt=0.0)
     """Beat of the lease; it expires after three missed beats."""
     core_hour_price: float = Field(default=0.05, ge=0.0)
@@ -150,6 +156,12 @@ class RunConfig(_Section):
     def training_years(self) -> tuple[int, ...]:
         """Return the years of the station table."""
         return self.train.years or self.years
+
+    @property
+    def read_ahead(self) -> bool:
+        """Return whether workers read the next block while one is computed."""
+        chosen = self.produce.read_ahead
+        return self.store.root.startswith(BUCKETS) if chosen is None else chosen
 
     @property
     def station_archive(self) -> str:

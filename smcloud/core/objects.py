@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from threading import Semaphore
 from typing import TYPE_CHECKING, TypeVar
 
 import obstore
@@ -47,9 +48,8 @@ _RETRIES: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(minutes=
 _CLIENT: "ClientConfig" = {"allow_http": True, "timeout": timedelta(minutes=2)}
 READ_AGAIN_SECONDS = 30.0
 """A read that failed later than this has been retried by the client: no more attempts here."""
-READS_AHEAD = 8
-"""Requests of one reader that are on their way at once: a store answers after tens of ms."""
-READ_THREADS = 4 * READS_AHEAD
+READS_AHEAD = 16
+"""Requests of a process that are on their way at once: a store answers after tens of ms."""
 FIRST_ANSWER_SECONDS = 10
 _REFUSALS = ("ermission denied", "403 Forbidden", "401 Unauthorized")
 """Signs of a refusal in errors of the client that are of no kind of their own (listings)."""
@@ -313,31 +313,51 @@ def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else "no reason given"
 
 
-def in_order(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """Yield the results of requests in their order, `READS_AHEAD` of them on their way at once.
+class _Line:
+    """The requests of a process: threads that send them, and room for so many at once."""
 
-    They run on threads that all readers of a process share; what a caller does with one result
+    def __init__(self) -> None:
+        self.threads = ThreadPoolExecutor(READS_AHEAD, thread_name_prefix="smcloud-read")
+        self.room = Semaphore(READS_AHEAD)
+
+    def take(self, waiting: "deque[Future[T]]") -> Iterator[T]:
+        """Yield the first result; its room is free once the caller has done with it."""
+        future = waiting.popleft()
+        try:
+            yield future.result()
+        finally:
+            self.room.release()
+
+
+def in_order(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield the results of requests in their order, as many on their way as there is room for.
+
+    All readers of a process share the room, `READS_AHEAD` requests whose results are not yet dealt
+    with: their memory is bounded however many threads read. What a caller does with one result
     overlaps with the requests after it. The first that fails raises, and the rest are not begun.
     """
+    line = _line()
     waiting: deque[Future[T]] = deque()
     try:
         for call in calls:
-            waiting.append(_threads().submit(call))
-            if len(waiting) == READS_AHEAD:
-                yield waiting.popleft().result()
+            # A reader waits for room only while it holds none: so somebody always goes on.
+            while not line.room.acquire(blocking=not waiting):
+                yield from line.take(waiting)
+            waiting.append(line.threads.submit(call))
         while waiting:
-            yield waiting.popleft().result()
+            yield from line.take(waiting)
     finally:
         for future in waiting:
             future.cancel()
+            line.room.release()
 
 
 @lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(READ_THREADS, thread_name_prefix="smcloud-read")
+def _line() -> _Line:
+    return _Line()
 
 
-os.register_at_fork(after_in_child=_threads.cache_clear)  # the child has none of the threads
+os.register_at_fork(after_in_child=_line.cache_clear)  # the child has none of the threads
 
 
 def normalise_url(url: str) -> str:

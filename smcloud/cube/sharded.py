@@ -3,16 +3,17 @@
 A reader fetches the index of each shard once per process and then the bytes of the inner chunks
 that it needs, neighbours in one request and several requests at once. Each chunk is decoded whole,
 once, and what is wanted of it is copied straight into the result; chunks of which nothing is wanted
-are neither fetched nor decoded. Any number of threads may read at the same time.
+are neither fetched nor decoded. `Batch` does so for any number of arrays, which wait for a slow
+store together and not one after another. Any number of threads may read at the same time.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -178,6 +179,16 @@ class _ChangedError(Exception):
     """An object was written again after its index was read."""
 
 
+class _InShard(NamedTuple):
+    """One inner chunk that is wanted: key and place in its shard, its steps and those of `out`."""
+
+    key: str
+    place: Place
+    inside: slice
+    target: slice
+    patch: Patch
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """One inner chunk, where its bytes lie, and where its values go."""
@@ -234,54 +245,8 @@ class ShardedArray:
         self._fill = array.fill_value
         self.layout = layout
 
-    def require(self, keys: Iterable[str]) -> None:
-        """Raise `CubeError` for the first of these objects that is absent."""
-        for key, shard in self._shards(list(keys), fresh=False).items():
-            if shard is None:
-                raise lacks(self._objects, key)
-
-    def gather(
-        self, steps: slice, patches: Iterable[Patch], out: Array, unknown: np.generic
-    ) -> None:
-        """Copy what the patches want of time steps into `out` (steps, ...).
-
-        The rest, and what absent objects would hold, becomes `unknown`.
-
-        Raises
-        ------
-        CubeError
-            If an object is damaged, or was there before and is gone.
-        StoreError
-            If the store fails.
-        """
-        patches = list(patches)
-        try:
-            self._gather(steps, patches, out, unknown, fresh=False)
-        except (_ChangedError, StoreError):
-            # Written again since its index was read, shorter now, or gone: with a fresh index.
-            try:
-                self._gather(steps, patches, out, unknown, fresh=True)
-            except _ChangedError as err:
-                raise CubeError(f"{err} while it was read: read again when it is complete") from err
-
-    def _gather(
-        self, steps: slice, patches: list[Patch], out: Array, unknown: np.generic, *, fresh: bool
-    ) -> None:
-        out[...] = unknown
-        wanted = list(self._wanted(steps, patches))
-        shards = self._shards(list(dict.fromkeys(key for key, *_ in wanted)), fresh=fresh)
-        spans = list(self._spans(wanted, shards, out))
-        parts = in_order(partial(self._fetch, span) for span in spans)
-        for span, part in zip(spans, parts, strict=True):
-            for chunk in span.chunks:
-                start = chunk.offset - span.start
-                values = self._decode(span.shard.key, part.data[start : start + chunk.length])
-                chunk.patch.place(values[chunk.inside], out[chunk.target])
-
-    def _wanted(
-        self, steps: slice, patches: list[Patch]
-    ) -> Iterator[tuple[str, Place, slice, slice, Patch]]:
-        """Yield key and place in its shard of each inner chunk, its steps and those of `out`."""
+    def chunks_of(self, steps: slice, patches: Sequence[Patch]) -> Iterator[_InShard]:
+        """Yield each inner chunk that the patches want of time steps."""
         size = self.layout.codec.shape[0]
         for number in range(steps.start // size, -(-steps.stop // size)):
             first = max(steps.start, number * size)
@@ -291,51 +256,53 @@ class ShardedArray:
             for patch in patches:
                 places = zip((number, patch.row, patch.col), self.layout.per_shard, strict=True)
                 (t, dt), (r, dr), (c, dc) = (divmod(place, per) for place, per in places)
-                yield self.key((t, r, c)), (dt, dr, dc), inside, target, patch
+                yield _InShard(self.key((t, r, c)), (dt, dr, dc), inside, target, patch)
 
     def key(self, shard: Place) -> str:
         """Return the key of one shard below its store."""
         place = shard if self._has_time else shard[1:]
         return f"{self._name}/{self._metadata.encode_chunk_key(place)}"
 
-    def _spans(
-        self,
-        wanted: list[tuple[str, Place, slice, slice, Patch]],
-        shards: dict[str, _Shard | None],
-        out: Array,
+    def spans(
+        self, wanted: Iterable[_InShard], shards: Mapping[str, _Shard | None], out: Array
     ) -> Iterator[_Span]:
-        """Yield what to fetch, shard by shard; chunks that are all fill are filled at once."""
-        for key, group in groupby(sorted(wanted, key=lambda one: one[0]), lambda one: one[0]):
-            shard = shards[key]
+        """Yield what to fetch, shard by shard; chunks that are all fill are filled at once.
+
+        Parameters
+        ----------
+        shards : mapping
+            Index of each shard by its URL; None where the object is absent.
+        """
+        ordered = sorted(wanted, key=lambda one: one.key)
+        for key, group in groupby(ordered, lambda one: one.key):
+            shard = shards[self.url(key)]
+            if shard is None:
+                continue
             chunks: list[_Wanted] = []
-            for _, place, inside, target, patch in group:
-                if shard is None:
-                    continue
-                offset, length = (int(number) for number in shard.index[place])
+            for one in group:
+                offset, length = (int(number) for number in shard.index[one.place])
                 if offset == EMPTY:
                     whole = np.broadcast_to(np.asarray(self._fill), self.layout.codec.shape)
-                    patch.place(whole[inside], out[target])
+                    one.patch.place(whole[one.inside], out[one.target])
                 else:
-                    chunks.append(_Wanted(offset, length, inside, target, patch))
-            if shard is not None:
-                yield from _joined(shard, sorted(chunks, key=lambda chunk: chunk.offset))
+                    chunks.append(_Wanted(offset, length, one.inside, one.target, one.patch))
+            yield from _joined(shard, sorted(chunks, key=lambda chunk: chunk.offset))
 
-    def _shards(self, keys: list[str], *, fresh: bool) -> dict[str, _Shard | None]:
-        """Return the indexes of shards, None for absent ones; with `fresh`, none from memory."""
-        known = {} if fresh else {key: _INDEXES.get(self._url(key)) for key in keys}
-        unknown = [key for key in keys if known.get(key) is None]
-        fetched = in_order(partial(self._fetch_index, key) for key in unknown)
-        return {**known, **dict(zip(unknown, fetched, strict=True))}
-
-    def _url(self, key: str) -> str:
+    def url(self, key: str) -> str:
+        """Return the URL of an object of the array."""
         return f"{self._objects.url}/{key}"
 
-    def _fetch_index(self, key: str) -> _Shard | None:
+    def lacks(self, key: str) -> CubeError:
+        """Return the error of an absent object."""
+        return lacks(self._objects, key)
+
+    def fetch_index(self, key: str) -> _Shard | None:
+        """Return the index of a shard and remember it; None if the object is absent."""
         size = self.layout.index_bytes
         try:
             part = self._objects.get_part(key, -size, size)
         except NotFoundError:
-            if _INDEXES.forget(self._url(key)):
+            if _INDEXES.forget(self.url(key)):
                 raise lacks(self._objects, key) from None
             return None
         except StoreError:
@@ -347,20 +314,25 @@ class ShardedArray:
             shard = _Shard(key, self.layout.index(part), part.version)
         except CubeError as err:
             raise self._damaged(key, err) from err
-        _INDEXES.put(self._url(key), shard)
+        _INDEXES.put(self.url(key), shard)
         return shard
 
-    def _fetch(self, span: _Span) -> Part:
+    def fetch(self, span: _Span) -> Part:
+        """Return the bytes of a span."""
         part = self._objects.get_part(span.shard.key, span.start, span.length)
         if part.version != span.shard.version or len(part.data) != span.length:
-            raise _ChangedError(f"{self._url(span.shard.key)} was written again")
+            raise _ChangedError(f"{self.url(span.shard.key)} was written again")
         return part
 
-    def _decode(self, key: str, data: memoryview) -> Array:
-        try:
-            return self.layout.codec.decode(data)
-        except CubeError as err:
-            raise self._damaged(key, err) from err
+    def place(self, span: _Span, part: Part, out: Array) -> None:
+        """Decode the chunks of a span and copy what is wanted of them."""
+        for chunk in span.chunks:
+            start = chunk.offset - span.start
+            try:
+                values = self.layout.codec.decode(part.data[start : start + chunk.length])
+            except CubeError as err:
+                raise self._damaged(span.shard.key, err) from err
+            chunk.patch.place(values[chunk.inside], out[chunk.target])
 
     def _damaged(self, key: str, err: CubeError) -> CubeError:
         return CubeError(
@@ -382,3 +354,84 @@ def _joined(shard: _Shard, chunks: list[_Wanted]) -> Iterator[_Span]:
         near.append(chunk)
     if near:
         yield _Span(shard, tuple(near))
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """What a batch is to copy from one array, and where to."""
+
+    array: ShardedArray
+    chunks: list[_InShard]
+    out: Array
+    unknown: np.generic
+
+
+class Batch:
+    """Reads of any number of arrays, whose requests are on their way together.
+
+    What is added is read by `complete`, which one thread calls once.
+    """
+
+    def __init__(self) -> None:
+        self._reads: list[_Read] = []
+        self._required: dict[str, tuple[ShardedArray, str]] = {}
+
+    def require(self, array: ShardedArray, keys: Iterable[str]) -> None:
+        """Have `complete` raise `CubeError` for the first of these objects that is absent."""
+        self._required.update({array.url(key): (array, key) for key in keys})
+
+    def add(
+        self,
+        array: ShardedArray,
+        steps: slice,
+        patches: Iterable[Patch],
+        out: Array,
+        unknown: np.generic,
+    ) -> None:
+        """Have `complete` copy what the patches want of time steps into `out` (steps, ...).
+
+        The rest, and what absent objects would hold, becomes `unknown`.
+        """
+        self._reads.append(_Read(array, list(array.chunks_of(steps, list(patches))), out, unknown))
+
+    def complete(self) -> None:
+        """Fetch and decode everything.
+
+        Raises
+        ------
+        CubeError
+            If an object is absent that is required, is damaged, or was there before and is gone.
+        StoreError
+            If the store fails.
+        """
+        try:
+            self._complete(fresh=False)
+        except (_ChangedError, StoreError):
+            # Written again since its index was read, shorter now, or gone: with fresh indexes.
+            try:
+                self._complete(fresh=True)
+            except _ChangedError as err:
+                raise CubeError(f"{err} while it was read: read again when it is complete") from err
+
+    def _complete(self, *, fresh: bool) -> None:
+        shards = self._indexes(fresh=fresh)
+        for url, (array, key) in self._required.items():
+            if shards[url] is None:
+                raise array.lacks(key)
+        spans: list[tuple[_Read, _Span]] = []
+        for read in self._reads:
+            read.out[...] = read.unknown
+            spans += [(read, span) for span in read.array.spans(read.chunks, shards, read.out)]
+        parts = in_order(partial(read.array.fetch, span) for read, span in spans)
+        for (read, span), part in zip(spans, parts, strict=True):
+            read.array.place(span, part, read.out)
+
+    def _indexes(self, *, fresh: bool) -> dict[str, _Shard | None]:
+        """Return the indexes of shards by URL, None for absent ones; if `fresh`, none as known."""
+        wanted = dict(self._required)
+        for read in self._reads:
+            wanted.update({read.array.url(one.key): (read.array, one.key) for one in read.chunks})
+        found = {} if fresh else {url: _INDEXES.get(url) for url in wanted}
+        unknown = [url for url in wanted if found.get(url) is None]
+        fetched = in_order(partial(wanted[url][0].fetch_index, wanted[url][1]) for url in unknown)
+        return {**found, **dict(zip(unknown, fetched, strict=True))}

@@ -10,7 +10,8 @@ arrays that `sharded` does not know: a user's own, unsharded or of other codecs.
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -33,7 +34,7 @@ from smcloud.cube.opening import (
 )
 from smcloud.cube.patches import Patch, Points, rectangles, scatters
 from smcloud.cube.schema import EPOCH, Array, CubeSchema, Days, Variable
-from smcloud.cube.sharded import ShardedArray, ShardLayout, lacks, layout_of
+from smcloud.cube.sharded import Batch, ShardedArray, ShardLayout, lacks, layout_of
 from smcloud.grids.grid import Grid, Window, sinusoidal_wkt
 
 TIME_UNITS = "days since 1970-01-01"
@@ -313,11 +314,15 @@ class Cube:
             for index in np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, len(ranges))
         ]
 
-    def require(self, name: str, steps: slice, window: Window) -> None:
-        """Raise `CubeError` if an object is absent: Zarr would read it as fill without a word."""
+    def require(self, name: str, steps: slice, window: Window, batch: Batch | None = None) -> None:
+        """Raise `CubeError` if an object is absent: Zarr would read it as fill without a word.
+
+        With a batch, its completion raises.
+        """
         keys = self.shards_of(name, steps, window)
         if name in self._sharded:
-            self._sharded[name].require(keys)
+            with _completed(batch) as reads:
+                reads.require(self._sharded[name], keys)
             return
         for key in keys:
             if key not in self._seen:
@@ -325,29 +330,55 @@ class Cube:
                     raise lacks(self.objects, key)
                 self._seen.add(key)
 
-    def read(self, name: str, steps: slice, window: Window, *, required: bool = True) -> Array:
+    def read(
+        self,
+        name: str,
+        steps: slice,
+        window: Window,
+        *,
+        required: bool = True,
+        out: Array | None = None,
+        batch: Batch | None = None,
+    ) -> Array:
         """Return stored values (steps, rows, cols), or (rows, cols) of a static store.
 
         Pixels outside the store are fill. With `required`, an absent object raises; without, it
         is unknown (fill), as for halos that reach beyond what was ingested.
+
+        Parameters
+        ----------
+        out : array (steps, rows, cols), optional
+            Of the variable's dtype; receives the values.
+        batch : Batch, optional
+            Reads in it wait for the store together: the values are there once it is completed.
 
         Raises
         ------
         CubeError
             If an object is absent or damaged.
         """
-        steps, inside = self._asked(name, steps, window, required=required)
-        out = np.empty((steps.stop - steps.start, *window.shape), self.variables[name].dtype)
+        steps, inside = self._asked(name, steps, window, batch, required=required)
+        if out is None:
+            shape = steps.stop - steps.start, *window.shape
+            out = np.empty(shape, self.variables[name].dtype)
+        if name not in self._sharded and inside is not None:
+            self._read_by_zarr(name, steps, window, inside, out)
+            return self._without_time(out)
         patches: Iterable[Patch] = ()
         if inside is not None:
-            if name not in self._sharded:
-                return self._without_time(self._read_by_zarr(name, steps, window, inside))
             chunk = self._sharded[name].layout.codec.shape[1:]
             patches = rectangles(window, inside, self.window, chunk)
-        return self._without_time(self._gathered(name, steps, patches, out))
+        return self._without_time(self._gathered(name, steps, patches, out, batch))
 
     def read_points(
-        self, name: str, steps: slice, window: Window, points: Points, *, required: bool = True
+        self,
+        name: str,
+        steps: slice,
+        window: Window,
+        points: Points,
+        *,
+        required: bool = True,
+        batch: Batch | None = None,
     ) -> Array:
         """Return stored values (steps, n_points), or (n_points,) of a static store.
 
@@ -360,32 +391,34 @@ class Cube:
             Flat indices within the window, in any order. Those outside the store are fill.
         required : bool
             Whether every object of the window must exist, with points in it or not.
+        batch : Batch, optional
+            Reads in it wait for the store together: the values are there once it is completed.
 
         Raises
         ------
         CubeError
             If an object is absent or damaged.
         """
-        steps, inside = self._asked(name, steps, window, required=required)
+        steps, inside = self._asked(name, steps, window, batch, required=required)
+        n_steps = steps.stop - steps.start
         if name not in self._sharded and inside is not None:
-            whole = self._read_by_zarr(name, steps, window, inside).reshape(
-                steps.stop - steps.start, -1
-            )
-            return self._without_time(np.take(whole, points, axis=1))
-        out = np.empty((steps.stop - steps.start, len(points)), self.variables[name].dtype)
+            whole = np.empty((n_steps, *window.shape), self.variables[name].dtype)
+            self._read_by_zarr(name, steps, window, inside, whole)
+            return self._without_time(np.take(whole.reshape(n_steps, -1), points, axis=1))
+        out = np.empty((n_steps, len(points)), self.variables[name].dtype)
         patches: Iterable[Patch] = ()
         if inside is not None:
             chunk = self._sharded[name].layout.codec.shape[1:]
             patches = scatters(window, points, self.window, chunk)
-        return self._without_time(self._gathered(name, steps, patches, out))
+        return self._without_time(self._gathered(name, steps, patches, out, batch))
 
     def _asked(
-        self, name: str, steps: slice, window: Window, *, required: bool
+        self, name: str, steps: slice, window: Window, batch: Batch | None, *, required: bool
     ) -> tuple[slice, Window | None]:
         """Return the steps, one for a static store, and the part of a window that the store has."""
         inside = window.intersect(self.window)
         if required and inside is not None:
-            self.require(name, steps, inside)
+            self.require(name, steps, inside, batch)
         return slice(0, 1) if self.schema.is_static else steps, inside
 
     def _without_time(self, values: Array) -> Array:
@@ -398,16 +431,21 @@ class Cube:
         unknown: np.generic = dtype.type(np.nan if dtype.kind == "f" else variable.fill_value)
         return unknown
 
-    def _gathered(self, name: str, steps: slice, patches: Iterable[Patch], out: Array) -> Array:
+    def _gathered(
+        self, name: str, steps: slice, patches: Iterable[Patch], out: Array, batch: Batch | None
+    ) -> Array:
         if name in self._sharded:
-            self._sharded[name].gather(steps, patches, out, self._unknown(name))
+            with _completed(batch) as reads:
+                reads.add(self._sharded[name], steps, patches, out, self._unknown(name))
         else:
             out[...] = self._unknown(name)
         return out
 
-    def _read_by_zarr(self, name: str, steps: slice, window: Window, inside: Window) -> Array:
-        """Return values (steps, rows, cols) of an array whose layout is not known here."""
-        out = np.full((steps.stop - steps.start, *window.shape), self._unknown(name))
+    def _read_by_zarr(
+        self, name: str, steps: slice, window: Window, inside: Window, out: Array
+    ) -> None:
+        """Read (steps, rows, cols) of an array whose layout is not known here."""
+        out[...] = self._unknown(name)
         selection = inside.within(self.window)
         try:
             found = self._arrays[name][selection if self.schema.is_static else (steps, *selection)]
@@ -417,7 +455,6 @@ class Cube:
                 "verify names them, and the stage that wrote them restores them"
             ) from err
         out[..., *inside.within(window)] = found
-        return out
 
     def read_physical(
         self, name: str, steps: slice, window: Window, *, required: bool = True
@@ -430,6 +467,17 @@ class Cube:
         if not isinstance(array, zarr.Array):
             raise CubeError(f"{self.url}: {name} is a group, expected an array")
         return array
+
+
+@contextmanager
+def _completed(batch: Batch | None) -> Iterator[Batch]:
+    """Yield `batch` as it is, or a new one that is completed in the end."""
+    if batch is not None:
+        yield batch
+        return
+    alone = Batch()
+    yield alone
+    alone.complete()
 
 
 @lru_cache(maxsize=64)

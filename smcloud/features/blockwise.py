@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
 from smcloud.cube.schema import CubeSchema
+from smcloud.cube.sharded import Batch
 from smcloud.features.catalogue import COLDEST
 from smcloud.features.composites import WORK_ELEMENTS
-from smcloud.features.inputs import BlockInputs, Points, Request, lonlat_around
+from smcloud.features.inputs import BlockInputs, Part, Points, Request, Series, lonlat_around
 from smcloud.features.reads import Kind, kind_of, reads_of, schemas_of
 from smcloud.features.sink import FloatSink, Sink
 from smcloud.features.slab import CELL_DAYS, Column, Slab
@@ -156,23 +157,42 @@ class FeatureReader:
         land: Points = np.asarray(points, np.intp)
         _check_block(days, land, window)
         coarse = self._weights(window, land)
+        batch = Batch()
+        series = {
+            name: self._series(name, days, window, coarse, land, batch)
+            for name in self._reads.series
+        }
+        static = self._static(window, land, batch)
+        batch.complete()
+        found = {
+            key: part.variable.unpack(part.stored) if isinstance(part, Part) else part
+            for key, part in static.items()
+        }
+        return BlockInputs(window, days, land, series, found, coarse)
+
+    def _series(
+        self,
+        name: str,
+        days: Days,
+        window: Window,
+        coarse: Mapping[str, Weights],
+        land: Points,
+        batch: Batch,
+    ) -> Series:
+        source, variable = split_input(name)
+        before, after = self.halo_days(source)
+        schema = self.schemas[source]
+        weights = coarse.get(schema.grid)
         numbers = days.astype(np.int64)
-        asked = int(numbers[0]), int(numbers[-1])
-        series = {}
-        for name in self._reads.series:
-            source, variable = split_input(name)
-            before, after = self.halo_days(source)
-            schema = self.schemas[source]
-            weights = coarse.get(schema.grid)
-            series[name] = Request(
-                schema,
-                self.cubes,
-                asked,
-                (asked[0] - before, asked[1] + after),
-                window if weights is None else weights.window,
-                land if weights is None else None,
-            ).series(variable)
-        return BlockInputs(window, days, land, series, self._static(window, land), coarse)
+        first, last = int(numbers[0]), int(numbers[-1])
+        return Request(
+            schema,
+            self.cubes,
+            (first, last),
+            (first - before, last + after),
+            window if weights is None else weights.window,
+            land if weights is None else None,
+        ).series(variable, batch)
 
     def _weights(self, window: Window, points: Points) -> dict[str, Weights]:
         used = {self.schemas[split_input(name)[0]].on for name in self._reads.series}
@@ -182,8 +202,11 @@ class FeatureReader:
         lon, lat = (array.reshape(-1)[points] for array in self.grid.lonlat(window))
         return {grid.name: bilinear(grid, lon, lat) for grid in coarse}
 
-    def _static(self, window: Window, points: Points) -> dict[tuple[str, int], Floats32]:
-        found = {}
+    def _static(
+        self, window: Window, points: Points, batch: Batch
+    ) -> dict[tuple[str, int], Floats32 | Part]:
+        """Return positions, and static layers as stored once `batch` is completed."""
+        found: dict[tuple[str, int], Floats32 | Part] = {}
         for name, halo in self._reads.static:
             source, variable = split_input(name)
             if source == POSITION:
@@ -192,7 +215,7 @@ class FeatureReader:
                 found[name, halo] = values if halo else values.reshape(-1)[points]
             else:
                 request = Request(self.schemas[source], self.cubes, (0, 0), (0, 0), window, points)
-                found[name, halo] = request.static(variable, halo)
+                found[name, halo] = request.static(variable, halo, batch)
         return found
 
     def compute(self, inputs: BlockInputs, days: slice = slice(None)) -> Columns:
@@ -266,11 +289,19 @@ class FeatureReader:
         pixels = max(window_pixels or n_points, n_points)
         if row_bytes is None:
             row_bytes = FloatSink.bytes_per_value * len(self.features)
-        held = self._reads.held_bytes(n_days, n_points, pixels)
-        decoding = self._reads.largest_fetch(n_days, pixels)
+        held, decoding = self._read_parts(n_days, n_points, pixels)
         columns = (row_bytes + 1) * slab_days * n_points
         arrays = held + max(decoding, columns + 4 * self._values_in_work(slab_days, n_points))
         return STORE_BYTES + math.ceil(ALLOCATOR_FACTOR * arrays)
+
+    def read_bytes(self, n_days: int, n_points: int, window_pixels: int) -> int:
+        """Return the peak bytes of `read` alone, the cubes being open: of a block read ahead."""
+        return math.ceil(ALLOCATOR_FACTOR * sum(self._read_parts(n_days, n_points, window_pixels)))
+
+    def _read_parts(self, n_days: int, n_points: int, pixels: int) -> tuple[int, int]:
+        """Return the bytes that a block's inputs hold, and those of the largest chunks decoded."""
+        held = self._reads.held_bytes(n_days, n_points, pixels)
+        return held, self._reads.largest_fetch(n_days, pixels)
 
     def _values_in_work(self, slab_days: int, n_points: int) -> int:
         """Return the most float32 values beside inputs and columns while a feature is computed."""

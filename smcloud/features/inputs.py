@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from smcloud.core.compiled import compiled
 from smcloud.core.errors import NotFoundError, UserError
 from smcloud.cube.schema import Array, CubeSchema, Variable
+from smcloud.cube.sharded import Batch
 from smcloud.cube.store import Cube, open_cube
 from smcloud.features.composites import DayNumbers
 from smcloud.features.spec import CubeSet, Days, Feature, Floats32
@@ -190,13 +191,13 @@ class Request:
     window: Window
     points: Points | None
 
-    def series(self, name: str) -> Series:
-        """Return one variable along time."""
+    def series(self, name: str, batch: Batch) -> Series:
+        """Return one variable along time, whose values are there once `batch` is completed."""
         parts: list[Part] = []
         bounds: list[DayNumbers] = []
         first = 0
         for year, steps, year_bounds in self._years():
-            part = self._read(name, year, steps, year_bounds, first)
+            part = self._read(name, year, steps, year_bounds, first, batch)
             parts += [part] if part else []
             bounds.append(year_bounds[:-1])
             first += steps.stop - steps.start
@@ -218,7 +219,7 @@ class Request:
             yield year, slice(first, stop), bounds[first : stop + 1]
 
     def _read(
-        self, name: str, year: int, steps: slice, bounds: DayNumbers, first: int
+        self, name: str, year: int, steps: slice, bounds: DayNumbers, first: int, batch: Batch
     ) -> Part | None:
         wanted = np.flatnonzero((bounds[1:] > self.days[0]) & (bounds[:-1] <= self.days[1]))
         try:
@@ -227,23 +228,34 @@ class Request:
             if wanted.size:
                 raise
             return None
-        must = slice(steps.start + wanted[0], steps.start + wanted[-1] + 1) if wanted.size else None
-        return Part(first, self._stored(cube, name, steps, must), cube.variables[name])
-
-    def _stored(self, cube: Cube, name: str, steps: slice, must: slice | None) -> Array:
-        """Return stored values (steps, cells); objects of the steps `must` have to exist."""
         windows = unwrapped_windows(self.window, self.schema.on)
-        if must is not None:
+        if wanted.size:
+            must = slice(steps.start + wanted[0], steps.start + wanted[-1] + 1)
             for window in windows:
-                _require(cube, name, must, window)
-        if self.points is not None and len(windows) == 1:
-            return cube.read_points(name, steps, windows[0], self.points, required=False)
-        blocks = [cube.read(name, steps, window, required=False) for window in windows]
-        stored = np.concatenate(blocks, axis=-1).reshape(steps.stop - steps.start, -1)
-        return stored if self.points is None else np.take(stored, self.points, axis=1)
+                _require(cube, name, must, window, batch)
+        stored = self._stored(cube, name, steps, windows, batch)
+        return Part(first, stored, cube.variables[name])
 
-    def static(self, name: str, halo: int) -> Floats32:
+    def _stored(
+        self, cube: Cube, name: str, steps: slice, windows: list[Window], batch: Batch
+    ) -> Array:
+        """Return stored values (steps, cells) of windows that lie side by side."""
+        if self.points is not None:
+            (window,) = windows
+            return cube.read_points(name, steps, window, self.points, required=False, batch=batch)
+        n_steps = steps.stop - steps.start
+        whole = np.empty((n_steps, *self.window.shape), cube.variables[name].dtype)
+        first = 0
+        for window in windows:
+            side = whole[..., first : first + window.shape[1]]
+            cube.read(name, steps, window, required=False, out=side, batch=batch)
+            first += window.shape[1]
+        return whole.reshape(n_steps, -1)
+
+    def static(self, name: str, halo: int, batch: Batch) -> Part:
         """Return a static variable at the points, or around the window with a halo of pixels.
+
+        Its values are there once `batch` is completed.
 
         Raises
         ------
@@ -253,7 +265,7 @@ class Request:
         """
         url = self.cubes.url(self.schema.name, None)
         cube = open_cube(url, self.schema, None)
-        _require(cube, name, slice(0, 0), self.window)
+        _require(cube, name, slice(0, 0), self.window, batch)
         layer, tile = f"{self.schema.name}.{name}", tile_at(self.window.row0, self.window.col0)
         if layer in OPTIONAL_LAYERS and _is_absent(url, self.schema, name, tile):
             raise UserError(
@@ -262,9 +274,12 @@ class Request:
             )
         if halo or self.points is None:
             wide = widened(self.window, halo)
-            return cube.read_physical(name, slice(0, 0), wide, required=False)
-        stored = cube.read_points(name, slice(0, 0), self.window, self.points, required=False)
-        return cube.variables[name].unpack(stored)
+            stored = cube.read(name, slice(0, 0), wide, required=False, batch=batch)
+        else:
+            stored = cube.read_points(
+                name, slice(0, 0), self.window, self.points, required=False, batch=batch
+            )
+        return Part(0, stored, cube.variables[name])
 
 
 @lru_cache(maxsize=32)
@@ -275,10 +290,10 @@ def _is_absent(url: str, schema: CubeSchema, name: str, tile: str) -> bool:
     return bool(np.isnan(values).all())
 
 
-def _require(cube: Cube, name: str, steps: slice, window: Window) -> None:
+def _require(cube: Cube, name: str, steps: slice, window: Window, batch: Batch) -> None:
     inside = window.intersect(cube.window)
     if inside is not None:
-        cube.require(name, steps, inside)
+        cube.require(name, steps, inside, batch)
 
 
 def _year_of(day: int) -> int:

@@ -127,16 +127,18 @@ class Reads:
     def largest_fetch(self, n_days: int, pixels: int) -> int:
         """Return the most bytes that are on their way and in the decoder at once, uncompressed.
 
-        Inner chunks are fetched ahead, as many at once as `in_order` allows, and decoded one by
-        one; a variable that has fewer is fetched whole.
+        Inner chunks are fetched ahead, as many at once as `in_order` has room for, and one more
+        is decoded; inputs that have fewer are fetched whole.
         """
-        sizes = [0]
+        at_once = READS_AHEAD + 1
+        fetched, chunk = 0, 0
         for name in self.series:
-            schema, steps = self.schema(name), self.steps(name, n_days)
+            schema = self.schema(name)
             if schema.on.projected:
-                at_once = min(steps, (READS_AHEAD + 1) * schema.chunks[0])
-                sizes.append(self._itemsize(name) * at_once * pixels)
-        return max(sizes)
+                step = self._itemsize(name) * pixels
+                fetched += self.steps(name, n_days) * step
+                chunk = max(chunk, min(schema.chunks[0], self.steps(name, n_days)) * step)
+        return min(fetched, at_once * chunk)
 
     def most_composites(self, n_days: int) -> int:
         """Return how many composites of one variable are unpacked for `n_days` days."""

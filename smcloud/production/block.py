@@ -1,6 +1,6 @@
 """One block of a tile-year: stored drivers in, whole shards of the product out, and a receipt.
 
-`make_block` is pure but for the reader; `run_block` is what a worker runs.
+`make_block` is pure; `run_block` is what a worker runs.
 """
 
 import json
@@ -35,6 +35,7 @@ from smcloud.production.estimators import (
     estimator_of,
     put_estimates,
 )
+from smcloud.production.lanes import take_turn
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class BlockTask:
     no_estimate_where: int
     """Quality bits of the features under which a pixel-day gets no estimate."""
     step_days: int
+    read_ahead: bool
+    """Whether the worker reads its next block while this one is computed."""
     store: str
     receipts: str
     input_hash: str
@@ -136,23 +139,19 @@ def land_points(window: Window, part: Window) -> NDArray[np.intp]:
 
 def make_block(
     reader: Reader,
+    inputs: BlockInputs,
     model: Forest | Predictor,
     schema: CubeSchema,
     target: str,
-    window: Window,
-    points: NDArray[np.intp],
-    days: Days,
     step_days: int,
     no_estimate_where: int,
 ) -> BlockArrays:
-    """Return the packed product of one block; pixels that are not in `points` are fill.
+    """Return the packed product of one block; pixels that are not in `inputs.points` are fill.
 
     Parameters
     ----------
-    points
-        Flat indices of the land pixels within `window`, at least one.
-    days
-        The days of the year, datetime64[D].
+    inputs
+        What `reader.read` returned for the days of the year.
     step_days
         Days whose features are in memory at once; it does not change the result.
     model
@@ -161,9 +160,8 @@ def make_block(
         Quality bits of the features under which there is no estimate. Other gaps, such as clouds,
         are the model's business: it has seen them in training.
     """
-    clock = _Clock()
-    with clock.step("read"):
-        inputs = reader.read(window, days, points)
+    clock = Clock()
+    days, points, window = inputs.days, inputs.points, inputs.window
     slabs = [
         slice(start, min(start + step_days, len(days))) for start in range(0, len(days), step_days)
     ]
@@ -210,39 +208,55 @@ def run_block(task: BlockTask) -> BlockReceipt:
     StoreError
         If the store refuses or is full.
     """
-    year = task.key.year
-    days = task.schema.times(year)
-    points = land_points(task.window, task.part)
     model = _model(task.models, task.model, task.model_sha256)
-    made = make_block(
-        task.reader,
-        model.forest,
-        task.schema,
-        task.target,
-        task.window,
-        points,
-        days,
-        task.step_days,
-        task.no_estimate_where,
-    )
-    index = shard_index(task.schema, task.window, 0)
-    hashes = {shard_key(name, index): hash_values(v) for name, v in made.values.items()}
-    _check_repair(task, hashes)
-    seconds = dict(made.seconds)
+    days = task.schema.times(task.key.year)
+    clock = Clock()
+    with take_turn(overlap=task.read_ahead) as turn:
+        with clock.step("read"):
+            inputs = task.reader.read(task.window, days, land_points(task.window, task.part))
+        turn.compute()
+        made = make_block(
+            task.reader,
+            inputs,
+            model.forest,
+            task.schema,
+            task.target,
+            task.step_days,
+            task.no_estimate_where,
+        )
+        del inputs
+        clock.add(made.seconds)
+        hashes = {_shard_key(task, name): hash_values(v) for name, v in made.values.items()}
+        _check_repair(task, hashes)
+        turn.write()
+        stored_bytes = _write(task, made, clock)
+        receipt = BlockReceipt(
+            task.name,
+            task.input_hash,
+            hashes,
+            made.rows,
+            stored_bytes,
+            clock.rounded(),
+            peak_bytes(),
+        )
+        write_receipt(task.receipts, task.receipt_key, receipt)
+    return receipt
+
+
+def _shard_key(task: BlockTask, variable: str) -> str:
+    return shard_key(variable, shard_index(task.schema, task.window, 0))
+
+
+def _write(task: BlockTask, made: BlockArrays, clock: "Clock") -> int:
+    """Store the shards of a block, one variable after another; return their bytes."""
     stored_bytes = 0
     for name, values in made.values.items():
-        started = time.perf_counter()
-        data = encode_shard(task.schema, task.schema.variable(name), values)
-        encoded = time.perf_counter()
-        open_objects(task.store).put(shard_key(name, index), data)
-        seconds["encode"] += encoded - started
-        seconds["write"] += time.perf_counter() - encoded
+        with clock.step("encode"):
+            data = encode_shard(task.schema, task.schema.variable(name), values)
+        with clock.step("write"):
+            open_objects(task.store).put(_shard_key(task, name), data)
         stored_bytes += len(data)
-    receipt = BlockReceipt(
-        task.name, task.input_hash, hashes, made.rows, stored_bytes, _rounded(seconds), peak_bytes()
-    )
-    write_receipt(task.receipts, task.receipt_key, receipt)
-    return receipt
+    return stored_bytes
 
 
 def warm_up(models: str, name: str, sha256: str) -> None:
@@ -293,11 +307,7 @@ def _check_repair(task: BlockTask, hashes: Mapping[str, str]) -> None:
         )
 
 
-def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in seconds.items()}
-
-
-class _Clock:
+class Clock:
     """Adds up the seconds of named steps."""
 
     def __init__(self) -> None:
@@ -305,9 +315,19 @@ class _Clock:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
+        """Add the seconds that the body takes to one step."""
         started = time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - started
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Add the seconds of another clock."""
+        for name, value in seconds.items():
+            self.seconds[name] += value
+
+    def rounded(self) -> dict[str, float]:
+        """Return the seconds by step, to a tenth of a millisecond."""
+        return {name: round(value, 4) for name, value in self.seconds.items()}
 
 
 def copy_block(

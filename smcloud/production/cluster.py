@@ -43,7 +43,7 @@ def thread_bounds(threads: int) -> dict[str, str]:
     """Return the environment that keeps every library's own pool to `threads` threads.
 
     One-thread workers on one host otherwise start as many BLAS, OpenMP and zarr threads each as
-    the host has cores.
+    the host has cores, and glibc keeps freed memory apart for each thread that ever read.
     """
     names = (
         "OMP_NUM_THREADS",
@@ -52,6 +52,7 @@ def thread_bounds(threads: int) -> dict[str, str]:
         "NUMBA_NUM_THREADS",
         "BLOSC_NTHREADS",
         "ZARR_THREADING__MAX_WORKERS",
+        "MALLOC_ARENA_MAX",
     )
     return dict.fromkeys(names, str(threads))
 

@@ -29,7 +29,7 @@ from smcloud.production.recipe import (
 )
 from smcloud.production.versions import Pointer, read_pointer
 
-PROCESS_BYTES = 460 * 2**20
+PROCESS_BYTES = 430 * 2**20
 """A worker process before its first block: Python, Dask, XGBoost, numba, zarr, the land mask."""
 MODEL_FACTOR = 3
 """A booster in memory against its UBJSON file, its prediction buffers included."""
@@ -63,12 +63,25 @@ class BlockMemory:
     """All variables of the block for the whole year."""
     encoding: int
     """One variable padded to its shard, and its encoded bytes."""
+    ahead: int
+    """Stored drivers of the block that is read meanwhile; 0 without reading ahead."""
     model: int
 
     def total(self, at_once: int = 1) -> int:
-        """Return the sum in bytes for a worker that makes `at_once` blocks side by side."""
-        block = self.inputs + self.outputs + self.encoding
-        return self.process + self.model + at_once * block
+        """Return the sum in bytes for a worker that computes `at_once` blocks side by side."""
+        return self.process + self.model + at_once * self.block
+
+    @property
+    def block(self) -> int:
+        """Return the bytes for each block that is computed, with its neighbours in other lanes."""
+        if not self.ahead:  # inputs are let go before anything is encoded
+            return self.outputs + max(self.inputs, self.encoding)
+        return self.inputs + self.outputs + self.meanwhile
+
+    @property
+    def meanwhile(self) -> int:
+        """Return the bytes of a block that is read, and of one that is written, meanwhile."""
+        return self.ahead + self.outputs + self.encoding if self.ahead else 0
 
 
 @dataclass(frozen=True)
@@ -201,6 +214,7 @@ def block_task(
         target=recipe.product.target.column,
         no_estimate_where=recipe.product.no_estimate_where,
         step_days=recipe.config.produce.step_days,
+        read_ahead=recipe.config.read_ahead,
         store=layout.store(recipe.product.name, plan.year, plan.version),
         receipts=plan.receipts,
         input_hash=tile.input_hash,
@@ -216,20 +230,21 @@ def check_fits(plan: YearPlan, worker_bytes: int, threads: int = 1) -> None:
     worker_bytes
         Memory limit of the smallest worker; 0 where none is set.
     threads
-        Blocks that a worker makes side by side.
+        Blocks that a worker computes side by side.
     """
     need, room = plan.memory.total(threads), int(ROOM * worker_bytes)
     if worker_bytes and need > room:
         memory = plan.memory
         side = plan.tiles[0].blocks[0].window.shape[0]
         blocks = "produce.block_pixels or " if side > SMALLEST_BLOCK else ""
+        ahead = "set produce.read_ahead = false, " if memory.ahead else ""
         raise PlanError(
             f"making {counted(threads, 'blocks')} of {plan.year} at a time needs {_mb(need)} "
-            f"(process {_mb(memory.process)}, and for each block inputs and "
-            f"features {_mb(memory.inputs)}, outputs {_mb(memory.outputs)}, encoding "
-            f"{_mb(memory.encoding)}; model {_mb(memory.model)}) and a worker of "
-            f"{_mb(worker_bytes)} leaves {_mb(room)}: give workers more memory, or lower "
-            f"{blocks}produce.step_days"
+            f"(process {_mb(memory.process)}, model {_mb(memory.model)}, and for each block inputs "
+            f"and features {_mb(memory.inputs)}, outputs {_mb(memory.outputs)}, encoding "
+            f"{_mb(memory.encoding)}, blocks read and written meanwhile {_mb(memory.meanwhile)}) "
+            f"and a worker of {_mb(worker_bytes)} leaves {_mb(room)}: give workers more memory, "
+            f"{ahead}or lower {blocks}produce.step_days"
         )
 
 
@@ -240,6 +255,7 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
     sizes = [np.dtype(variable.dtype).itemsize for variable in schema.variables]
     shard = int(np.prod(schema.shards)) * max(sizes)
     model = open_objects(recipe.models).head(f"{recipe.config.model_name}/{recipe.card.sha256}.ubj")
+    ahead = recipe.config.read_ahead
     return BlockMemory(
         process=PROCESS_BYTES,
         inputs=recipe.reader.estimate_bytes(
@@ -251,6 +267,7 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
         ),
         outputs=days * pixels * sum(sizes),
         encoding=2 * shard,
+        ahead=recipe.reader.read_bytes(days, land_pixels, pixels) if ahead else 0,
         model=MODEL_FACTOR * model.size,
     )
 

@@ -11,7 +11,7 @@ from benchmarks import ours, routes, tile
 @pytest.fixture(scope="module")
 def found(jobs, client):
     short, long = (tile.rates(job, routes.run_in_turn(job, lambda _: client)) for job in jobs)
-    return {**tile.figures(short, long, jobs[0].scale), "requests": {}}
+    return {**tile.figures(short, long, jobs[0].scale, 0), "requests": {}}
 
 
 @pytest.mark.cluster

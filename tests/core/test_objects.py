@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -116,3 +118,36 @@ def test_requests_come_back_in_order_and_stop_at_the_first_that_fails():
         found.extend(in_order(calls))
     assert found == list(range(20))
     assert len(begun) <= 20 + READS_AHEAD
+
+
+def test_readers_share_the_room_and_none_waits_for_ever():
+    lock, on_their_way, most = threading.Lock(), set(), 0
+
+    def request(reader, number):
+        nonlocal most
+        with lock:
+            on_their_way.add((reader, number))
+            most = max(most, len(on_their_way))
+        time.sleep(0.001)
+        return number
+
+    def read(reader):
+        found = []
+        for number in in_order(partial(request, reader, number) for number in range(30)):
+            found.append(number)
+            with lock:
+                on_their_way.discard((reader, number))
+        return found
+
+    with ThreadPoolExecutor(3 * READS_AHEAD) as threads:
+        found = list(threads.map(read, range(3 * READS_AHEAD), timeout=60))
+    assert found == [list(range(30))] * (3 * READS_AHEAD)
+    assert most <= READS_AHEAD
+
+
+def test_a_reader_that_stops_early_gives_its_room_back():
+    for _ in range(2 * READS_AHEAD):
+        reader = in_order(partial(int, number) for number in range(10))
+        assert next(reader) == 0
+        reader.close()
+    assert list(in_order(partial(int, number) for number in range(40))) == list(range(40))

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from distributed import Client
 from distributed.protocol.pickle import dumps
 
 from smcloud.core.errors import (
@@ -139,6 +140,28 @@ def test_the_days_of_a_slab_and_the_workers_do_not_change_the_bytes(world, unbro
     config = config_of(world / "run.toml", step_days=100, tasks_per_worker=5)
     run(config, None, Silent())
     assert tree_of(world / "out" / "products") == unbroken
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_that_overlap_on_a_worker_have_the_same_bytes(world, unbroken, threads):
+    config = config_of(world / "run.toml", read_ahead=True)
+    with Client(
+        n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
+    ) as client:
+        run(config, client, Silent())
+    assert tree_of(world / "out" / "products") == unbroken
+
+
+def test_workers_read_ahead_in_buckets_unless_told_otherwise(config):
+    assert not config.read_ahead
+    in_bucket = config.store.model_copy(update={"root": "s3://bucket/out"})
+    assert config.model_copy(update={"store": in_bucket}).read_ahead
+    told = config.produce.model_copy(update={"read_ahead": True})
+    ahead = config.model_copy(update={"produce": told})
+    assert ahead.read_ahead
+    apart, together = (plan_year(recipe_of(one), YEAR).memory for one in (config, ahead))
+    assert together.total() > apart.total()
+    assert together.meanwhile > apart.meanwhile == 0
 
 
 def test_another_model_makes_another_version_beside_the_published_one(world, config):
