@@ -108,6 +108,25 @@ class ProduceConfig(_Section):
     """Price of a core-hour in the currency of the plan's cost line."""
 
 
+class CompareConfig(_Section):
+    """Which other products the produced maps are compared with."""
+
+    products: tuple[str, ...] = ()
+    """Sources such as ``cci_combined`` (0.25 degree), ``smap_sentinel`` (1 km); none by default."""
+    third: str = ""
+    """Third member of triple collocation maps, such as ``smap_l3``; without it there are none."""
+    minimum_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Least share of a coarse cell's land pixels with a value for its area mean to be known."""
+    window_days: Annotated[int, Field(ge=5)] = 35
+    """Days of the moving mean that anomalies leave out."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return every source that the comparison reads, each once."""
+        named = (*self.products, self.third) if self.third and self.products else self.products
+        return tuple(dict.fromkeys(named))
+
+
 class PublishConfig(_Section):
     """What is written for people."""
 
@@ -139,6 +158,7 @@ class RunConfig(_Section):
     stations: StationsConfig = StationsConfig()
     train: TrainConfig = TrainConfig()
     produce: ProduceConfig = ProduceConfig()
+    compare: CompareConfig = CompareConfig()
     publish: PublishConfig = PublishConfig()
     cluster: ClusterConfig = ClusterConfig()
 
