@@ -88,6 +88,36 @@ class TrainConfig(_Section):
     """Overrides of the product's XGBoost parameters."""
 
 
+class SelectionConfig(_Section):
+    """Which stations are representative enough to learn from, by triple collocation."""
+
+    use: bool = False
+    """Collocate references with the stations and score models of selected stations beside all."""
+    ship: Literal["selected", "all"] = "selected"
+    """Stations that the stored model learns from; the scores show both, whichever it is."""
+    members: tuple[str, str] = ("era5land", "smap_l3")
+    """The two products that make the triplet with the station: of era5land, smap_l3, cci_active
+    and cci_passive. Never cci_combined, which is scaled to a land surface model."""
+    again: tuple[str, ...] = ("cci_active", "smap_l3")
+    """A second triplet without ERA5-Land, reported beside the first; [] for none."""
+    minimum_r: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """A station is kept from this TC correlation up."""
+    minimum_samples: Annotated[int, Field(ge=3)] = 100
+    """Days on which all three are known; a station with fewer is not judged, and not kept."""
+    form: Literal["raw", "anomaly"] = "raw"
+    """Series that the rule judges: as they are, or with their climatology removed; the table has
+    the figures of both."""
+    draws: Annotated[int, Field(ge=0)] = 200
+    """Bootstrap draws behind the intervals in the table; 0 for none. They decide nothing."""
+    block_days: Positive = 30
+    """Days that the bootstrap draws together, for errors remember."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return every source that the two triplets read, each once; none where it is not used."""
+        return tuple(dict.fromkeys((*self.members, *self.again))) if self.use else ()
+
+
 class ProduceConfig(_Section):
     """How a year is written."""
 
@@ -157,6 +187,8 @@ class RunConfig(_Section):
     ingest: IngestConfig = IngestConfig()
     stations: StationsConfig = StationsConfig()
     train: TrainConfig = TrainConfig()
+    tune: TuneConfig | None = None
+    selection: SelectionConfig = SelectionConfig()
     produce: ProduceConfig = ProduceConfig()
     compare: CompareConfig = CompareConfig()
     publish: PublishConfig = PublishConfig()
@@ -176,6 +208,11 @@ class RunConfig(_Section):
     def training_years(self) -> tuple[int, ...]:
         """Return the years of the station table."""
         return self.train.years or self.years
+
+    @property
+    def reference_sources(self) -> tuple[str, ...]:
+        """Return the products of others that selection and comparison read, each once."""
+        return tuple(dict.fromkeys((*self.selection.sources, *self.compare.sources)))
 
     @property
     def read_ahead(self) -> bool:
