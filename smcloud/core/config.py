@@ -6,7 +6,7 @@ error that names the key and the range. Nothing is read from it at import time.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -86,6 +86,39 @@ class TrainConfig(_Section):
     """Where the trees grow; `cuda` needs a GPU and the extra `gpu`."""
     parameters: dict[str, Parameter] = {}
     """Overrides of the product's XGBoost parameters."""
+    folds: Positive = 1
+    """Folds of each split that are trained and scored, one a task; a fifth of the blocks, days or
+    years (less if `folds` is more than five) is the test set of each."""
+    held_out_networks: tuple[str, ...] = ()
+    """Networks that one more model never sees and is scored on; names as in the station table."""
+    monotone: dict[str, Literal[-1, 0, 1]] = {}
+    """Feature to 1 (the estimate never falls as it rises) or -1 (never rises)."""
+    interactions: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = ()
+    """Groups of features that may share a branch of a tree; one in no group stands alone."""
+    permutations: Annotated[int, Field(ge=0)] = 3
+    """Repeats of each permutation importance on the test stations; 0 leaves it out."""
+    ablation: bool = False
+    """Train and score once more without each driver's features."""
+
+
+class TuneConfig(_Section):
+    """The search for XGBoost's parameters, on stations inside fit and stop of the outer split."""
+
+    candidates: Annotated[int, Field(ge=2)] = 18
+    """Sets of parameters in the first rung; the first one is that of [train]."""
+    keep_one_in: Annotated[int, Field(ge=2)] = 3
+    """One candidate in so many goes on to the next rung, with so many times the days."""
+    rungs: Positive = 3
+    inner_folds: Annotated[int, Field(ge=2)] = 3
+    """Parts of the spatial blocks that are scored in turn by models of the other parts."""
+    score: Literal["RMSE", "ubRMSE", "median_RMSE", "median_ubRMSE", "median_R"] = "RMSE"
+    """What the search makes best; `median` is over the stations."""
+    every_fold: bool = False
+    """Search inside every fold of every split, so that all scores are those of tuned models; else
+    inside the stored model's alone, and the other folds keep the parameters of [train]."""
+    seed: int = 0
+    space: dict[str, tuple[float, float]] = {}
+    """Lowest and highest value of each parameter searched, in place of the default space."""
 
 
 class SelectionConfig(_Section):
@@ -272,6 +305,7 @@ def _section_at(loc: tuple[int | str, ...]) -> type[BaseModel]:
     section: type[BaseModel] = RunConfig
     for part in loc:
         found = section.model_fields[str(part)].annotation
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            section = found
+        for kind in (found, *get_args(found)):  # an optional section is `Section | None`
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                section = kind
     return section
