@@ -35,6 +35,7 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
         for workers in worker_counts():
             for read_ahead in (False, True):
                 client = start(workers)
+                ours.warm_up(job.model, is_library=False)  # compiles once; workers load it
                 client.run(ours.warm_up, job.model, False)
                 rows += [
                     _row(job, client, workers, latency, ROUNDS[scale], read_ahead=read_ahead)

@@ -161,6 +161,7 @@ def _routes(job: Job, cluster: Cluster) -> list[Route]:
 
 
 def _blocks(job: Job, client: Client, workers: int, *, is_library: bool = False) -> Route:
+    ours.warm_up(job.model, is_library)  # compiles once; workers then load what was compiled
     client.run(ours.warm_up, job.model, is_library)
     store = job.folder / f"ours-{workers}-{'library' if is_library else 'forest'}.zarr"
 
