@@ -1,9 +1,10 @@
 """A stored model and the card that says what it is, checked before a byte of it is parsed.
 
 A prefix ``models/<name>/`` holds ``<sha256>.ubj`` (the booster as UBJSON) and ``card.json``, which
-names that hash. The model is written first and the card last, so a reader finds the old pair or
-the new one. XGBoost loads a file with a flipped byte without a word and predicts nonsense: the
-hash is compared first. There is no pickle anywhere.
+names that hash; beside them, where the card names them, ``<sha256>.spread.ubj`` (the trees of the
+uncertainty) and ``<sha256>.area.npy`` (the area of applicability). The card is written last, so a
+reader finds the old model or the new one. XGBoost loads a file with a flipped byte without a word
+and predicts nonsense: the hash is compared first. There is no pickle anywhere.
 """
 
 from __future__ import annotations
@@ -25,6 +26,35 @@ CARD = "card.json"
 Parameter = int | float | str | bool
 Score = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A score; NaN where it cannot be known, written as null because JSON has no NaN."""
+
+
+class SpreadNote(BaseModel):
+    """What a card says of the trees that tell how far off an estimate may be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    sha256: str
+    """Hash of their bytes."""
+    floor: float
+    """Least spread, in units of the target."""
+    factors: dict[str, Score]
+    """Level, such as ``0.68``, to the factor that makes a half width of a spread; NaN where the
+    calibrate set has too few stations."""
+    stations: int
+    """Stations of the calibrate set, those of one pixel counted once."""
+    rounds: int
+
+
+class AreaNote(BaseModel):
+    """What a card says of the area in which the model may be applied."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    """Hash of the stored prototypes."""
+    threshold: float
+    """Largest dissimilarity index that is inside."""
+    prototypes: int
 
 
 class ModelCard(BaseModel):
@@ -63,6 +93,19 @@ class ModelCard(BaseModel):
     the same hash has nothing to do."""
     sha256: str
     """Hash of the model's bytes."""
+    spread: SpreadNote | None = None
+    """The uncertainty's trees; None where there are none, as in cards of earlier releases."""
+    area: AreaNote | None = None
+    """The area of applicability; None where there is none."""
+
+    @property
+    def whole_sha256(self) -> str:
+        """Return one hash of everything that estimates, their spread and their area come from."""
+        notes = [note for note in (self.spread, self.area) if note is not None]
+        if not notes:
+            return self.sha256
+        parts = [json.loads(note.model_dump_json()) for note in notes]
+        return content_hash(json.dumps([self.sha256, *parts], sort_keys=True).encode())
 
     def to_json(self) -> bytes:
         """Return the card as JSON with sorted keys: equal cards are equal bytes."""
@@ -101,17 +144,35 @@ def content_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def save_model(objects: Objects, name: str, data: bytes, card: ModelCard) -> None:
-    """Store a model and its card below ``name``.
+def save_model(
+    objects: Objects,
+    name: str,
+    data: bytes,
+    card: ModelCard,
+    *,
+    spread: bytes = b"",
+    area: bytes = b"",
+) -> None:
+    """Store a model and its card below ``name``, the card last.
+
+    Parameters
+    ----------
+    spread, area
+        What the card's notes name, as `Spread.data` and `Area.data`; empty without a note.
 
     Raises
     ------
     ModelError
-        If the card holds another hash than that of `data`.
+        If the card holds other hashes than those of the bytes.
     """
-    if card.sha256 != content_hash(data):
-        raise ModelError(f"the card of model {name!r} belongs to other bytes: sha256 differs")
-    objects.put(f"{name}/{card.sha256}.ubj", data)
+    parts = [("ubj", card.sha256, data)]
+    parts += [("spread.ubj", card.spread.sha256, spread)] if card.spread else []
+    parts += [("area.npy", card.area.sha256, area)] if card.area else []
+    for _, sha256, found in parts:
+        if sha256 != content_hash(found):
+            raise ModelError(f"the card of model {name!r} belongs to other bytes: sha256 differs")
+    for end, sha256, found in parts:
+        objects.put(f"{name}/{sha256}.{end}", found)
     objects.put(f"{name}/{CARD}", card.to_json())
 
 
@@ -156,7 +217,24 @@ def load_bytes(
     card = load_card(objects, name)
     if columns is not None:
         check_columns(card, columns)
-    key = f"{name}/{card.sha256}.ubj"
+    return _checked(objects, name, card.sha256, "ubj"), card
+
+
+def load_parts(objects: Objects, name: str, card: ModelCard) -> tuple[bytes, bytes]:
+    """Return the spread's trees and the area that a card names, checked; empty where it names none.
+
+    Raises
+    ------
+    ModelError
+        If one is not there or has another hash.
+    """
+    spread = _checked(objects, name, card.spread.sha256, "spread.ubj") if card.spread else b""
+    return spread, _checked(objects, name, card.area.sha256, "area.npy") if card.area else b""
+
+
+def _checked(objects: Objects, name: str, sha256: str, end: str) -> bytes:
+    """Return the bytes of an object that is named by its hash, after comparing them."""
+    key = f"{name}/{sha256}.{end}"
     try:
         data = objects.get(key)
     except NotFoundError as err:
@@ -165,12 +243,12 @@ def load_bytes(
             "the file or train the model again"
         ) from err
     found = content_hash(data)
-    if found != card.sha256:
+    if found != sha256:
         raise ModelError(
-            f"{objects.url}/{key} is damaged: expected sha256 {card.sha256[:12]}, found "
+            f"{objects.url}/{key} is damaged: expected sha256 {sha256[:12]}, found "
             f"{found[:12]}; restore the file or train the model again"
         )
-    return data, card
+    return data
 
 
 def check_columns(card: ModelCard, columns: Sequence[str]) -> None:

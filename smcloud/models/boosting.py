@@ -9,7 +9,7 @@ import numpy as np
 
 from smcloud.core.errors import MissingExtraError, ModelError
 from smcloud.core.objects import Objects
-from smcloud.models.base import ModelCard, load_bytes
+from smcloud.models.base import ModelCard, SpreadNote, load_bytes, load_parts
 from smcloud.models.forest import Forest
 from smcloud.models.rows import Floats
 
@@ -20,11 +20,52 @@ except ImportError as err:
 
 
 @dataclass(frozen=True, eq=False)
+class StoredSpread:
+    """The trees that say how large an estimate's error is, and what makes half widths of it.
+
+    Attributes
+    ----------
+    forest : Forest
+        Predicts the spread, in units of the target.
+    note : SpreadNote
+        Floor and factors.
+    """
+
+    forest: Forest
+    note: SpreadNote
+
+    def factor(self, level: float) -> float:
+        """Return the factor of one level.
+
+        Raises
+        ------
+        ModelError
+            If the level was not calibrated, or the calibrate set had too few stations for it.
+        """
+        found = self.note.factors.get(f"{level:g}", float("nan"))
+        if not np.isfinite(found):
+            raise ModelError(f"the model's uncertainty has no factor for the level {level:g}")
+        return found
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
-    """Trees that were checked against their card, ready to predict."""
+    """Trees that were checked against their card, ready to predict.
+
+    Attributes
+    ----------
+    card : ModelCard
+    forest : Forest
+    spread : StoredSpread or None
+        None where the card names none.
+    area : bytes
+        The area of applicability, for `applicability.Area.from_data`; empty where there is none.
+    """
 
     card: ModelCard
     forest: Forest
+    spread: StoredSpread | None = None
+    area: bytes = b""
 
     def predict(self, columns: Floats) -> Floats:
         """Return the target at each point, in the card's `target_units`.
@@ -56,7 +97,7 @@ class Model:
 def load_model(
     objects: Objects, name: str, columns: Sequence[str] | None = None, *, threads: int = 1
 ) -> Model:
-    """Return a stored model whose hash, card version and columns have been checked.
+    """Return a stored model whose hashes, card version and columns have been checked.
 
     Parameters
     ----------
@@ -66,7 +107,9 @@ def load_model(
         Threads of each prediction.
     """
     data, card = load_bytes(objects, name, columns)
-    return Model(card, forest_of(data, threads))
+    spread, area = load_parts(objects, name, card)
+    stored = StoredSpread(forest_of(spread, threads), card.spread) if card.spread else None
+    return Model(card, forest_of(data, threads), stored, area)
 
 
 def forest_of(data: bytes, threads: int = 1) -> Forest:

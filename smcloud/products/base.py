@@ -1,17 +1,23 @@
 """What a product is: a record that reads as a recipe. The engine does the rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from smcloud.cube.schema import CubeSchema
+from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.features.spec import QUALITY_MEANINGS, Driver
 
 ESTIMATE_CLIPPED = 32
 NO_ESTIMATE = 64
+OUTSIDE_AREA = 128
+"""Judged by the features of the 15th, for all days of its month."""
+OPEN_WATER = 256
+"""Judged as `OUTSIDE_AREA` is."""
 QUALITY_FLAGS: Mapping[int, str] = {
     **QUALITY_MEANINGS,
     ESTIMATE_CLIPPED: "estimate_clipped_to_valid_range",
     NO_ESTIMATE: "no_estimate_because_a_required_driver_is_unknown",
+    OUTSIDE_AREA: "outside_area_of_applicability_of_the_model",
+    OPEN_WATER: "open_water_suspected",
 }
 """Bits of a product's quality flag: those of the features, and those that production adds."""
 
@@ -62,7 +68,11 @@ class Product:
     parameters : mapping
         XGBoost parameters; a run file may override them.
     schema : CubeSchema
-        The store of one year: the target's variable and `quality_flag`.
+        The store of one year without uncertainty: the target's variable and `quality_flag`.
+    uncertainty : Variable or None
+        Half width of the interval about the target, written where the model has a spread.
+    references : tuple of Driver
+        Products of others, collocated with stations or compared with ours; never features.
     no_estimate_where : int
         Quality bits of the features under which a pixel gets no estimate (fill and NO_ESTIMATE).
     published : tuple of Published
@@ -78,6 +88,25 @@ class Product:
     target: Target
     parameters: Mapping[str, float | int | str]
     schema: CubeSchema
+    uncertainty: Variable | None = None
+    references: tuple[Driver, ...] = ()
     no_estimate_where: int = 0
     published: tuple[Published, ...] = field(default=())
     version: int = 1
+
+    @property
+    def whole_schema(self) -> CubeSchema:
+        """Return the store of one year with its uncertainty, to which the target refers."""
+        if self.uncertainty is None:
+            return self.schema
+        named = f"{self.schema.variable(self.target.column).attrs['ancillary_variables']}"
+        attrs = {"ancillary_variables": f"{named} {self.uncertainty.name}"}
+        variables = tuple(
+            replace(one, attrs={**one.attrs, **attrs}) if one.name == self.target.column else one
+            for one in self.schema.variables
+        )
+        return replace(self.schema, variables=(*variables, self.uncertainty))
+
+    def schema_for(self, *, has_spread: bool) -> CubeSchema:
+        """Return the store of one year that a model with or without a spread can fill."""
+        return self.whole_schema if has_spread else self.schema

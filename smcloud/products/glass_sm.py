@@ -29,12 +29,27 @@ SOIL_MOISTURE = Variable(
 )
 QUALITY_FLAG = Variable(
     "quality_flag",
-    "uint8",
+    "uint16",
     "1",
     "quality of soil_moisture",
-    valid=(0.0, 255.0),
+    valid=(0.0, 65535.0),
     standard_name="quality_flag",
     attrs={"flag_masks": list(QUALITY_FLAGS), "flag_meanings": " ".join(QUALITY_FLAGS.values())},
+)
+UNCERTAINTY = Variable(
+    "soil_moisture_uncertainty",
+    "int16",
+    "m3 m-3",
+    "half width of the 68 % prediction interval of soil_moisture at a station",
+    valid=(0.0, 1.0),
+    scale=0.0001,
+    fill=-9999,
+    attrs={
+        "coverage_probability": 0.68,
+        "comment": "soil_moisture plus and minus this value holds what a station in the pixel "
+        "measures with a probability of 68 %, the difference between a point and the pixel "
+        "included; calibrated by station, so that it holds at stations that the model never saw",
+    },
 )
 
 GLASS_SM = Product(
@@ -50,6 +65,13 @@ GLASS_SM = Product(
         Driver("era5land", to_grid="bilinear", to_days="daily"),
         Driver("terrain", to_grid="native", to_days="static"),
         Driver("soilgrids", to_grid="native", to_days="static"),
+    ),
+    references=(
+        Driver("smap_l3", to_grid="nearest"),
+        Driver("cci_active", to_grid="nearest"),
+        Driver("cci_passive", to_grid="nearest"),
+        Driver("cci_combined", to_grid="nearest"),
+        Driver("smap_sentinel", to_grid="native"),
     ),
     features=(
         "lst_day",
@@ -101,7 +123,9 @@ GLASS_SM = Product(
         chunks=(46, 150, 150),
         shards=(YEAR_STEPS, 150, 150),
         title="smcloud glass-sm: daily 1 km soil moisture of the top 5 cm",
+        version=2,
     ),
+    uncertainty=UNCERTAINTY,
     no_estimate_where=int(Quality.REANALYSIS_MISSING | Quality.STATIC_MISSING),
     published=(
         Published("R, random split", "0.941", f"{_PAPER}; its abstract calls it overfitting"),

@@ -85,7 +85,7 @@ def _write_cubes(config, folder):
         values = block_values(block, product_at)
         index = shard_index(SCHEMA, block, 0)
         write_shard(url, SCHEMA, "soil_moisture", index, SCHEMA.variables[0].pack(values))
-        write_shard(url, SCHEMA, "quality_flag", index, np.isnan(values).astype(np.uint8))
+        write_shard(url, SCHEMA, "quality_flag", index, np.isnan(values).astype(np.uint16))
         stored = SOIL_MOISTURE.pack(block_values(block, truth_at))
         write_shard(truth_url(str(folder), YEAR), TRUTH_SCHEMA, "soil_moisture", index, stored)
     write_pointer(layout, Pointer("glass-sm", YEAR, VERSION, f"{VERSION}.zarr", "ab" * 32, (TILE,)))
