@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.workload import BLOCK, COLUMNS, STORED, YEAR, Scale, land
 from smcloud.core.config import ProduceConfig
+from smcloud.core.memory import peak_bytes
 from smcloud.cube.schema import Days, shard_index
 from smcloud.cube.store import create_store, open_cube, write_shard
 from smcloud.features.blockwise import FeatureReader
@@ -22,7 +23,7 @@ from smcloud.features.spec import CubeSet, Driver, Feature, as_stored
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import blocks_of
 from smcloud.models.forest import Forest
-from smcloud.production.block import BlockArrays, Clock, make_block, peak_bytes
+from smcloud.production.block import BlockArrays, Clock, make_block
 from smcloud.production.cluster import worker_threads
 from smcloud.production.estimators import Predictor
 from smcloud.production.lanes import Turn, take_turn

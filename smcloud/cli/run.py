@@ -25,7 +25,7 @@ from smcloud.products.registry import product_named
 def run(
     file: Annotated[str, typer.Argument(help="A run file, such as examples/glass-sm.toml")],
 ) -> None:
-    """Take a product through ingest, train, produce, validate and publish.
+    """Take a product through its stages: ingest, train, produce, validate and publish, or fewer.
 
     Each stage does only what is missing, so a run that was killed continues.
     """
@@ -47,14 +47,15 @@ def run(
 def stages_of(
     config: RunConfig, client: Client, listener: Listener
 ) -> dict[str, Callable[[], None]]:
-    """Return the stages of a run in order; each runs and shows what it did."""
-    return {
+    """Return the stages that a run asks for, in order; each runs and shows what it did."""
+    stages: dict[str, Callable[[], None]] = {
         "ingest": lambda: ingest.show(ingest_stage.run(config, client, listener)),
         "train": lambda: train.show(train_stage.run(config, client, listener)),
         "produce": lambda: produce.show(produce_stage.run(config, client, listener)),
         "validate": lambda: validate.show(validate_stage.run(config, client, listener)),
         "publish": lambda: publish.show(publish_stage.run(config, client, listener)),
     }
+    return {name: stage for name, stage in stages.items() if name in config.stages}
 
 
 def register(app: typer.Typer) -> None:

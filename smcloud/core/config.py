@@ -19,6 +19,8 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Parameter = int | float | str | bool
 
 
+Stage = Literal["ingest", "train", "produce", "validate", "publish"]
+STAGES: tuple[Stage, ...] = ("ingest", "train", "produce", "validate", "publish")
 BUCKETS = ("s3://", "gs://", "az://")
 
 
@@ -226,6 +228,8 @@ class RunConfig(_Section):
     compare: CompareConfig = CompareConfig()
     publish: PublishConfig = PublishConfig()
     cluster: ClusterConfig = ClusterConfig()
+    stages: tuple[Stage, ...] = STAGES
+    """What `smcloud run` does, whatever their order here; a study of stations needs no `produce`."""
 
     @property
     def layout(self) -> Layout:
