@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ahead, compare, features, glass, kernel, plot, stages, stores, tile, training
+from benchmarks import (
+    ahead,
+    compare,
+    features,
+    glass,
+    kernel,
+    plot,
+    selection,
+    stages,
+    stores,
+    tile,
+    training,
+)
 from benchmarks.record import RESULTS, BenchmarkError, record_of, write
 
 SCALES = ("tiny", "small", "large")
@@ -33,6 +45,7 @@ PARTS = {
     "features": Part(features.measure, features.show),
     "training": Part(training.measure, training.show),
     "stages": Part(stages.measure, stages.show),
+    "selection": Part(selection.measure, selection.show),
 }
 
 

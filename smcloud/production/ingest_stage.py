@@ -119,7 +119,7 @@ class IngestResult:
 def run(
     config: RunConfig, client: Client | None, listener: Listener, *, redo: bool = False
 ) -> IngestResult:
-    """Bring everything that a run's features need to cubes, and its stations to tables.
+    """Bring what a run's features and references need to cubes, and its stations to tables.
 
     The bucket is listed once for all sources. Sources whose cubes the run file names are left
     alone. With ``at = "stations"`` only the shards that hold stations are written, in the run's
@@ -167,12 +167,14 @@ def _stations(
 
 
 def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
-    """Return the drivers that the features of a run need, in the order of its product."""
+    """Return the drivers that the features of a run need, then the references that it reads."""
     product = product_named(config.product)
     names = config.train.features or product.features
     cubes = CubeSet({driver.source: "" for driver in product.drivers})
-    needed = FeatureReader(features_named(names, product.drivers), product.drivers, cubes).sources
-    return tuple(driver for driver in product.drivers if driver.source in needed)
+    reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
+    needed = {*reader.sources, *config.reference_sources}
+    known = (*product.drivers, *product.references)
+    return tuple(driver for driver in known if driver.source in needed)
 
 
 def ingest_sources(

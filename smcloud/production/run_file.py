@@ -10,6 +10,7 @@ from smcloud.features.catalogue import features_named
 from smcloud.grids.grid import SIN1KM
 from smcloud.grids.tiles import TileYear, parse_window
 from smcloud.production.publish_stage import chosen_days
+from smcloud.production.references_stage import rules_of
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
 from smcloud.sources.registry import SOURCES
@@ -22,8 +23,8 @@ def read_run(path: str | Path) -> RunConfig:
     ------
     ConfigError
         As `load_config`; if the product, a tile, a year, the window, a source or one of its
-        quality rules, a day to publish or an amount of memory is not one; the message begins with
-        the file.
+        quality rules, a product to select or compare by, a day to publish or an amount of memory
+        is not one; the message begins with the file.
     UserError
         If a feature is not in the catalogue.
     """
@@ -33,6 +34,7 @@ def read_run(path: str | Path) -> RunConfig:
         _require_places(config)
         _require_sources(config, product)
         chosen_days(config.publish.days, config.years)
+        rules_of(config.selection)
         _require_memory(config.cluster.memory)
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from err
@@ -51,12 +53,18 @@ def _require_places(config: RunConfig) -> None:
 
 def _require_sources(config: RunConfig, product: Product) -> None:
     """Raise ConfigError unless the sections name sources of the product and rules they have."""
-    known = sorted(driver.source for driver in product.drivers)
-    for section, named in (("quality", config.ingest.quality), ("cubes", config.ingest.cubes)):
-        for name in sorted(set(named) - set(known)):
-            raise ConfigError(
-                f"ingest.{section} names the source {name!r}: expected one of {', '.join(known)}"
-            )
+    drivers = (*product.drivers, *product.references)
+    known = {driver.source for driver in drivers}
+    named = {
+        "ingest.quality": config.ingest.quality,
+        "ingest.cubes": config.ingest.cubes,
+        "selection": config.selection.sources,
+        "compare": config.compare.sources,
+    }
+    for section, names in named.items():
+        for name in sorted(set(names) - known):
+            expected = ", ".join(sorted(known))
+            raise ConfigError(f"{section} names the source {name!r}: expected one of {expected}")
     for name, rule in sorted(config.ingest.quality.items()):
         rules = SOURCES[name].quality_rules
         if rule not in rules:

@@ -1,4 +1,4 @@
-"""Which stations stand for their pixel, by triple collocation, and how often that verdict is right.
+"""Which stations stand for their pixel, by triple collocation.
 
 A station measures a point; the model's pixel is 1 km wide. Triple collocation compares the
 station with two products whose errors have nothing to do with its own nor with each other's, and
@@ -163,7 +163,10 @@ def select_stations(references: pd.DataFrame, rules: SelectionRules) -> pd.DataF
         for places, values in _batches(references, days, rules)
     ]
     table = pd.concat(parts, ignore_index=True)
-    verdicts = [_verdict(row, rules) for row in table.to_dict("records")]
+    records: list[dict[str, object]] = [
+        dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)
+    ]
+    verdicts = [_verdict(record, rules) for record in records]
     table["kept"] = [cause == KEPT for cause, _ in verdicts]
     table["cause"] = [cause for cause, _ in verdicts]
     table["reason"] = [reason for _, reason in verdicts]
@@ -272,7 +275,7 @@ def _collocated(values: Floats, rules: SelectionRules) -> TripleCollocation:
 
 def _days_known(values: Floats) -> NDArray[np.int64]:
     """Return on how many days all series of (stations, series, days) are known, by station."""
-    return np.isfinite(values).all(axis=1).sum(axis=1)
+    return np.asarray(np.isfinite(values).all(axis=1).sum(axis=1), np.int64)
 
 
 def _figures(found: TripleCollocation) -> dict[str, NDArray[np.generic]]:
@@ -332,9 +335,7 @@ class _Judged:
         return f"TC correlation {self.r:.2f}{interval} over {self.n} days"
 
 
-def _fault(
-    judged: _Judged, row: Mapping[str, object], rules: SelectionRules
-) -> tuple[str, str]:
+def _fault(judged: _Judged, row: Mapping[str, object], rules: SelectionRules) -> tuple[str, str]:
     """Return the first thing that speaks against a station, or that nothing does."""
     second, third = rules.members
     if not row["days"]:
@@ -377,8 +378,9 @@ def _doubts(judged: _Judged, row: Mapping[str, object], rules: SelectionRules) -
         found.append("error variance of a reference is negative")
     if rules.again:
         other = float(str(row[f"r_again{rules.judged}"]))
-        if other < rules.minimum_r:
-            found.append(f"but {other:.2f} with {' and '.join(rules.again)}")
+        if not other >= rules.minimum_r:
+            figure = "no figure" if np.isnan(other) else f"{other:.2f}"
+            found.append(f"but {figure} with {' and '.join(rules.again)}")
     return "".join(f"; {text}" for text in found)
 
 
@@ -391,104 +393,3 @@ def _why_none(table: pd.DataFrame, rules: SelectionRules) -> str:
         "selection.minimum_r or minimum_samples, name other selection.members, or train without "
         "selection"
     )
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """How often selection was right, where the truth is known.
-
-    Attributes
-    ----------
-    kept_right, kept_wrong : int
-        Representative and unrepresentative stations that were kept.
-    dropped_right, dropped_wrong : int
-        Unrepresentative and representative stations that were dropped.
-    unknown : int
-        Stations of the selection that the truth does not know.
-    """
-
-    kept_right: int
-    kept_wrong: int
-    dropped_right: int
-    dropped_wrong: int
-    unknown: int = 0
-
-    @property
-    def precision(self) -> float:
-        """Return the share of the kept stations that are representative; NaN if none is kept."""
-        return _share(self.kept_right, self.kept_right + self.kept_wrong)
-
-    @property
-    def recall(self) -> float:
-        """Return the share of the representative stations that is kept; NaN if there is none."""
-        return _share(self.kept_right, self.kept_right + self.dropped_wrong)
-
-    @property
-    def representative_share(self) -> float:
-        """Return the precision of keeping every station, which selection has to beat."""
-        good = self.kept_right + self.dropped_wrong
-        return _share(good, good + self.kept_wrong + self.dropped_right)
-
-    @property
-    def precision_interval(self) -> tuple[float, float]:
-        """Return the 95 % interval of the precision (Wilson's score)."""
-        return _wilson(self.kept_right, self.kept_right + self.kept_wrong)
-
-    @property
-    def recall_interval(self) -> tuple[float, float]:
-        """Return the 95 % interval of the recall (Wilson's score)."""
-        return _wilson(self.kept_right, self.kept_right + self.dropped_wrong)
-
-
-def precision_recall(selection: pd.DataFrame, truth: pd.DataFrame) -> Verdicts:
-    """Return how a selection compares with which stations are representative in truth.
-
-    Parameters
-    ----------
-    selection
-        Table of `select_stations` (station, kept).
-    truth
-        station, representative (bool): the simulated Earth knows.
-
-    Raises
-    ------
-    UserError
-        If the truth has not these columns, or knows none of the stations.
-    """
-    missing = [name for name in ("station", "representative") if name not in truth]
-    if missing:
-        raise UserError(
-            f"the truth of stations has no column {missing[0]!r}: expected station, representative"
-        )
-    known = truth.drop_duplicates("station").set_index("station")["representative"]
-    found = selection["station"].map(known)
-    judged = found.notna().to_numpy()
-    if not judged.any():
-        raise UserError(
-            f"the truth knows none of {len(selection)} stations, such as "
-            f"{selection['station'].iloc[0]}: expected names as network/station"
-        )
-    kept = selection["kept"].to_numpy(np.bool_)[judged]
-    good = found[judged].to_numpy(np.bool_)
-    return Verdicts(
-        kept_right=int((kept & good).sum()),
-        kept_wrong=int((kept & ~good).sum()),
-        dropped_right=int((~kept & ~good).sum()),
-        dropped_wrong=int((~kept & good).sum()),
-        unknown=int((~judged).sum()),
-    )
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _wilson(part: int, whole: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
-    if not whole:
-        return float("nan"), float("nan")
-    share = part / whole
-    scale = 1 + z**2 / whole
-    centre = (share + z**2 / (2 * whole)) / scale
-    half = z * np.sqrt(share * (1 - share) / whole + z**2 / (4 * whole**2)) / scale
-    return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))

@@ -1,0 +1,44 @@
+"""Correlated errors move the TC correlation of a station as theory says, and selection with it."""
+
+import pytest
+
+from benchmarks import selection
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return selection.measure("tiny", 0, tmp_path_factory.mktemp("nothing"))
+
+
+@pytest.fixture(scope="module")
+def cases(found):
+    return {(row["case"], row["shared"]): row for row in found["rows"]}
+
+
+def test_the_bias_is_that_of_theory(cases):
+    for row in cases.values():
+        for kind in ("good", "poor"):
+            assert row[kind]["r"] == pytest.approx(row[kind]["expected"], abs=0.06), row
+
+
+def test_independent_errors_give_the_true_correlation(cases):
+    row = cases["none", 0.0]
+    assert row["good"]["expected"] == selection.GOOD_R
+    assert row["poor"]["expected"] == selection.POOR_R
+    assert row["precision"] > 0.9
+
+
+def test_references_that_share_errors_drop_good_stations(cases):
+    recalls = [cases["none", 0.0], *(cases["reanalysis and satellite", s] for s in (0.3, 0.6))]
+    assert recalls[0]["recall"] > recalls[1]["recall"] > recalls[2]["recall"]
+    assert recalls[2]["good"]["r"] < selection.GOOD_R - 0.08
+
+
+def test_a_reference_that_shares_the_station_s_errors_keeps_poor_stations(cases):
+    precisions = [cases["none", 0.0], cases["station and reanalysis", 0.6]]
+    assert precisions[1]["precision"] < precisions[0]["precision"] - 0.2
+    assert precisions[1]["poor"]["r"] > 0.5
+
+
+def test_the_table_has_a_line_a_case(found):
+    assert len(selection.show(found).splitlines()) == 2 + len(found["rows"])
