@@ -13,7 +13,8 @@ from smcloud.cli.console import RichListener, cluster_from, console, table
 from smcloud.core.config import ClusterConfig
 from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.layout import Layout
-from smcloud.ingest.stations import StationRules, station_points
+from smcloud.ingest.daily_means import StationRules
+from smcloud.ingest.stations import station_points
 from smcloud.production.ingest_stage import (
     IngestRequest,
     IngestResult,
@@ -80,7 +81,7 @@ def ingest(
     if what == "ismn":
         rules = StationRules(tuple(_words(flags)), minimum_hours)
         with cluster_from(cluster, listener) as client:
-            show_stations(ingest_stations(from_url, to_url, rules, client, listener))
+            show_stations(ingest_stations(from_url, to_url, rules, client, listener, redo=redo))
         return
     source_named(what)
     asked = IngestRequest(what, from_url, to_url, tuple(_words(tiles)), _years(year), quality)
@@ -144,21 +145,38 @@ def show_stations(summary: StationsSummary) -> None:
     flags = ", ".join(f"{flag or 'none'} {count:,}" for flag, count in summary.flags.items())
     table(
         f"Stations of {summary.archive}",
-        ["networks", "stations", "sensors", "days", "broken files", "s"],
+        ["networks", "stations", "sensors", "days", "files", "broken", "tasks", "earlier", "s"],
         [
             [
                 summary.networks,
                 summary.stations,
                 summary.sensors,
                 f"{summary.days:,}",
+                summary.files,
                 len(summary.broken),
+                summary.tasks,
+                summary.tasks_skipped,
                 f"{summary.seconds:.1f}",
             ]
         ],
     )
     console.print(f"  flags: {flags}", markup=False)
+    for line in _left_alone(summary):
+        console.print(f"  {line}", markup=False)
     for bad in summary.broken[:NAMES_SHOWN]:
         console.print(f"  left out: {bad}", markup=False)
+
+
+def _left_alone(summary: StationsSummary) -> list[str]:
+    """Return a line for each kind of file or sensor that adds nothing to the daily means."""
+    named = ", ".join(summary.idle[:NAMES_SHOWN]) + (", ..." * (len(summary.idle) > NAMES_SHOWN))
+    lines = (
+        (summary.other_variables, f"{summary.other_variables:,} series of other variables"),
+        (summary.others, f"{summary.others:,} files that are no station files"),
+        (summary.copies, f"{summary.copies:,} files that repeat another"),
+        (len(summary.idle), f"{len(summary.idle):,} sensors without a known day: {named}"),
+    )
+    return [f"of no use: {text}" for count, text in lines if count]
 
 
 def _words(text: str) -> list[str]:

@@ -29,7 +29,7 @@ class Layout:
 
     @property
     def stations(self) -> str:
-        """Return the prefix of the station data set (stations.parquet, daily.parquet)."""
+        """Return the prefix of the station data set (stations.parquet, daily/)."""
         return join(self.root, "stations")
 
     def table(self, name: str) -> str:

@@ -79,7 +79,7 @@ def daily_target(
     Parameters
     ----------
     stations, daily
-        The tables of `smcloud ingest ismn` (`ingest.stations.station_frames`).
+        The tables of `smcloud ingest ismn` (`ingest.stations.read_stations`).
     rule
         Depth, several sensors, counts, range.
 
@@ -118,7 +118,7 @@ def _check_units(values: pd.DataFrame) -> None:
     highest = values[TARGET].max() if len(values) else 0.0
     if highest > 1.0:
         raise UserError(
-            f"soil_moisture in daily.parquet reaches {highest:g}: expected m3 m-3, at most 1; "
+            f"soil_moisture of the stations reaches {highest:g}: expected m3 m-3, at most 1; "
             "divide percentages by 100"
         )
 

@@ -1,23 +1,26 @@
 """Finding and reading the files of a station archive: a folder, a zip, or a folder of zips."""
 
+import hashlib
+import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import PurePosixPath
 
 from smcloud.core.errors import GranuleError, NotFoundError, UserError
-from smcloud.core.objects import open_objects
+from smcloud.core.objects import ObjectInfo, open_objects
+from smcloud.ingest.daily_means import StationRules, coded_daily_means
 from smcloud.ingest.receipts import BadGranule
-from smcloud.ingest.stations import Sensor, StationRules, daily_means
-from smcloud.sources.archive import Member, open_archive
+from smcloud.ingest.stations import Sensor
+from smcloud.sources.archive import LIMITS, Zip, list_zip, read_member
 from smcloud.sources.ismn import (
     SOIL_MOISTURE,
     StaticValue,
     read_static,
     read_stm,
+    site_of,
     variable_of,
 )
 
@@ -25,27 +28,67 @@ log = logging.getLogger(__name__)
 
 SERIES, STATIC_VARIABLES, ZIP = ".stm", "static_variables.csv", ".zip"
 STATIONS_A_TASK = 8
-TASKS_A_ZIP = 8
-"""A task fetches its whole zip when that lies in a bucket, so a zip is cut into few tasks."""
+BYTES_A_TASK = 64 * 1024 * 1024
+"""Text that one task reads, about a second's work; a station is never cut."""
+FORMAT = 1
+"""Of what a task makes of its files: another number makes every task run again."""
+
+
+@dataclass(frozen=True)
+class StationFile:
+    """One file of an archive, plain or inside a zip.
+
+    Attributes
+    ----------
+    name : str
+        With its folders, below the archive's URL or within the zip.
+    size : int
+        Bytes, unpacked.
+    version : str
+        Differs as soon as the content does.
+    archive : Zip, optional
+        The zip that holds it.
+    """
+
+    name: str
+    size: int
+    version: str
+    archive: Zip | None = None
+
+    @property
+    def folder(self) -> tuple[str, str]:
+        """Return the zip's name, empty for none, and the folder in it."""
+        return self.archive.key if self.archive else "", str(PurePosixPath(self.name).parent)
 
 
 @dataclass(frozen=True)
 class StationFiles:
-    """The files of some stations: the arguments of one task.
+    """Some stations' series of soil moisture: the argument of one task.
 
     Attributes
     ----------
     url : str
-        Folder that the names, or the zip, lie in.
-    archive : str
-        Name of the zip; empty for plain files.
-    names : tuple of str
-        Series and static variables, with their folders.
+        The archive, or the folder of its zip.
+    series : tuple of (StationFile, StationFile | None)
+        Each series with the static variables of its station, if there are any.
     """
 
     url: str
-    archive: str
-    names: tuple[str, ...]
+    series: tuple[tuple[StationFile, StationFile | None], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the series."""
+        return tuple(series.name for series, _ in self.series)
+
+    def input_hash(self, rules: StationRules) -> str:
+        """Return the sha256 of all that the task's output depends on."""
+        files = [
+            [[one.name, one.size, one.version] if one else None for one in pair]
+            for pair in self.series
+        ]
+        inputs = {"format": FORMAT, "rules": asdict(rules), "files": files}
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -55,14 +98,18 @@ class FoundFiles:
     Attributes
     ----------
     tasks : tuple of StationFiles
+        By network and station; the same whether the files are plain or in zips.
     others : tuple of str
         Files that are neither series nor static variables; nobody reads them.
+    other_variables : int
+        Series of soil temperature, rain and so on, left alone.
     broken : tuple of BadGranule
-        Zips that cannot be opened.
+        Zips that cannot be opened, zips within zips, and files too large to be a series.
     """
 
     tasks: tuple[StationFiles, ...]
     others: tuple[str, ...]
+    other_variables: int
     broken: tuple[BadGranule, ...]
 
 
@@ -75,144 +122,181 @@ class StationsRead:
     sensors : tuple of Sensor
     broken : tuple of BadGranule
         Files that are malformed, and why.
-    other_variables : int
-        Series of soil temperature, rain and so on, left alone.
     """
 
     sensors: tuple[Sensor, ...]
     broken: tuple[BadGranule, ...]
-    other_variables: int
 
 
 def find_station_files(url: str) -> FoundFiles:
     """Return the tasks of a station archive: a folder, a zip, or a folder that holds zips.
+
+    Files are put together by the network and the station that their names say, wherever they lie:
+    a download may be split by year into several zips.
 
     Raises
     ------
     NotFoundError
         If nothing lies there.
     UserError
-        If a zip is unsafe, or there is no series (the message says what was found).
+        If a zip is unsafe, or there is no series of soil moisture (the message says what was
+        found).
     """
-    tasks: list[StationFiles] = []
-    others: list[str] = []
-    broken: list[BadGranule] = []
+    given = url
     if url.lower().endswith(ZIP):
-        url, archive = url.rsplit("/", 1) if "/" in url else (".", url)
-        plain, zips = [], [archive]
+        url, name = url.rsplit("/", 1) if "/" in url else (".", url)
+        infos = [open_objects(url).head(name)]
     else:
-        keys = [info.key for info in open_objects(url).list()]
-        plain = [key for key in keys if not key.lower().endswith(ZIP)]
-        zips = [key for key in keys if key.lower().endswith(ZIP)]
-    tasks += _cut(url, "", plain, others)
-    for archive in zips:
-        try:
-            with open_objects(url).fetch(archive) as path:
-                members = [member.name for member in open_archive(path)]
-        except GranuleError as err:
-            broken.append(BadGranule(archive, str(err)))
-            continue
-        tasks += _cut(url, archive, members, others)
-    if not tasks:
-        _refuse_empty(url, others, broken)
-    return FoundFiles(tuple(tasks), tuple(sorted(others)), tuple(broken))
+        infos = open_objects(url).list()
+    files, broken = _files(url, infos)
+    series = [file for file in files if file.name.lower().endswith(SERIES)]
+    wanted = [file for file in series if variable_of(file.name) in ("", SOIL_MOISTURE)]
+    static = [file for file in files if file.name.lower().endswith(STATIC_VARIABLES)]
+    others = sorted({file.name for file in files} - {file.name for file in (*series, *static)})
+    if not wanted:
+        _refuse_empty(given, len(series), others, broken)
+    tasks = tuple(StationFiles(url, group) for group in _cut(_with_static(wanted, static)))
+    return FoundFiles(tasks, tuple(others), len(series) - len(wanted), tuple(broken))
 
 
-def _refuse_empty(url: str, others: Sequence[str], broken: Sequence[BadGranule]) -> None:
+def _files(url: str, infos: Iterable[ObjectInfo]) -> tuple[list[StationFile], list[BadGranule]]:
+    """Return the files that lie below `url` or in zips there, and what cannot be one."""
+    files: list[StationFile] = []
+    broken: list[BadGranule] = []
+    for info in infos:
+        version = info.etag or info.modified.isoformat()
+        if info.key.lower().endswith(ZIP):
+            package = Zip(url, info.key, info.size, version)
+            try:
+                members = list_zip(package)
+            except GranuleError as err:
+                broken.append(BadGranule(info.key, str(err)))
+                continue
+            files += [StationFile(m.name, m.size, m.checksum, package) for m in members]
+        else:
+            files.append(StationFile(info.key, info.size, version))
+    inner = [file for file in files if file.archive and file.name.lower().endswith(ZIP)]
+    broken += [
+        BadGranule(
+            f"{file.folder[0]}/{file.name}",
+            "expected station files, found a zip inside a zip: unpack it beside the other",
+        )
+        for file in inner
+    ]
+    large = [file for file in files if file.size > LIMITS.member_bytes and file not in inner]
+    broken += [
+        BadGranule(file.name, f"has {file.size:,} bytes, expected at most {LIMITS.member_bytes:,}")
+        for file in large
+    ]
+    left_out = {*inner, *large}
+    return [file for file in files if file not in left_out], broken
+
+
+def _refuse_empty(
+    url: str, other_variables: int, others: Sequence[str], broken: Sequence[BadGranule]
+) -> None:
     if broken:
         raise UserError(f"no station series below {url}: {broken[0]}")
+    if other_variables:
+        raise UserError(
+            f"no soil moisture series below {url} can be used: 0 files are malformed, "
+            f"{other_variables} hold other variables"
+        )
     if others:
         raise UserError(
             f"no station series (*{SERIES}) below {url}: found {len(others)} other files, "
             f"such as {others[0]}"
         )
     raise NotFoundError(
-        f"nothing lies below {url}: the folder or bucket is absent or empty; "
+        f"nothing lies below {url}: the folder or bucket is absent or empty, or the zip is; "
         "give the folder or zip of an ISMN download"
     )
 
 
-def _cut(url: str, archive: str, names: Sequence[str], others: list[str]) -> list[StationFiles]:
-    """Return tasks of whole station folders; names that nobody reads are added to `others`."""
-    folders: dict[str, list[str]] = {}
-    for name in sorted(names):
-        if name.lower().endswith((SERIES, STATIC_VARIABLES)):
-            folders.setdefault(str(PurePosixPath(name).parent), []).append(name)
-        else:
-            others.append(name)
-    held = [files for files in folders.values() if any(map(_is_series, files))]
-    size = max(STATIONS_A_TASK, -(-len(held) // TASKS_A_ZIP) if archive else 0)
-    return [
-        StationFiles(url, archive, tuple(name for files in held[at : at + size] for name in files))
-        for at in range(0, len(held), size)
-    ]
+Pair = tuple[StationFile, StationFile | None]
 
 
-def _is_series(name: str) -> bool:
-    return name.lower().endswith(SERIES)
+def _with_static(series: Iterable[StationFile], static: Iterable[StationFile]) -> list[Pair]:
+    """Return each series with the static variables of its station.
+
+    These name the same station, in the same folder if they are there several times; of another
+    name, they must be the only ones in the folder.
+    """
+    by_site: dict[str, list[StationFile]] = {}
+    by_folder: dict[tuple[str, str], list[StationFile]] = {}
+    for file in sorted(static, key=lambda file: (file.name, file.folder)):
+        by_site.setdefault(site_of(file.name), []).append(file)
+        by_folder.setdefault(file.folder, []).append(file)
+
+    def of(one: StationFile) -> StationFile | None:
+        site, near = site_of(one.name), by_folder.get(one.folder, [])
+        named = by_site.get(site, []) if site else []
+        if not named:
+            return near[0] if len(near) == 1 else None
+        return next((file for file in named if file.folder == one.folder), named[0])
+
+    return [(one, of(one)) for one in series]
+
+
+def _cut(pairs: Iterable[Pair]) -> Iterator[tuple[Pair, ...]]:
+    """Yield whole stations, several of one network while they are few and small.
+
+    Where files lie makes no difference, but for files whose names say no station.
+    """
+    sites: dict[str, list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: (pair[0].name, pair[0].folder)):
+        sites.setdefault(site_of(pair[0].name) or "/".join(pair[0].folder), []).append(pair)
+    held: list[Pair] = []
+    stations, network = 0, ""
+    for site, files in sorted(sites.items()):
+        size = sum(series.size for series, _ in (*held, *files))
+        is_full = stations == STATIONS_A_TASK or size > BYTES_A_TASK
+        if held and (is_full or site.partition("/")[0] != network):
+            yield tuple(held)
+            held, stations = [], 0
+        held += files
+        stations, network = stations + 1, site.partition("/")[0]
+    if held:
+        yield tuple(held)
 
 
 def read_station_files(task: StationFiles, rules: StationRules) -> StationsRead:
     """Return the daily means of every soil moisture probe in the task's files.
 
-    Files that are malformed are named in the result; the others are read all the same.
+    One file is held at a time. Files that are malformed are named in the result; the others are
+    read all the same.
     """
     sensors: list[Sensor] = []
     broken: list[BadGranule] = []
-    left_alone = 0
-    with _contents(task) as contents:
-        static = _static_by_folder(task, contents, broken)
-        for name in filter(_is_series, task.names):
-            if variable_of(name) not in ("", SOIL_MOISTURE):
-                left_alone += 1
-                continue
-            try:
-                found = static.get(str(PurePosixPath(name).parent), {})
-                sensors.append(_sensor(contents.read(name), name, found, rules))
-            except (GranuleError, NotFoundError) as err:
-                log.info("left out %s: %s", name, err)
-                broken.append(BadGranule(name, str(err)))
-    return StationsRead(tuple(sensors), tuple(broken), left_alone)
+    static = _static_columns(task, broken)
+    for series, variables in task.series:
+        found = static.get(variables, {}) if variables else {}
+        try:
+            sensors.append(_sensor(_content(task.url, series), series.name, found, rules))
+        except (GranuleError, NotFoundError) as err:
+            log.info("left out %s: %s", series.name, err)
+            broken.append(BadGranule(series.name, str(err)))
+    return StationsRead(tuple(sensors), tuple(broken))
 
 
-@dataclass(frozen=True)
-class _Contents:
-    """Reads files by name, from a zip on disk or from objects."""
-
-    url: str
-    members: Mapping[str, Member] | None = None
-
-    def read(self, name: str) -> bytes:
-        if self.members is None:
-            return open_objects(self.url).get(name)
-        member = self.members.get(name)
-        if member is None:
-            raise GranuleError(f"{name}: it was in the archive when that was listed, now it is not")
-        return member.read()
+def _content(url: str, file: StationFile) -> bytes:
+    if file.archive is None:
+        return open_objects(url).get(file.name)
+    return read_member(file.archive, file.name, file.size)
 
 
-@contextmanager
-def _contents(task: StationFiles) -> Iterator[_Contents]:
-    if not task.archive:
-        yield _Contents(task.url)
-        return
-    with open_objects(task.url).fetch(task.archive) as path:
-        yield _Contents(task.url, {member.name: member for member in open_archive(path)})
-
-
-def _static_by_folder(
-    task: StationFiles, contents: _Contents, broken: list[BadGranule]
-) -> dict[str, dict[str, str]]:
-    """Return the static variables of each station folder that has them."""
+def _static_columns(
+    task: StationFiles, broken: list[BadGranule]
+) -> dict[StationFile, dict[str, str]]:
+    """Return the static variables by their file; malformed files are added to `broken`."""
     found = {}
-    for name in task.names:
-        if not _is_series(name):
-            try:
-                rows = read_static(contents.read(name), name)
-            except (GranuleError, NotFoundError) as err:
-                broken.append(BadGranule(name, str(err)))
-                continue
-            found[str(PurePosixPath(name).parent)] = {_column(row): row.value for row in rows}
+    for file in sorted({static for _, static in task.series if static}, key=lambda one: one.name):
+        try:
+            rows = read_static(_content(task.url, file), file.name)
+        except (GranuleError, NotFoundError) as err:
+            broken.append(BadGranule(file.name, str(err)))
+            continue
+        found[file] = {_column(row): row.value for row in rows}
     return found
 
 
@@ -234,7 +318,9 @@ def _sensor(content: bytes, name: str, static: Mapping[str, str], rules: Station
         depth_from=found.depth_from,
         depth_to=found.depth_to,
         values=int(found.times.size),
-        series=daily_means(found.times, found.values, found.flags, rules),
+        series=coded_daily_means(
+            found.times, found.values, found.flag_names, found.flag_codes, rules
+        ),
         static=static,
         file=name,
     )

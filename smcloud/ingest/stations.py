@@ -1,153 +1,71 @@
-"""Hourly station files to one table of stations and one of daily means.
+"""Sensors and their daily means as one Parquet data set, a part for each task that wrote some.
 
-Each file is read by a pure function, so that files are spread over workers; what comes back is a
-few kilobytes a sensor. A file that cannot be read is named and left out, and the rest goes on.
+``stations.parquet`` has one row a sensor: who it is, where it is, and which row group of which part
+below ``daily/`` holds its days. Parts are named by their content and written by workers; the table
+of sensors is written last, so that a reader never meets parts that do not belong to it.
 """
 
+import hashlib
 import io
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from smcloud.core.errors import UserError
-from smcloud.core.objects import open_objects
+from smcloud.core.errors import IntegrityError, UserError
+from smcloud.core.objects import Objects, in_order, open_objects
+from smcloud.grids.tiles import tiles_of
+from smcloud.ingest.daily_means import DailySeries, Days, Floats
 
-HOURS_A_DAY = 24.0
-DEFAULT_INTERVAL_HOURS = 1.0
-SURFACE_DEPTH_M = 0.05
 DEPTH_TOLERANCE_M = 0.001
 """SCAN writes its two-inch probes as 0.0508 m; the table of stations takes them as 0-5 cm."""
+PLACE_TOLERANCE_DEGREES = 0.01
+"""Files of one sensor whose places differ by more are of two sensors: about one pixel."""
+STATIONS, DAILY = "stations.parquet", "daily"
+STORAGE_COLUMNS = ("part", "row_group")
+COLUMNS = (
+    "station_id",
+    "network",
+    "station",
+    "sensor",
+    "latitude",
+    "longitude",
+    "elevation",
+    "depth_from",
+    "depth_to",
+    "values",
+    "days",
+    "first_day",
+    "last_day",
+    "flags",
+    "out_of_range",
+    "repeated",
+)
+"""Of the table of sensors, before its ``static_*`` columns."""
+_DAY: Literal["datetime64[ms]"] = "datetime64[ms]"
+_SCHEMA = pa.schema(
+    [
+        ("station_id", pa.string()),
+        ("depth_from", pa.float64()),
+        ("depth_to", pa.float64()),
+        ("day", pa.timestamp("ms")),
+        ("soil_moisture", pa.float32()),
+        ("count", pa.int16()),
+        ("flags", pa.string()),
+    ]
+)
+_READ = ("day", "soil_moisture", "count")
 
-Days = NDArray[np.datetime64]
-Times = NDArray[np.datetime64]
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class StationRules:
-    """What makes a value usable and a day known.
-
-    Attributes
-    ----------
-    accepted_flags : tuple of str
-        ISMN quality flags that are kept. Files from before 2013 carry no G at all, their good
-        values are U, so both are accepted; of combined flags ("D01,D03") every part must be.
-    minimum_hours : float
-        Hours of a day that must be covered by accepted values; in terms of counts, 12 values of
-        hourly series, 24 of half-hourly ones, 4 of three-hourly ones.
-    lowest, highest : float
-        Range of usable values, m3 m-3: the bounds of ISMN's own flags C01 and C02.
-    """
-
-    accepted_flags: tuple[str, ...] = ("G", "U")
-    minimum_hours: float = 12.0
-    lowest: float = 0.0
-    highest: float = 0.60
-
-    def __post_init__(self) -> None:
-        if not self.accepted_flags:
-            raise UserError("no station flag is accepted: name at least one, such as G,U")
-        if not 0.0 < self.minimum_hours <= HOURS_A_DAY:
-            raise UserError(f"minimum hours of a day is {self.minimum_hours}: expected 0 to 24")
-
-
-@dataclass(frozen=True)
-class DailySeries:
-    """Daily means of one sensor and what was left out of them.
-
-    Attributes
-    ----------
-    days : datetime64[D] (n,)
-        UTC days that are known, ascending; a day with too few values is absent.
-    means : float32 (n,)
-        Volumetric soil moisture, m3 m-3.
-    counts : int16 (n,)
-        Values in each mean.
-    flags : dict
-        How often each flag, as written, occurs in the file.
-    out_of_range, repeated : int
-        Accepted values outside the range, and values at a time that had been seen already.
-    """
-
-    days: Days
-    means: Floats
-    counts: NDArray[np.int16]
-    flags: Mapping[str, int]
-    out_of_range: int
-    repeated: int
-
-
-def daily_means(
-    times: Times,
-    values: Floats | NDArray[np.float64],
-    flags: NDArray[np.str_],
-    rules: StationRules,
-) -> DailySeries:
-    """Return the UTC day means of one sensor's accepted values.
-
-    Parameters
-    ----------
-    times
-        UTC instants (n,), in any order; of equal ones the first counts.
-    values
-        Volumetric soil moisture (n,), m3 m-3; NaN where the file has no value.
-    flags
-        Quality flag of each value (n,), as written.
-    rules
-        Flags, minimum cover of a day and range.
-    """
-    flag_names, flag_of, flag_counts = np.unique(flags, return_inverse=True, return_counts=True)
-    first_at = np.unique(times, return_index=True)[1]
-    is_first = np.zeros(times.shape, dtype=bool)
-    is_first[first_at] = True
-    accepted = np.array([is_accepted(str(name), rules) for name in flag_names], dtype=bool)
-    usable = is_first & accepted[flag_of] & np.isfinite(values)
-    in_range = (values >= rules.lowest) & (values <= rules.highest)
-    keep = usable & in_range
-    needed = values_needed(times[is_first], rules)
-    days, means, counts = _means_by_day(times[keep], values[keep], needed)
-    return DailySeries(
-        days,
-        means,
-        counts,
-        {str(name): int(n) for name, n in zip(flag_names, flag_counts, strict=True)},
-        out_of_range=int((usable & ~in_range).sum()),
-        repeated=int(times.size - first_at.size),
-    )
-
-
-def is_accepted(flag: str, rules: StationRules) -> bool:
-    """Say whether every part of a flag ("D01,D03") is an accepted one; no flag is not."""
-    parts = [part.strip() for part in flag.split(",")]
-    return all(part in rules.accepted_flags for part in parts)
-
-
-def values_needed(times: Times, rules: StationRules) -> int:
-    """Return how many values make a day known, from the usual step between `times` (sorted or not).
-
-    The step is the median one, so gaps do not count; a file of one value is taken as hourly.
-    """
-    steps = np.diff(np.sort(times)).astype("timedelta64[s]").astype(np.int64) / 3600.0
-    hours = float(np.median(steps)) if steps.size else DEFAULT_INTERVAL_HOURS
-    return max(1, math.ceil(rules.minimum_hours / min(hours, HOURS_A_DAY) - 1e-9))
-
-
-def _means_by_day(
-    times: Times, values: Floats | NDArray[np.float64], needed: int
-) -> tuple[Days, Floats, NDArray[np.int16]]:
-    days, day_of, counts = np.unique(
-        times.astype("datetime64[D]"), return_inverse=True, return_counts=True
-    )
-    sums = np.bincount(day_of, weights=values, minlength=days.size)
-    known = counts >= needed
-    means = (sums[known] / counts[known]).astype(np.float32)
-    return days[known], means, counts[known].astype(np.int16)
+Row = dict[str, str | int | float | None]
+"""One sensor in the table, in values that JSON can hold."""
+Counts = np.ndarray[tuple[int], np.dtype[np.int16]]
 
 
 @dataclass(frozen=True)
@@ -193,35 +111,46 @@ class Sensor:
         return f"{self.network}/{self.station}/{self.sensor}/{depth}"
 
 
-def station_frames(sensors: Iterable[Sensor]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the table of sensors and the table of their daily means.
+@dataclass(frozen=True)
+class SensorFiles:
+    """The files of one sensor (a download may be split by year), the first of them leading.
 
-    Sensors are sorted by id. Where several files hold one sensor (a download split by year), days
-    are joined; of a day that two files have, the first file's mean counts. A file that is there
-    twice (unpacked beside its zip) counts once.
-
-    Returns
-    -------
-    stations : one row a sensor
-        station_id, network, station, sensor, latitude, longitude (degrees), elevation,
-        depth_from, depth_to (m), values, days, flags (JSON, count by flag as written),
-        out_of_range, repeated, and one ``static_*`` column for each static variable.
-    daily : one row a sensor and known day
-        station_id, day (datetime64), soil_moisture (m3 m-3), count. Unknown days are absent.
+    Attributes
+    ----------
+    parts : tuple of Sensor
+        At least one; of a day that two have, the first one's mean counts.
+    copies : int
+        Files that were there twice, unpacked beside their zip for one.
+    elsewhere : tuple of Sensor
+        Files that call themselves the same sensor and stand somewhere else: left out.
     """
+
+    parts: tuple[Sensor, ...]
+    copies: int
+    elsewhere: tuple[Sensor, ...]
+
+    @property
+    def first(self) -> Sensor:
+        """Return the file that places and names the sensor."""
+        return self.parts[0]
+
+
+def sensor_files(sensors: Iterable[Sensor]) -> list[SensorFiles]:
+    """Return what was read file by file, by sensor; sensors are sorted by id, files by name."""
     grouped: dict[str, list[Sensor]] = {}
     for sensor in sorted(sensors, key=lambda one: (one.station_id, one.file)):
-        held = grouped.setdefault(sensor.station_id, [])
-        if not any(_is_copy(sensor, other) for other in held):
-            held.append(sensor)
-    frames = [_daily_frame(group) for group in grouped.values()]
-    daily = pd.concat(frames, ignore_index=True) if frames else _EMPTY_DAILY.copy()
-    known = daily["station_id"].value_counts()
-    rows = [_station_row(group, int(known.get(name, 0))) for name, group in grouped.items()]
-    stations = pd.DataFrame(rows, columns=_columns(rows))
-    for column in stations.columns[len(_STATION_COLUMNS) :]:
-        stations[column] = _typed(stations[column])
-    return stations, daily
+        grouped.setdefault(sensor.station_id, []).append(sensor)
+    return [_one_sensor(files) for files in grouped.values()]
+
+
+def _one_sensor(files: Sequence[Sensor]) -> SensorFiles:
+    parts: list[Sensor] = []
+    elsewhere: list[Sensor] = []
+    for file in files:
+        if any(_is_copy(file, other) for other in parts):
+            continue
+        (elsewhere if parts and _is_elsewhere(file, parts[0]) else parts).append(file)
+    return SensorFiles(tuple(parts), len(files) - len(parts) - len(elsewhere), tuple(elsewhere))
 
 
 def _is_copy(sensor: Sensor, other: Sensor) -> bool:
@@ -230,52 +159,98 @@ def _is_copy(sensor: Sensor, other: Sensor) -> bool:
     return names[0] == names[1] and sensor.values == other.values
 
 
-_EMPTY_DAILY = pd.DataFrame(
-    {
-        "station_id": pd.Series(dtype=str),
-        "day": pd.Series(dtype="datetime64[ms]"),
-        "soil_moisture": pd.Series(dtype=np.float32),
-        "count": pd.Series(dtype=np.int16),
-    }
-)
-_STATION_COLUMNS = (
-    "station_id",
-    "network",
-    "station",
-    "sensor",
-    "latitude",
-    "longitude",
-    "elevation",
-    "depth_from",
-    "depth_to",
-    "values",
-    "days",
-    "flags",
-    "out_of_range",
-    "repeated",
-)
+def _is_elsewhere(sensor: Sensor, other: Sensor) -> bool:
+    apart = (sensor.latitude - other.latitude, sensor.longitude - other.longitude)
+    return max(map(abs, apart)) > PLACE_TOLERANCE_DEGREES
 
 
-def _daily_frame(group: Sequence[Sensor]) -> pd.DataFrame:
-    """Return the daily means of the files of one sensor."""
-    frame = pd.DataFrame(
-        {
-            "station_id": group[0].station_id,
-            "day": np.concatenate([s.series.days for s in group]).astype("datetime64[ms]"),
-            "soil_moisture": np.concatenate([s.series.means for s in group]),
-            "count": np.concatenate([s.series.counts for s in group]),
-        }
-    )
-    return frame.drop_duplicates("day", keep="first").sort_values("day", kind="stable")
-
-
-def _station_row(group: Sequence[Sensor], days: int) -> dict[str, object]:
-    first = group[0]
+def _joined(files: SensorFiles) -> DailySeries:
+    """Return the days of all files of a sensor, each day once."""
+    if len(files.parts) == 1:
+        return files.first.series
+    every = [part.series for part in files.parts]
+    days, at = np.unique(np.concatenate([one.days for one in every]), return_index=True)
     flags: dict[str, int] = {}
-    for sensor in group:
-        for flag, count in sensor.series.flags.items():
+    for one in every:
+        for flag, count in one.flags.items():
             flags[flag] = flags.get(flag, 0) + count
-    static = {f"static_{name}": value for s in group for name, value in sorted(s.static.items())}
+    return DailySeries(
+        days,
+        np.concatenate([one.means for one in every])[at],
+        np.concatenate([one.counts for one in every])[at],
+        dict(sorted(flags.items())),
+        out_of_range=sum(one.out_of_range for one in every),
+        repeated=sum(one.repeated for one in every),
+        day_flags=np.concatenate([_day_flags(one) for one in every])[at],
+    )
+
+
+def _day_flags(series: DailySeries) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    if series.day_flags.size == series.days.size:
+        return series.day_flags
+    return np.full(series.days.size, None, object)
+
+
+@dataclass(frozen=True)
+class DailyPart:
+    """The daily means of some sensors as a Parquet file, and their rows of the table of sensors.
+
+    Attributes
+    ----------
+    key : str
+        ``daily/<hash of the content>.parquet``; empty where no sensor has a known day.
+    content : bytes
+        One row group for each sensor that has days: station_id, depth_from, depth_to (m), day,
+        soil_moisture (m3 m-3), count, flags.
+    rows : tuple of Row
+        Sorted by station_id.
+    """
+
+    key: str
+    content: bytes
+    rows: tuple[Row, ...]
+
+
+def daily_part(sensors: Sequence[SensorFiles]) -> DailyPart:
+    """Return the part that holds some sensors; the same bytes for the same sensors."""
+    sink = io.BytesIO()
+    rows: list[Row] = []
+    n_groups = 0
+    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+        for files in sensors:
+            series = _joined(files)
+            group = n_groups if series.days.size else -1
+            rows.append({**_station_row(files, series), "row_group": group})
+            if series.days.size:
+                writer.write_table(_daily_table(files.first, series))
+                n_groups += 1
+    content = sink.getvalue() if n_groups else b""
+    key = f"{DAILY}/{hashlib.sha256(content).hexdigest()[:32]}.parquet" if n_groups else ""
+    placed = (row | {"part": key if row["row_group"] != -1 else ""} for row in rows)
+    return DailyPart(key, content, tuple(placed))
+
+
+def _daily_table(sensor: Sensor, series: DailySeries) -> pa.Table:
+    size = series.days.size
+    same = (sensor.station_id, sensor.depth_from, sensor.depth_to)
+    columns = [
+        *(np.full(size, value, object if isinstance(value, str) else float) for value in same),
+        series.days.astype(_DAY),
+        series.means,
+        series.counts,
+        _day_flags(series),
+    ]
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)],
+        schema=_SCHEMA,
+    )
+
+
+def _station_row(files: SensorFiles, series: DailySeries) -> Row:
+    first, days = files.first, series.days
+    static = {
+        f"static_{name}": value for part in files.parts for name, value in part.static.items()
+    }
     return {
         "station_id": first.station_id,
         "network": first.network,
@@ -286,18 +261,53 @@ def _station_row(group: Sequence[Sensor], days: int) -> dict[str, object]:
         "elevation": first.elevation,
         "depth_from": first.depth_from,
         "depth_to": first.depth_to,
-        "values": sum(sensor.values for sensor in group),
-        "days": days,
-        "flags": json.dumps(flags, sort_keys=True),
-        "out_of_range": sum(sensor.series.out_of_range for sensor in group),
-        "repeated": sum(sensor.series.repeated for sensor in group),
-        **static,
+        "values": sum(part.values for part in files.parts),
+        "days": int(days.size),
+        "first_day": str(days[0]) if days.size else None,
+        "last_day": str(days[-1]) if days.size else None,
+        "flags": json.dumps(series.flags, sort_keys=True),
+        "out_of_range": series.out_of_range,
+        "repeated": series.repeated,
+        **dict(sorted(static.items())),
     }
 
 
-def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    extra = sorted({name for row in rows for name in row} - set(_STATION_COLUMNS))
-    return [*_STATION_COLUMNS, *extra]
+def write_part(part: DailyPart, url: str) -> None:
+    """Store a part below `url`; one that is there already has the same bytes."""
+    if part.key:
+        open_objects(url).put(part.key, part.content)
+
+
+def write_table(rows: Iterable[Row], url: str) -> pd.DataFrame:
+    """Store the table of sensors below `url`, remove parts that it does not name, and return it.
+
+    Parameters
+    ----------
+    rows
+        Of all parts, in any order.
+    url
+        Where the parts lie.
+
+    Returns
+    -------
+    One row a sensor, sorted by station_id: `COLUMNS` (degrees, metres, days as datetime64; `values`
+    is the count in the files, `flags` is JSON, the count of each flag as written), a ``static_*``
+    column for each static variable, numbers where all are, and `STORAGE_COLUMNS`.
+    """
+    ordered = sorted(rows, key=lambda row: str(row["station_id"]))
+    extra = {name for row in ordered for name in row} - {*COLUMNS, *STORAGE_COLUMNS}
+    stations = pd.DataFrame(ordered, columns=[*COLUMNS, *sorted(extra), *STORAGE_COLUMNS])
+    for column in ("first_day", "last_day"):
+        stations[column] = pd.to_datetime(stations[column]).astype(_DAY)
+    for column in sorted(extra):
+        stations[column] = _typed(stations[column])
+    target = open_objects(url)
+    target.put(STATIONS, stations.to_parquet(index=False, compression="zstd"))
+    named = set(stations["part"])
+    for info in target.list(DAILY):
+        if info.key not in named:
+            target.delete(info.key)
+    return stations
 
 
 def _typed(column: pd.Series) -> pd.Series:
@@ -309,27 +319,126 @@ def _typed(column: pd.Series) -> pd.Series:
 
 
 def write_stations(sensors: Iterable[Sensor], url: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Store ``stations.parquet`` and ``daily.parquet`` below `url`; return both tables."""
-    stations, daily = station_frames(sensors)
-    target = open_objects(url)
-    for name, frame in (("stations", stations), ("daily", daily)):
-        target.put(f"{name}.parquet", frame.to_parquet(index=False, compression="zstd"))
-    return stations, daily
+    """Store sensors below `url` as one part; return the tables that `read_stations` gives."""
+    part = daily_part(sensor_files(sensors))
+    write_part(part, url)
+    write_table(part.rows, url)
+    return read_stations(url)
 
 
-def read_stations(url: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tables that `write_stations` stored below `url`.
+def read_stations(
+    url: str,
+    *,
+    years: Collection[int] | None = None,
+    tiles: Collection[str] | None = None,
+    maximum_depth_m: float | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the sensors stored below `url` and their daily means; only what is asked is read.
+
+    Parameters
+    ----------
+    url
+        Where `smcloud ingest ismn` or `write_stations` put them.
+    years
+        Days of these years; None for all.
+    tiles
+        Sensors in these sinusoidal tiles, such as ``h18v04``; None for all.
+    maximum_depth_m
+        Sensors that end no deeper than this (`surface_sensors`); None for all.
+
+    Returns
+    -------
+    stations : one row a sensor, sorted by station_id
+        As `write_table`, without `STORAGE_COLUMNS`.
+    daily : one row a sensor and known day, sorted by both
+        station_id (categorical), day (datetime64), soil_moisture (float32, m3 m-3), count (int16).
+        Unknown days are absent.
 
     Raises
     ------
     NotFoundError
         If they are not there: run ``smcloud ingest ismn`` first.
+    UserError
+        If an earlier version of smcloud wrote them.
+    IntegrityError
+        If a part is damaged.
     """
-    target = open_objects(url)
-    stations, daily = (
-        pd.read_parquet(io.BytesIO(target.get(f"{name}.parquet"))) for name in ("stations", "daily")
-    )
-    return stations, daily
+    source = open_objects(url)
+    stations = _read_table(source)
+    if maximum_depth_m is not None:
+        stations = surface_sensors(stations, maximum_depth_m)
+    if tiles is not None:
+        stations = stations[np.isin(_tiles_of_sites(stations), sorted(tiles))]
+    stations = stations.reset_index(drop=True)
+    daily = _read_daily(source, stations, None if years is None else sorted(years))
+    return stations.drop(columns=list(STORAGE_COLUMNS)), daily
+
+
+def _read_table(source: Objects) -> pd.DataFrame:
+    stations = pd.read_parquet(io.BytesIO(source.get(STATIONS)))
+    if not {*STORAGE_COLUMNS} <= {*stations.columns}:
+        raise UserError(
+            f"{source.url}/{STATIONS} is of an earlier version of smcloud, which kept the daily "
+            "means in one file: run `smcloud ingest ismn` again"
+        )
+    return stations
+
+
+def _tiles_of_sites(stations: pd.DataFrame) -> list[str]:
+    """Return the tile of each sensor; all sensors of a station follow the first of them."""
+    site = stations["network"].astype(str) + "/" + stations["station"].astype(str)
+    place = stations.groupby(site)[["longitude", "latitude"]].transform("first")
+    return tiles_of(place["longitude"].to_numpy(), place["latitude"].to_numpy())
+
+
+def _read_daily(
+    source: Objects, stations: pd.DataFrame, years: Sequence[int] | None
+) -> pd.DataFrame:
+    """Return the days of the sensors in the table; row groups without any day asked stay unread."""
+    held = stations[stations["row_group"] >= 0]
+    if years is not None:
+        first, last = held["first_day"].dt.year, held["last_day"].dt.year
+        held = held[np.any([(first <= year) & (last >= year) for year in years or [0]], axis=0)]
+    parts = [(str(key), part["row_group"]) for key, part in held.groupby("part", sort=True)]
+    calls = [partial(_read_part, source, key, groups.tolist(), years) for key, groups in parts]
+    found: dict[int, tuple[Days, Floats, Counts]] = {}
+    for (_, groups), slices in zip(parts, in_order(calls), strict=True):
+        found.update(zip(groups.index.tolist(), slices, strict=True))
+    order = sorted(found)
+    codes = np.repeat(np.array(order, np.int32), [found[number][0].size for number in order])
+    empty = [(np.empty(0, _DAY), np.empty(0, np.float32), np.empty(0, np.int16))]
+    columns = zip(*(found[number] for number in order) if order else empty, strict=True)
+    days, means, counts = (np.concatenate(column) for column in columns)
+    names = pd.Categorical.from_codes(codes, pd.Index(stations["station_id"].tolist()))
+    return pd.DataFrame({"station_id": names, "day": days, "soil_moisture": means, "count": counts})
+
+
+def _read_part(
+    source: Objects, key: str, groups: Sequence[int], years: Sequence[int] | None
+) -> list[tuple[Days, Floats, Counts]]:
+    """Return day, mean and count of some row groups of a part."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(source.get(key)))
+        table = file.read_row_groups(groups, columns=list(_READ), use_threads=False)
+        sizes = [file.metadata.row_group(group).num_rows for group in groups]
+        days, means, counts = (table[name].to_numpy() for name in _READ)
+    except (pa.ArrowException, OSError, KeyError) as err:
+        raise IntegrityError(
+            f"{source.url}/{key} is damaged: {err}; run `smcloud ingest ismn --redo` on the archive"
+        ) from err
+    return list(_wanted(days, means, counts, sizes, years))
+
+
+def _wanted(
+    days: Days, means: Floats, counts: Counts, sizes: Sequence[int], years: Sequence[int] | None
+) -> Iterator[tuple[Days, Floats, Counts]]:
+    ends = np.cumsum(sizes).tolist()
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        keep: slice | np.ndarray = slice(start, end)
+        if years is not None:
+            year = days[start:end].astype("datetime64[Y]").astype(np.int64) + 1970
+            keep = start + np.flatnonzero(np.isin(year, years))
+        yield days[keep].astype(_DAY), means[keep], counts[keep]
 
 
 def station_points(url: str) -> tuple[tuple[float, float], ...]:
@@ -340,7 +449,9 @@ def station_points(url: str) -> tuple[tuple[float, float], ...]:
     NotFoundError
         If no stations were ingested.
     """
-    stations, _ = read_stations(url)
+    stations = pd.read_parquet(
+        io.BytesIO(open_objects(url).get(STATIONS)), columns=["longitude", "latitude"]
+    )
     pairs = zip(stations["longitude"].tolist(), stations["latitude"].tolist(), strict=True)
     return tuple(sorted(set(pairs)))
 

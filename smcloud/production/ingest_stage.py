@@ -23,6 +23,7 @@ from smcloud.features.catalogue import features_named
 from smcloud.features.spec import CubeSet, Driver
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.ingest.cubes import ingest_slab
+from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.index import (
     GranuleIndex,
     index_granules,
@@ -39,7 +40,7 @@ from smcloud.ingest.plan import (
     task_bytes,
 )
 from smcloud.ingest.receipts import BadGranule, IngestReceipt, finished
-from smcloud.ingest.stations import StationRules, station_points
+from smcloud.ingest.stations import station_points
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.ingest_book import ReceiptBook
 from smcloud.production.ledger import Ledger
@@ -131,7 +132,7 @@ def run(
     """
     root = config.store.root
     drivers = drivers_of(config)
-    stations = _stations(config, client, listener)
+    stations = _stations(config, client, listener, redo=redo)
     points = station_points(Layout(root).stations) if config.ingest.at == "stations" else None
     requests = []
     for driver in drivers:
@@ -156,14 +157,16 @@ def run(
 
 
 def _stations(
-    config: RunConfig, client: Client | None, listener: Listener
+    config: RunConfig, client: Client | None, listener: Listener, *, redo: bool
 ) -> StationsSummary | None:
     """Return what the station archive held; None for a run file that names none."""
     if not config.store.granules and "://" not in config.stations.archive:
         listener.note("no station archive is named: the stations of an earlier ingest serve")
         return None
     rules = StationRules(config.stations.flags, config.stations.minimum_hours)
-    return ingest_stations(config.station_archive, config.store.root, rules, client, listener)
+    return ingest_stations(
+        config.station_archive, config.store.root, rules, client, listener, redo=redo
+    )
 
 
 def drivers_of(config: RunConfig) -> tuple[Driver, ...]:

@@ -49,14 +49,7 @@ def build_samples(
     UserError
         If no station lies in the run's tiles and years.
     """
-    try:
-        stations, daily = read_stations(config.layout.stations)
-    except NotFoundError as err:
-        raise NotFoundError(
-            f"no stations below {config.layout.stations}: run `smcloud ingest RUNFILE` first"
-        ) from err
-    rule = TargetRule(config.stations.maximum_depth_m, valid=product.target.valid)
-    target = daily_target(stations, daily, rule)
+    target = _target(config, product)
     groups = station_groups(target, config.training_years, config.tiles)
     if not groups:
         raise UserError(_why_no_station(config, target))
@@ -74,6 +67,24 @@ def build_samples(
     rows = estimable(joined([parts[task.key] for task in tasks]), product.no_estimate_where)
     write_table(config.layout.table(config.model_name), rows)
     return rows
+
+
+def _target(config: RunConfig, product: Product) -> pd.DataFrame:
+    """Return one row a site and day of the run's tiles and years; of all where these have none."""
+    url, rule = config.layout.stations, config.stations
+    try:
+        stations, daily = read_stations(
+            url,
+            years=config.training_years,
+            tiles=config.tiles,
+            maximum_depth_m=rule.maximum_depth_m,
+        )
+        if daily.empty:
+            stations, daily = read_stations(url)
+    except NotFoundError as err:
+        raise NotFoundError(f"no stations below {url}: run `smcloud ingest RUNFILE` first") from err
+    rules = TargetRule(rule.maximum_depth_m, valid=product.target.valid)
+    return daily_target(stations, daily, rules)
 
 
 def _why_no_station(config: RunConfig, target: pd.DataFrame) -> str:

@@ -1,25 +1,28 @@
-"""The station stage: an ISMN archive to the tables of sensors and of daily means."""
+"""The station stage: an ISMN archive to the table of sensors and the data set of daily means."""
 
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from distributed import Client
 
 from smcloud.core.errors import UserError
 from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import normalise_url
+from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.receipts import BadGranule
-from smcloud.ingest.station_files import (
-    StationFiles,
-    StationsRead,
-    find_station_files,
-    read_station_files,
+from smcloud.ingest.station_files import FoundFiles, StationFiles, find_station_files
+from smcloud.ingest.station_receipts import (
+    StationReceipt,
+    finished,
+    ingest_station_files,
+    remove_others,
 )
-from smcloud.ingest.stations import Sensor, StationRules, write_stations
+from smcloud.ingest.stations import Row, write_table
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
 from smcloud.production.runner import Task, run_tasks
 
@@ -29,7 +32,7 @@ NAMES_TOLD = 10
 
 @dataclass(frozen=True)
 class StationsSummary:
-    """What was read of a station archive.
+    """What was read of a station archive, tasks of earlier runs included.
 
     Attributes
     ----------
@@ -44,6 +47,12 @@ class StationsSummary:
     others, other_variables : int
         Files that are no series, and series that are not soil moisture.
     seconds : float
+    files, copies : int
+        Series of soil moisture in the archive, and those of them that repeat another.
+    idle : tuple of str
+        Sensors (station_id) without a single known day: in the table, and of no use to a model.
+    tasks, tasks_skipped : int
+        Tasks in all, and those that an earlier run had finished.
     """
 
     archive: str
@@ -56,14 +65,27 @@ class StationsSummary:
     others: int
     other_variables: int
     seconds: float
+    files: int = 0
+    copies: int = 0
+    idle: tuple[str, ...] = ()
+    tasks: int = 0
+    tasks_skipped: int = 0
 
 
 def ingest_stations(
-    from_url: str, to_url: str, rules: StationRules, client: Client | None, listener: Listener
+    from_url: str,
+    to_url: str,
+    rules: StationRules,
+    client: Client | None,
+    listener: Listener,
+    *,
+    redo: bool = False,
 ) -> StationsSummary:
     """Read a station archive (folder or zip) and store its tables below the root `to_url`.
 
-    Malformed files are told to the listener by name and left out.
+    Each task reads some stations and stores their daily means; only rows of the table of sensors
+    come back. Tasks whose files and rules are those of an earlier run are not run again, unless
+    `redo`. Malformed files are told to the listener by name and left out.
 
     Raises
     ------
@@ -75,59 +97,97 @@ def ingest_stations(
     started = time.perf_counter()
     from_url, to_url = normalise_url(from_url), normalise_url(to_url)
     refuse_memory_urls(client, (from_url, to_url))
+    url = Layout(to_url).stations
     found = find_station_files(from_url)
-    parts = _read(found.tasks, rules, client, listener)
-    sensors = [sensor for part in parts for sensor in part.sensors]
-    broken = tuple(sorted({*found.broken, *(bad for part in parts for bad in part.broken)}))
-    for bad in broken[:NAMES_TOLD]:
-        listener.warn(f"station file left out: {bad}")
-    if len(broken) > NAMES_TOLD:
-        listener.warn(f"{counted(len(broken) - NAMES_TOLD, 'more station files')} left out")
-    if not sensors:
+    done = {} if redo else finished(found.tasks, rules, url)
+    receipts = dict(done)
+    receipts |= _run(
+        [task for task in found.tasks if task not in done], rules, url, client, listener
+    )
+    ordered = [receipts[task] for task in found.tasks]
+    rows, doubles = _without_doubles(ordered)
+    broken = tuple(sorted({*found.broken, *doubles, *(b for r in ordered for b in r.broken)}))
+    _tell(broken, listener)
+    if not rows:
         raise UserError(
             f"no soil moisture series below {from_url} can be used: {len(broken)} files are "
-            f"malformed, {sum(part.other_variables for part in parts)} hold other variables"
+            f"malformed, {found.other_variables} hold other variables"
         )
-    return _stored(from_url, to_url, sensors, broken, len(found.others), parts, started)
+    stations = write_table(rows, url)
+    remove_others(found.tasks, rules, url)
+    return _summary(from_url, found, ordered, stations, broken, len(done), started)
 
 
-def _read(
-    tasks: tuple[StationFiles, ...], rules: StationRules, client: Client | None, listener: Listener
-) -> list[StationsRead]:
-    parts: list[StationsRead] = []
+def _run(
+    tasks: Sequence[StationFiles],
+    rules: StationRules,
+    url: str,
+    client: Client | None,
+    listener: Listener,
+) -> dict[StationFiles, StationReceipt]:
+    """Return the receipts of tasks, which have stored their daily means below `url`."""
+    named = {f"ingest-ismn-p{number:04d}": task for number, task in enumerate(tasks)}
+    receipts: dict[StationFiles, StationReceipt] = {}
+    sensors = 0
     listener.begin("ingest ismn", len(tasks), "tasks")
 
-    def on_done(task: Task[StationsRead], part: StationsRead) -> None:
-        parts.append(part)
-        listener.advance(sensors=sum(len(each.sensors) for each in parts))
+    def on_done(task: Task[StationReceipt], receipt: StationReceipt) -> None:
+        nonlocal sensors
+        receipts[named[task.key]] = receipt
+        sensors += len(receipt.rows)
+        listener.advance(sensors=sensors)
 
     try:
         run_tasks(
             client,
-            (
-                Task(f"ingest-ismn-p{number:04d}", read_station_files, (task, rules))
-                for number, task in enumerate(tasks)
-            ),
+            (Task(key, ingest_station_files, (task, rules, url)) for key, task in named.items()),
             window=2 * worker_threads(client) if client else 1,
             on_done=on_done,
             listener=listener,
         )
     finally:
         listener.end()
-    return parts
+    return receipts
 
 
-def _stored(
+def _without_doubles(
+    receipts: Iterable[StationReceipt],
+) -> tuple[list[Row], list[BadGranule]]:
+    """Return the rows of all receipts, and the sensors that a task before had had already.
+
+    Files are put together by their names; a sensor in two tasks has files whose names disagree
+    with what is in them.
+    """
+    rows: dict[str, Row] = {}
+    doubles = []
+    for receipt in receipts:
+        for row in receipt.rows:
+            name = str(row["station_id"])
+            if name in rows:
+                doubles.append(
+                    BadGranule(name, "found in files that name two stations; the first counts")
+                )
+            else:
+                rows[name] = row
+    return list(rows.values()), doubles
+
+
+def _tell(broken: Sequence[BadGranule], listener: Listener) -> None:
+    for bad in broken[:NAMES_TOLD]:
+        listener.warn(f"station file left out: {bad}")
+    if len(broken) > NAMES_TOLD:
+        listener.warn(f"{counted(len(broken) - NAMES_TOLD, 'more station files')} left out")
+
+
+def _summary(
     from_url: str,
-    to_url: str,
-    sensors: list[Sensor],
+    found: FoundFiles,
+    receipts: Sequence[StationReceipt],
+    stations: pd.DataFrame,
     broken: tuple[BadGranule, ...],
-    others: int,
-    parts: list[StationsRead],
+    skipped: int,
     started: float,
 ) -> StationsSummary:
-    """Store the tables and return what they hold."""
-    stations, daily = write_stations(sensors, Layout(to_url).stations)
     flags: Counter[str] = Counter()
     for text in stations["flags"]:
         flags.update(json.loads(text))
@@ -136,10 +196,15 @@ def _stored(
         networks=int(stations["network"].nunique()),
         stations=len(stations[["network", "station"]].drop_duplicates()),
         sensors=len(stations),
-        days=len(daily),
+        days=int(stations["days"].sum()),
         flags=dict(sorted(flags.items())),
         broken=broken,
-        others=others,
-        other_variables=sum(part.other_variables for part in parts),
+        others=len(found.others),
+        other_variables=found.other_variables,
         seconds=round(time.perf_counter() - started, 2),
+        files=sum(receipt.files for receipt in receipts),
+        copies=sum(receipt.copies for receipt in receipts),
+        idle=tuple(stations.loc[stations["days"] == 0, "station_id"].tolist()),
+        tasks=len(found.tasks),
+        tasks_skipped=skipped,
     )

@@ -1,20 +1,28 @@
-"""Members of a folder or a zip, read with limits: an archive is somebody else's data.
+"""Members of a zip that lies anywhere, read by ranges and with limits.
 
-A zip may name members outside its folder, hold more of them than a disk can, or unpack a kilobyte
-to a terabyte. Nothing is unpacked to disk; names, counts, sizes and ratios are checked before the
-first byte is read, and what a member yields is counted again while it is read.
+A zip is somebody else's data: it may name members outside its folder, hold more of them than a
+disk can, or unpack a kilobyte to a terabyte. Names, counts, sizes and ratios are checked before
+the first member is read, and what a member yields is counted again while it is read. Nothing is
+fetched whole or unpacked to disk: a download of the whole ISMN is one zip of many gigabytes, and
+each task wants a few of its members.
 """
 
+import io
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import Any
 
 from smcloud.core.errors import GranuleError, UserError
+from smcloud.core.objects import Objects, open_objects
 
 MEGABYTE = 1024 * 1024
+READ_BYTES = 4 * MEGABYTE
+"""Asked of the store at a time: twenty years of one probe are packed in about one megabyte."""
+OPEN_ZIPS = 4
+"""Zips whose list of members a process keeps: some ten megabytes for the whole ISMN."""
 
 
 @dataclass(frozen=True)
@@ -44,179 +52,181 @@ LIMITS = ArchiveLimits()
 
 
 @dataclass(frozen=True)
-class Member:
-    """One file inside a folder or a zip.
+class Zip:
+    """A zip in a folder or a bucket, in one version.
 
     Attributes
     ----------
-    archive : Path
-        The folder or zip.
-    name : str
-        Path within it, with forward slashes.
+    url, key : str
+        Where it lies.
     size : int
-        Unpacked bytes.
+        Bytes.
+    version : str
+        As a listing has it: differs as soon as the zip has been written again.
     """
 
-    archive: Path
-    name: str
+    url: str
+    key: str
     size: int
+    version: str
 
     @property
-    def file_name(self) -> str:
+    def name(self) -> str:
         """Return the name without folders."""
-        return PurePosixPath(self.name).name
-
-    def read(self) -> bytes:
-        """Return the content.
-
-        Raises
-        ------
-        GranuleError
-            If it cannot be read, or unpacks to more than the archive declared.
-        """
-        try:
-            if self.archive.is_dir():
-                return (self.archive / self.name).read_bytes()
-            with _package(*_version(self.archive)).open(self.name) as file:
-                content = file.read(self.size + 1)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as err:
-            raise GranuleError(
-                f"{self.archive.name}: {self.name} is damaged: {err}; download it again"
-            ) from err
-        if len(content) != self.size:
-            raise GranuleError(
-                f"{self.archive.name}: {self.name} was declared with {self.size} bytes and unpacks "
-                f"to {'more' if len(content) > self.size else len(content)}; download it again"
-            )
-        return content
+        return self.key.rsplit("/", 1)[-1]
 
 
-def _version(path: Path) -> tuple[Path, int, int]:
-    """Return the path and what changes when the file does."""
-    state = path.stat()
-    return path, state.st_size, state.st_mtime_ns
+@dataclass(frozen=True)
+class Member:
+    """One file inside a zip.
 
-
-@lru_cache(maxsize=2)
-def _package(path: Path, size: int, changed_ns: int) -> zipfile.ZipFile:
-    """Return an open zip; reading the list of 60,000 members anew for each would take hours."""
-    del size, changed_ns
-    return zipfile.ZipFile(path)
-
-
-def open_archive(
-    path: Path, *, suffixes: tuple[str, ...] = (), limits: ArchiveLimits = LIMITS
-) -> list[Member]:
-    """Return the files of a folder or zip, sorted by name, without reading any.
-
-    Parameters
+    Attributes
     ----------
-    path
-        A folder, or a file that is a zip.
-    suffixes
-        Endings (".stm") of the files wanted; empty for all. Limits count every member.
-    limits
-        What the archive may hold.
+    name : str
+        Path within the zip, with forward slashes.
+    size : int
+        Unpacked bytes.
+    checksum : str
+        The CRC-32 that the zip has of it.
+    """
+
+    name: str
+    size: int
+    checksum: str
+
+
+def list_zip(package: Zip, limits: ArchiveLimits = LIMITS) -> list[Member]:
+    """Return the files of a zip, sorted by name, without reading any.
 
     Raises
     ------
     UserError
-        If there is nothing at `path`, or a zip is unsafe: a member outside its folder, too many,
-        too large, or packed too well to be honest.
+        If the zip is unsafe: a member outside its folder or there twice, too many, too large, or
+        packed too well to be honest.
     GranuleError
-        If the zip is damaged or locked with a password.
+        If it is damaged or locked with a password.
     """
-    if path.is_dir():
-        members = _folder_members(path, limits)
-    elif path.is_file():
-        members = _zip_members(path, limits)
-    else:
-        raise UserError(f"{path}: expected a folder or a zip file, found nothing; check the path")
-    wanted = [m for m in members if not suffixes or m.name.lower().endswith(suffixes)]
-    return sorted(wanted, key=lambda member: member.name)
-
-
-def _folder_members(folder: Path, limits: ArchiveLimits) -> list[Member]:
-    """Return the files below a folder; links are left alone, so nothing outside is read."""
-    members = []
-    for file in _walk(folder):
-        members.append(Member(folder, file.relative_to(folder).as_posix(), file.stat().st_size))
-        _check_count(len(members), folder, limits)
-        _check_size(members[-1], limits)
-    return members
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for entry in folder.iterdir():
-        if entry.is_symlink():
-            continue
-        if entry.is_dir():
-            yield from _walk(entry)
-        elif entry.is_file():
-            yield entry
-
-
-def _zip_members(path: Path, limits: ArchiveLimits) -> list[Member]:
-    try:
-        with zipfile.ZipFile(path) as package:
-            entries = package.infolist()
-    except (OSError, zipfile.BadZipFile, ValueError) as err:
-        raise GranuleError(
-            f"{path.name}: expected a zip file, found one that is damaged: {err}; download it again"
-        ) from err
-    _check_count(len(entries), path, limits)
-    members, total, seen = [], 0, set()
+    entries = _opened(package).infolist()
+    _check_count(len(entries), package.name, limits)
+    files, total, seen = [], 0, set()
     for entry in entries:
-        _check_name(entry, path)
+        _check_name(entry, package.name)
         if entry.is_dir():
             continue
         if entry.filename in seen:
-            raise UserError(f"{path.name} is unsafe: it holds {entry.filename!r} twice")
+            raise UserError(f"{package.name} is unsafe: it holds {entry.filename!r} twice")
         seen.add(entry.filename)
-        member = Member(path, entry.filename, entry.file_size)
-        _check_size(member, limits)
-        _check_ratio(entry, path, limits)
+        _check_size(entry, package.name, limits)
+        _check_ratio(entry, package.name, limits)
         total += entry.file_size
-        members.append(member)
+        files.append(Member(entry.filename, entry.file_size, f"{entry.CRC:08x}"))
     if total > limits.total_bytes:
         raise UserError(
-            f"{path.name} is unsafe: it unpacks to {total:,} bytes, expected at most "
+            f"{package.name} is unsafe: it unpacks to {total:,} bytes, expected at most "
             f"{limits.total_bytes:,}"
         )
-    return members
+    return sorted(files, key=lambda member: member.name)
 
 
-def _check_name(entry: zipfile.ZipInfo, path: Path) -> None:
+def read_member(package: Zip, name: str, size: int) -> bytes:
+    """Return the content of one member, whose unpacked size is `size`.
+
+    Raises
+    ------
+    GranuleError
+        If it is not there, cannot be read, or unpacks to another size.
+    """
+    try:
+        with _opened(package).open(name) as file:
+            content = file.read(size + 1)
+    except KeyError as err:
+        raise GranuleError(f"{package.name}: {name} is no longer in it; list it anew") from err
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as err:
+        raise GranuleError(f"{package.name}: {name} is damaged: {err}; download it again") from err
+    if len(content) != size:
+        raise GranuleError(
+            f"{package.name}: {name} was declared with {size} bytes and unpacks to "
+            f"{'more' if len(content) > size else len(content)}; download it again"
+        )
+    return content
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as a file that can be read from any place."""
+
+    def __init__(self, objects: Objects, key: str, size: int) -> None:
+        self._objects, self._key, self._size, self._at = objects, key, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise OSError(f"seek to {base + offset}, before the first byte")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        data = self._objects.get_range(self._key, self._at, length)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+@lru_cache(maxsize=OPEN_ZIPS)
+def _opened(package: Zip) -> zipfile.ZipFile:
+    """Return an open zip; its list of 60,000 members is read once in a process."""
+    file = _ObjectFile(open_objects(package.url), package.key, package.size)
+    try:
+        return zipfile.ZipFile(io.BufferedReader(file, READ_BYTES))
+    except (OSError, zipfile.BadZipFile, ValueError) as err:
+        raise GranuleError(
+            f"{package.name}: expected a zip file, found one that is damaged: {err}; "
+            "download it again"
+        ) from err
+
+
+def _check_name(entry: zipfile.ZipInfo, archive: str) -> None:
     name = entry.orig_filename
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
         raise UserError(
-            f"{path.name} is unsafe: its member {name!r} lies outside its folder; "
+            f"{archive} is unsafe: its member {name!r} lies outside its folder; "
             "expected relative paths without '..'"
         )
     if entry.flag_bits & 1:
-        raise GranuleError(f"{path.name}: member {name!r} is locked with a password")
+        raise GranuleError(f"{archive}: member {name!r} is locked with a password")
 
 
-def _check_count(count: int, path: Path, limits: ArchiveLimits) -> None:
+def _check_count(count: int, archive: str, limits: ArchiveLimits) -> None:
     if count > limits.members:
         raise UserError(
-            f"{path.name} is unsafe: it holds more than the {limits.members:,} files expected"
+            f"{archive} is unsafe: it holds more than the {limits.members:,} files expected"
         )
 
 
-def _check_size(member: Member, limits: ArchiveLimits) -> None:
-    if member.size > limits.member_bytes:
+def _check_size(entry: zipfile.ZipInfo, archive: str, limits: ArchiveLimits) -> None:
+    if entry.file_size > limits.member_bytes:
         raise UserError(
-            f"{member.archive.name} is unsafe: its member {member.name!r} has {member.size:,} "
+            f"{archive} is unsafe: its member {entry.filename!r} has {entry.file_size:,} "
             f"bytes, expected at most {limits.member_bytes:,}"
         )
 
 
-def _check_ratio(entry: zipfile.ZipInfo, path: Path, limits: ArchiveLimits) -> None:
+def _check_ratio(entry: zipfile.ZipInfo, archive: str, limits: ArchiveLimits) -> None:
     ratio = entry.file_size / max(entry.compress_size, 1)
     if entry.file_size > limits.small_bytes and ratio > limits.ratio:
         raise UserError(
-            f"{path.name} is unsafe: its member {entry.filename!r} unpacks {ratio:,.0f} fold, "
+            f"{archive} is unsafe: its member {entry.filename!r} unpacks {ratio:,.0f} fold, "
             f"expected at most {limits.ratio:,.0f} fold"
         )

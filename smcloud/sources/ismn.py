@@ -9,25 +9,33 @@ are: which of them to accept is decided where days are averaged.
 """
 
 import csv
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError
+from smcloud.sources.station_rows import (
+    FINE,
+    MOST_FLAGS,
+    NO_NUMBER,
+    NO_VALUE,
+    OTHER_PLACE,
+    STAMP_BYTES,
+    TOO_MANY_FLAGS,
+    Rows,
+    read_rows,
+)
 
 HEADER_FORMAT, CEOP_FORMAT = "header_values", "ceop_sep"
 SOIL_MOISTURE = "sm"
-STAMP_BYTES = 16
-"""Length of ``YYYY/MM/DD HH:MM``."""
 MISSING_BELOW = -900.0
 """-9999 and -999.99 mean missing; no quantity of a soil station reaches so low."""
+YEARS = (1950, 2100)
+"""Rows of other years, the second excluded, are damaged: ISMN's oldest series begin in 1952."""
 NAME_TOLERANCE_M = 0.006
 """Headers round depths to the centimetre; file names have them to the micrometre."""
 
@@ -42,11 +50,13 @@ _NAME = re.compile(
     r"(?P<depth_from>-?\d+\.\d+)_(?P<depth_to>-?\d+\.\d+)_(?P<sensor>.+)_"
     r"(?P<first>\d{8})_(?P<last>\d{8})\.stm"
 )
-_DIGITS = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15)
-_SEPARATORS = {4: ord("/"), 7: ord("/"), 10: ord(" "), 13: ord(":")}
+_FIRST_LINE = re.compile(rb"[ \r\n]*([^\r\n]{0,1000})")
+"""Longer first lines are none of ISMN's, and would keep the patterns below busy for hours."""
+_STATIC_NAME = re.compile(
+    r"(?P<network>[^_]+)_[^_]+_(?P<station>.+?)_static_variables\.csv", re.IGNORECASE
+)
+_SECONDS = np.array([f"{year}-01-01" for year in YEARS], "datetime64[s]").astype(np.int64)
 
-Bytes = NDArray[np.uint8]
-Offsets = NDArray[np.int64]
 Times = NDArray[np.datetime64]
 
 
@@ -70,8 +80,10 @@ class StationSeries:
         UTC.
     values : float32 (n,)
         NaN where the file says missing.
-    flags : str array (n,)
-        ISMN quality flags as written, such as ``G`` or ``D01,D03``.
+    flag_names : tuple of str
+        The kinds of ISMN quality flags as written, such as ``G`` or ``D01,D03``.
+    flag_codes : int16 (n,)
+        Which of `flag_names` each value has.
     file : str
         Name, for messages.
     """
@@ -87,14 +99,33 @@ class StationSeries:
     depth_to: float
     times: Times
     values: NDArray[np.float32]
-    flags: NDArray[np.str_]
+    flag_names: tuple[str, ...]
+    flag_codes: NDArray[np.int16]
     file: str
+
+    @property
+    def flags(self) -> NDArray[np.str_]:
+        """Return the flag of each value (n,), as written."""
+        flags: NDArray[np.str_] = np.array(self.flag_names)[self.flag_codes]
+        return flags
 
 
 def variable_of(name: str) -> str:
     """Return the variable that a file name says, such as ``sm``; empty for other names."""
     found = _NAME.fullmatch(PurePosixPath(name).name)
     return found["variable"] if found else ""
+
+
+def site_of(name: str) -> str:
+    """Return ``network/station`` as the name of a series or of static variables says.
+
+    Empty for other names. Case and the choice of '-' or '_' make no difference.
+    """
+    file_name = PurePosixPath(name).name
+    found = _NAME.fullmatch(file_name) or _STATIC_NAME.fullmatch(file_name)
+    if found is None:
+        return ""
+    return f"{found['network']}/{found['station']}".replace("_", "-").lower()
 
 
 def read_stm(content: bytes | Path, name: str = "") -> StationSeries:
@@ -120,24 +151,31 @@ def read_stm(content: bytes | Path, name: str = "") -> StationSeries:
         except OSError as err:
             raise GranuleError(f"{name}: cannot be read: {err}") from err
     name = PurePosixPath(name).name
-    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").strip(b" \n")
-    head, _, rest = lines.partition(b"\n")
+    first = _FIRST_LINE.match(content)
+    head, begin = (first[1], first.start(1)) if first else (b"", 0)
     layout = _layout(head, name)
-    body = rest if layout == HEADER_FORMAT else lines
     place = _place(head, layout, name)
     named = _named(name, place)
+    latitude = _within(place["latitude"], 90.0, "latitude", name)
+    longitude = _within(place["longitude"], 180.0, "longitude", name)
+    if layout == HEADER_FORMAT:
+        begin += len(head)
+    rows = _rows(content, begin, layout, head, name)
     return StationSeries(
         network=place["network"],
         station=place["station"],
         sensor=place["sensor"] or named["sensor"],
         variable=named["variable"],
-        latitude=_within(place["latitude"], 90.0, "latitude", name),
-        longitude=_within(place["longitude"], 180.0, "longitude", name),
+        latitude=latitude,
+        longitude=longitude,
         elevation=_elevation(place["elevation"]),
         depth_from=float(named["depth_from"]),
         depth_to=float(named["depth_to"]),
+        times=rows.seconds.view("datetime64[s]"),
+        values=np.where(rows.values > MISSING_BELOW, rows.values, np.nan).astype(np.float32),
+        flag_names=rows.flag_names,
+        flag_codes=rows.flag_codes,
         file=name,
-        **_columns(body, layout, head, name),
     )
 
 
@@ -192,127 +230,40 @@ def _named(name: str, place: Mapping[str, str]) -> dict[str, str]:
     return found.groupdict()
 
 
-def _columns(body: bytes, layout: str, head: bytes, name: str) -> dict[str, Any]:
-    """Return times, values and flags of all rows."""
-    raw = np.frombuffer(body + b"\n", np.uint8)
-    starts = _row_starts(raw)
-    if starts.size == 0:
+def _rows(content: bytes, begin: int, layout: str, head: bytes, name: str) -> Rows:
+    """Return times, values and flags of all rows, or raise `GranuleError` for the first bad one."""
+    place_at = 2 * (STAMP_BYTES + 1) if layout == CEOP_FORMAT else 0
+    place = head[place_at : _place_end(head)] if layout == CEOP_FORMAT else b""
+    rows = read_rows(content, begin, place, place_at)
+    if rows.problem != FINE:
+        raise GranuleError(f"{name}: {_what_is_wrong(rows)}")
+    if rows.seconds.size == 0:
         raise GranuleError(f"{name}: expected rows of time, value and flag, found none")
-    times = _times(raw, starts, name)
-    if layout == CEOP_FORMAT:
-        _check_one_place(raw, starts, head, name)
-    column = 2 if layout == HEADER_FORMAT else _ceop_value_column(head)
-    values, flags = _values(body, column, len(starts), name)
-    missing = ~(values > MISSING_BELOW)
-    return {
-        "times": times,
-        "values": np.where(missing, np.nan, values).astype(np.float32),
-        "flags": flags,
-    }
-
-
-def _row_starts(raw: Bytes) -> Offsets:
-    """Return where the rows begin, blank ones left out."""
-    ends = np.flatnonzero(raw == ord("\n"))
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    blank = (ends - starts < STAMP_BYTES) & _is_blank(raw, starts, ends)
-    rows: Offsets = starts[~blank]
+    outside = (rows.seconds < _SECONDS[0]) | (rows.seconds >= _SECONDS[1])
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise GranuleError(
+            f"{name}: expected dates from {YEARS[0]} to {YEARS[1] - 1}, found "
+            f"{rows.seconds[at].astype('datetime64[s]')} at row {at + 1}"
+        )
     return rows
 
 
-def _is_blank(raw: Bytes, starts: Offsets, ends: Offsets) -> NDArray[np.bool_]:
-    """Say which rows hold spaces alone."""
-    inked = np.concatenate([[0], np.cumsum((raw != ord(" ")) & (raw != ord("\n")))])
-    blank: NDArray[np.bool_] = inked[ends] == inked[starts]
-    return blank
-
-
-def _times(raw: Bytes, starts: Offsets, name: str) -> Times:
-    """Return the instants at the head of each row, read digit by digit for all rows at once."""
-    inside = np.minimum(starts[:, None] + np.arange(STAMP_BYTES), raw.size - 1)
-    stamp = raw[inside]
-    digits = stamp.astype(np.int16) - ord("0")
-    right = np.ones(len(starts), bool)
-    for column in _DIGITS:
-        right &= (digits[:, column] >= 0) & (digits[:, column] <= 9)
-    for column, separator in _SEPARATORS.items():
-        right &= stamp[:, column] == separator
-
-    def number(*columns: int) -> NDArray[np.int64]:
-        total: Offsets = np.zeros(len(starts), np.int64)
-        for column in columns:
-            total = total * 10 + digits[:, column]
-        return total
-
-    year, month, day = number(0, 1, 2, 3), number(5, 6), number(8, 9)
-    hour, minute = number(11, 12), number(14, 15)
-    right &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (hour <= 24) & (minute < 60)
-    if not right.all():
-        at = int(np.argmin(right))
-        found = bytes(raw[starts[at] : starts[at] + 40]).split(b"\n")[0]
-        raise GranuleError(
-            f"{name}: expected YYYY/MM/DD HH:MM at row {at + 1}, found {_text(found)!r}"
+def _what_is_wrong(rows: Rows) -> str:
+    """Return what was expected of the row that stopped the reading, and what was found."""
+    row, found = rows.seconds.size + 1, repr(_text(rows.line[:80]))
+    if rows.problem == OTHER_PLACE:
+        return f"expected one station and depth in the file, found another at row {row}"
+    if rows.problem == NO_VALUE:
+        return (
+            f"expected a value and a flag in each row, found rows without, such as {found} at row "
+            f"{row}; the file may be cut off"
         )
-    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
-    dates = months.astype("datetime64[D]") + (day - 1)
-    times: Times = dates.astype("datetime64[s]") + (hour * 3600 + minute * 60)
-    return times
-
-
-def _values(
-    body: bytes, column: int, rows: int, name: str
-) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Return the value and the flag of each row."""
-    try:
-        frame = pd.read_csv(
-            io.BytesIO(body),
-            sep=r"\s+",
-            header=None,
-            names=[*map(str, range(column)), "value", "flag"],
-            usecols=["value", "flag"],
-            dtype={"value": "float64", "flag": "category"},
-            index_col=False,
-            keep_default_na=False,
-            quoting=csv.QUOTE_NONE,
-            encoding="latin-1",
-        )
-    except (ValueError, pd.errors.ParserError) as err:
-        reason = " ".join(str(err).split())
-        raise GranuleError(f"{name}: expected a number and a flag in each row: {reason}") from err
-    flags = frame["flag"]
-    if len(frame) != rows or bool(flags.isna().any()) or "" in flags.cat.categories:
-        raise GranuleError(
-            f"{name}: expected a value and a flag in each of {rows} rows, found rows without; "
-            "the file may be cut off"
-        )
-    words = np.array([str(word) for word in flags.cat.categories])
-    return frame["value"].to_numpy(), words[flags.cat.codes.to_numpy()]
-
-
-def _ceop_value_column(head: bytes) -> int:
-    """Return the column of the value: four of times, then the place, whose station may have spaces.
-
-    Seven columns from the latitude on: latitude, longitude, elevation, two depths, value, flag.
-    """
-    words = _text(head).split()
-    first = next(at for at in range(6, len(words)) if _is_number(words[at], words[at + 1]))
-    return first + 5
-
-
-def _is_number(*words: str) -> bool:
-    return all(re.fullmatch(r"-?\d+\.\d+", word) for word in words)
-
-
-def _check_one_place(raw: Bytes, starts: Offsets, head: bytes, name: str) -> None:
-    """Raise `GranuleError` unless every row repeats the first one's station, place and depths."""
-    first, last = 2 * (STAMP_BYTES + 1), _place_end(head)
-    inside = np.minimum(starts[:, None] + np.arange(first, last), raw.size - 1)
-    same = (raw[inside] == np.frombuffer(head[first:last], np.uint8)).all(axis=1)
-    if not same.all():
-        at = int(np.argmin(same))
-        raise GranuleError(
-            f"{name}: expected one station and depth in the file, found another at row {at + 1}"
-        )
+    if rows.problem == NO_NUMBER:
+        return f"expected a number and a flag in each row, found {found} at row {row}"
+    if rows.problem == TOO_MANY_FLAGS:
+        return f"expected ISMN's quality flags, found more than {MOST_FLAGS:,} kinds by row {row}"
+    return f"expected YYYY/MM/DD HH:MM at row {row}, found {found}"
 
 
 def _place_end(head: bytes) -> int:

@@ -11,7 +11,8 @@ from smcloud.core.objects import open_objects
 from smcloud.cube.store import hash_values, open_cube
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import TileYear
-from smcloud.ingest.stations import StationRules, read_stations
+from smcloud.ingest.daily_means import StationRules
+from smcloud.ingest.stations import read_stations
 from smcloud.production.ingest_stage import IngestRequest, ingest_sources
 from smcloud.production.ledger import Ledger
 from smcloud.production.stations_stage import ingest_stations

@@ -1,21 +1,31 @@
 """Real station files: both formats, folders and zips."""
 
+import zipfile
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from smcloud.core.errors import GranuleError
-from smcloud.sources.archive import open_archive
 from smcloud.sources.ismn import read_static, read_stm
 
 pytestmark = pytest.mark.real
 
 
-def series_of(archive, ending=".stm"):
+def contents_of(archive, ending=".stm"):
+    """Return the bytes of the files in a folder or zip by their path."""
+    if archive.is_dir():
+        files = sorted(path for path in archive.rglob("*") if path.name.endswith(ending))
+        return {path.relative_to(archive).as_posix(): path.read_bytes() for path in files}
+    with zipfile.ZipFile(archive) as package:
+        names = [name for name in package.namelist() if name.endswith(ending)]
+        return {name: package.read(name) for name in names}
+
+
+def series_of(archive):
     return {
-        member.file_name: read_stm(member.read(), member.name)
-        for member in open_archive(archive, suffixes=(ending,))
+        name.rsplit("/", 1)[-1]: read_stm(content, name)
+        for name, content in contents_of(archive).items()
     }
 
 
@@ -45,16 +55,15 @@ def test_t08_scan_abrams_has_the_flags_counted_by_hand(networks):
 
 
 def test_t08_the_old_files_end_their_lines_with_cr_alone_and_are_read(realdata):
-    old = [
-        member
-        for member in open_archive(realdata / "ismn/networks", suffixes=(".stm",))
-        if "format_ceop/" not in member.name
-    ]
-    contents = [member.read() for member in old]
-    assert all(b"\n" not in content for content in contents)
-    rows = [read_stm(c, m.name).times.size for c, m in zip(contents, old, strict=True)]
+    contents = {
+        name: content
+        for name, content in contents_of(realdata / "ismn/networks").items()
+        if "format_ceop/" not in name
+    }
+    assert all(b"\n" not in content for content in contents.values())
+    rows = [read_stm(content, name).times.size for name, content in contents.items()]
     assert len(rows) == 10
-    assert sum(rows) == sum(content.strip().count(b"\r") + 1 for content in contents) - 9
+    assert sum(rows) == sum(c.strip().count(b"\r") + 1 for c in contents.values()) - 9
 
 
 def test_every_real_series_has_whole_hours_in_order_and_values_of_soil(networks):
@@ -111,8 +120,8 @@ def test_malformed_and_unsorted_files_are_named(realdata):
 def test_static_variables_of_real_stations(realdata):
     rows = [
         row
-        for member in open_archive(realdata / "ismn/samples", suffixes=("static_variables.csv",))
-        for row in read_static(member.read(), member.name)
+        for name, content in contents_of(realdata / "ismn/samples", "static_variables.csv").items()
+        for row in read_static(content, name)
     ]
     clay = [float(row.value) for row in rows if row.name == "clay fraction"]
     assert clay

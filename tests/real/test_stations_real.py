@@ -8,7 +8,8 @@ import pytest
 
 from smcloud.core.errors import UserError
 from smcloud.core.listener import Silent
-from smcloud.ingest.stations import StationRules, read_stations
+from smcloud.ingest.daily_means import StationRules
+from smcloud.ingest.stations import read_stations
 from smcloud.production.stations_stage import ingest_stations
 
 pytestmark = pytest.mark.real

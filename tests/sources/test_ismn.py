@@ -1,11 +1,16 @@
 """Station files as they are found in the wild."""
 
+import zipfile
+from datetime import datetime
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smcloud.core.errors import GranuleError
-from smcloud.sources.archive import open_archive
-from smcloud.sources.ismn import read_static, read_stm, variable_of
+from smcloud.sources.ismn import read_static, read_stm, site_of, variable_of
+from smcloud.sources.station_rows import read_rows
 
 NAME = "MAQU_MAQU_CST-01_sm_0.050000_0.050000_ECH20-EC-TM_20070101_20131231.stm"
 HEADER = "MAQU       MAQU            CST_01            33.88330   102.13330 3431.00    0.05    0.05"
@@ -138,12 +143,95 @@ def test_static_variables_hold_classes_and_bare_quotes():
         read_static(b"a;b;c\n1;2;3\n", "static_variables.csv")
 
 
+def test_files_name_their_site_whatever_the_spelling():
+    assert site_of(f"MAQU/CST-01/{NAME}") == "maqu/cst-01"
+    assert site_of(NAME.replace("CST-01", "CST_01")) == "maqu/cst-01"
+    assert site_of("MAQU/CST-01/MAQU_MAQU_CST-01_static_variables.csv") == "maqu/cst-01"
+    assert site_of("static_variables.csv") == site_of("station.stm") == ""
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("1899/12/31 23:00 0.5 U M", "expected dates from 1950 to 2099, found 1899-12-31T23:00"),
+        ("2100/01/01 00:00 0.5 U M", "expected dates from 1950 to 2099, found 2100-01-01T00:00"),
+        ("2019/02/29 00:00 0.5 U M", "expected YYYY/MM/DD HH:MM at row 2, found '2019/02/29"),
+        ("2008/07/01 01:000.5 U M", "expected YYYY/MM/DD HH:MM at row 2"),
+        ("2008/07/01 0", "expected YYYY/MM/DD HH:MM at row 2, found '2008/07/01 0'"),
+        ("2008/07/01 01:00", "found rows without, such as '2008/07/01 01:00' at row 2; .* cut off"),
+        ("2008/07/01 01:00 1.2.3 U M", "expected a number and a flag in each row, .*at row 2"),
+        ("2008/07/01 01:00 1e U M", "expected a number and a flag"),
+        ("2008/07/01 01:00 nan U M", "expected a number and a flag"),
+        ("2008/07/01 01:00 - U M", "expected a number and a flag"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_the_row_that_stops_a_file_is_told(row, message, end):
+    good = "2008/07/01 00:00 0.5 U M"
+    with pytest.raises(GranuleError, match=message):
+        read_stm(end.join([f"{HEADER} X", good, row]).encode(), NAME)
+
+
+def test_a_file_of_too_many_kinds_of_flags_is_none_of_ismns():
+    rows = [f"2008/07/01 00:{n % 60:02d} 0.5 F{n} M" for n in range(1001)]
+    with pytest.raises(GranuleError, match="more than 1,000 kinds by row 1001"):
+        read_stm(header_file(rows=rows), NAME)
+
+
+def test_a_ceop_file_that_ends_within_a_row_is_refused():
+    whole = ceop_file("\r").strip()
+    assert read_stm(whole, CEOP_NAME).values.size == 2
+    assert read_stm(whole[: whole.rindex(b" M")], CEOP_NAME).values.size == 2  # its own flag only
+    for cut in (10, 40, 60):
+        with pytest.raises(GranuleError, match="at row 2"):
+            read_stm(whole[: len(whole) // 2 + cut], CEOP_NAME)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-900, max_value=1e6),
+        st.floats(-800, 1e30, allow_nan=False),
+    )
+)
+def test_values_are_those_that_python_reads(value):
+    text = f"{value}".lower()
+    found = read_rows(f"2008/07/01 00:00 {text} U M".encode(), 0, b"", 0)
+    np.testing.assert_allclose(found.values, [float(text)], rtol=1.2e-15, atol=1e-300)
+    digits = sum(map(str.isdigit, text.partition("e")[0]))
+    if digits <= 15 and "e" not in text:
+        assert found.values[0] == float(text)
+
+
+@given(
+    st.datetimes(min_value=datetime(1950, 1, 1), max_value=datetime(2099, 12, 31)),
+    st.sampled_from(["\n", "\r", " \r\n", "\n\n", "   \n"]),
+)
+def test_times_are_those_of_the_calendar(time, end):
+    text = f"{time:%Y/%m/%d %H:%M} 0.1 G M{end}"
+    found = read_stm(f"{HEADER} X\n{text}{text}".encode(), NAME)
+    expected = np.datetime64(time.replace(second=0, microsecond=0), "s")
+    assert found.times.tolist() == [expected.item()] * 2
+
+
+def test_twenty_four_hours_are_the_next_day():
+    found = read_stm(header_file(rows=("2008/02/29 24:00 0.5 U M",)), NAME)
+    assert found.times.astype(str).tolist() == ["2008-03-01T00:00:00"]
+
+
 def test_a_folder_and_a_zip_hold_the_same_kind_of_series(sample_files):
     for archive in sample_files("ismn"):
-        members = open_archive(archive, suffixes=(".stm",))
-        assert len(members) == 2
-        for member in members:
-            series = read_stm(member.read(), member.name)
+        found = read_archive(archive)
+        assert len(found) == 2
+        for series in found:
             assert series.values.size == 96
             assert int(np.isnan(series.values).sum()) == 1
             assert {"M", "C03", "D01,D03"} < set(series.flags.tolist())
+
+
+def read_archive(path):
+    if path.is_dir():
+        return [read_stm(file) for file in sorted(path.rglob("*.stm"))]
+    with zipfile.ZipFile(path) as package:
+        names = [name for name in package.namelist() if name.endswith(".stm")]
+        return [read_stm(package.read(name), name) for name in names]
