@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ Numbers = NDArray[Any]
 
 FILE_ROWS = 262_144
 """Rows that a Parquet file is written by."""
+EARLIEST, LATEST = np.datetime64("1950-01-01"), np.datetime64("2101-01-01")
+"""Days of a table lie between: before, nobody measured soil moisture each day."""
 NOT_PREDICTORS = ("row", "col", "quality_flag")
 """Columns of smcloud's own sample tables that are no predictors unless they are asked for."""
 
@@ -46,6 +49,9 @@ class TableColumns:
         UTC day or instant.
     latitude, longitude : str or None
         Degrees, both or neither; without them each station is a block of its own.
+    truth : str or None
+        What the target is in truth at the pixel of the station, which only a simulated Earth knows:
+        estimates are scored against it too, and nothing learns from it.
     """
 
     features: tuple[str, ...]
@@ -54,6 +60,7 @@ class TableColumns:
     time: str = "time"
     latitude: str | None = None
     longitude: str | None = None
+    truth: str | None = None
 
     def __post_init__(self) -> None:
         if (self.latitude is None) != (self.longitude is None):
@@ -65,7 +72,7 @@ class TableColumns:
 
     def numeric(self) -> tuple[str, ...]:
         """Return every column that must hold numbers, each once."""
-        others = [name for name in (self.latitude, self.longitude) if name]
+        others = [name for name in (self.latitude, self.longitude, self.truth) if name]
         return tuple(dict.fromkeys([*others, *self.features, self.target]))
 
 
@@ -93,6 +100,17 @@ class TrainingTable:
     stations: pd.Categorical[str]
     source_days: NDArray[np.datetime64]
     order: Index
+    _located: dict[float, Samples] = field(default_factory=dict, repr=False)
+
+    @property
+    def names(self) -> NDArray[np.object_]:
+        """Return the names of all stations of the source, ascending."""
+        return np.asarray(self.stations.categories, dtype=object)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Return the number of each row's station in `names`."""
+        return self.stations.codes[self.order].astype(np.int64)
 
     @property
     def dropped(self) -> int:
@@ -111,20 +129,37 @@ class TrainingTable:
         return Rows(tuple(self.values[name] for name in self.columns.features), target, chosen)
 
     def samples(self, block_degrees: float) -> Samples:
-        """Return where and when each row was measured, for the splits."""
+        """Return where and when each row was measured, for the splits; found out once."""
         lat, lon = self.columns.latitude, self.columns.longitude
-        return locate(
-            self.stations[self.order],
-            self.days,
-            None if lat is None else self.values[lat][self.order],
-            None if lon is None else self.values[lon][self.order],
-            block_degrees=block_degrees,
-        )
+        if block_degrees not in self._located:
+            self._located[block_degrees] = locate(
+                self.stations[self.order],
+                self.days,
+                None if lat is None else self.values[lat][self.order],
+                None if lon is None else self.values[lon][self.order],
+                block_degrees=block_degrees,
+            )
+        return self._located[block_degrees]
+
+    def is_at(self, stations: Collection[str]) -> NDArray[np.bool_]:
+        """Return which rows were measured at one of the stations."""
+        is_meant = np.array([name in stations for name in self.names], dtype=bool)
+        return np.asarray(is_meant[self.codes])
+
+    def truth_at(self, index: Codes) -> NDArray[np.float64] | None:
+        """Return the truth of the pixel at some rows, NaN unknown; None where nobody knows it."""
+        if self.columns.truth is None:
+            return None
+        return self.values[self.columns.truth][self.order[index]].astype(np.float64)
+
+    def with_features(self, features: Sequence[str]) -> TrainingTable:
+        """Return the same rows with some of the predictors; nothing is copied."""
+        return replace(self, columns=replace(self.columns, features=tuple(features)))
 
     def frame(self, index: Codes | slice, *names: str) -> pd.DataFrame:
         """Return station, day and the named columns of some rows."""
         chosen = self.order[index]
-        stations = np.asarray(self.stations.categories, dtype=object)[self.stations.codes[chosen]]
+        stations = self.names[self.stations.codes[chosen]]
         found = {
             self.columns.station: stations,
             self.columns.time: self.source_days[chosen].astype("datetime64[s]"),
@@ -165,8 +200,7 @@ def training_table(source: pd.DataFrame, columns: TableColumns) -> TrainingTable
         read, no row is usable, or the target never varies.
     """
     _require_columns(source, columns)
-    group = source[columns.station]
-    stations = pd.Categorical(group.astype(str).where(group.notna()))
+    stations = _stations(source[columns.station])
     days = _times(source[columns.time], columns.time)
     values = {name: _numbers(source[name], name) for name in columns.numeric()}
     known = ~(np.isnan(values[columns.target]) | np.isnat(days)) & (stations.codes >= 0)
@@ -183,6 +217,15 @@ def training_table(source: pd.DataFrame, columns: TableColumns) -> TrainingTable
             "rows: there is nothing to learn"
         )
     return TrainingTable(columns, values, stations, days, order)
+
+
+def _stations(column: pd.Series[Any]) -> pd.Categorical[str]:
+    """Return the station of each row by name, categories ascending; -1 where there is none."""
+    codes, found = pd.factorize(column)
+    # Names are made once a station, not once a row; 1 and "1" are one station.
+    names = pd.Categorical(pd.Index(found).astype(str))
+    known = np.append(names.codes.astype(np.int64), -1)
+    return pd.Categorical.from_codes(known[codes], names.categories)
 
 
 def _ordered(
@@ -288,7 +331,20 @@ def _times(column: pd.Series[Any], name: str) -> NDArray[np.datetime64]:
         raise UserError(
             f"the column {name!r} holds numbers where times are expected, such as 2019-07-01"
         )
-    return np.asarray(parsed.dt.tz_localize(None).to_numpy("datetime64[D]"))
+    days = np.asarray(parsed.dt.tz_localize(None).to_numpy("datetime64[D]"))
+    _require_plausible(days, name)
+    return days
+
+
+def _require_plausible(days: NDArray[np.datetime64], name: str) -> None:
+    """Raise `UserError` for a day that no station can have measured."""
+    outside = np.flatnonzero((days < EARLIEST) | (days >= LATEST))
+    if outside.size:
+        raise UserError(
+            f"the column {name!r} has {days[outside[0]]} in data row {outside[0] + 1} "
+            f"({outside.size} of {days.size} days lie outside {EARLIEST} to {LATEST}): mend the "
+            "dates or leave them empty"
+        )
 
 
 def _numbers(column: pd.Series[Any], name: str) -> Numbers:

@@ -1,31 +1,46 @@
-"""What a model knows of stations and years that it never saw: one training per split, scored once.
+"""What a model knows of stations and years that it never saw: one training per fold, scored once.
 
-The headline is the split that is like production: new stations in new years, or new stations where
-there is only one year. The random split is printed beside it as a reference and says so.
+A fold's scores are kept as sums per test station, which merge: a station that several folds test
+counts once, with all its days. The headline is the split that is like production: new stations in
+new years, or new stations where there is only one year. The random split is printed beside it as a
+reference and says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from smcloud.core.errors import UserError
 from smcloud.models.boosting import forest_of
 from smcloud.models.checkpoints import Trained
+from smcloud.models.folds import Variant
 from smcloud.models.parameters import BoostingParams
+from smcloud.models.rows import Floats, Index
 from smcloud.models.samples import TrainingTable
 from smcloud.models.training import train_boosting
-from smcloud.validation.metrics import score_stations
+from smcloud.validation.metrics import (
+    Interval,
+    draw_weights,
+    median_interval,
+    overall_interval,
+)
+from smcloud.validation.pairs import PairStats
 from smcloud.validation.splits import Split, SplitKind, SplitRules, split_samples
 
 MEANINGS: Mapping[SplitKind, str] = {
     "station_year": "new stations in new years",
     "station": "new stations",
     "year": "known stations in new years",
+    "network": "networks held out whole",
     "random": "random days",
 }
 """What the test set of each split holds, the headline first."""
@@ -35,24 +50,33 @@ WHY_NOT_RANDOM = (
 )
 MIN_TEST_ROWS = 5
 """A station with fewer test rows is not scored: a month of days, one in five, gives six."""
+SUMS = tuple(field.name for field in fields(PairStats))
+POINT, TRUTH = "point", "truth"
+"""What estimates are paired with: the station's values, or the truth of its pixel."""
+_META = b"smcloud"
+
+Numbers = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class SplitScores:
-    """How well one split's test set was met, or why it could not be made.
+    """How well one split's test sets were met, or why they could not be made.
 
     Attributes
     ----------
     kind : str
     counts : mapping
-        Rows, stations and blocks of each set; empty when the split is not possible.
+        Rows, stations and blocks of each set: fit, stop and calibrate of the first fold, test of
+        all folds together; empty when the split is not possible.
     rounds : int
-        Trees of this split's model.
+        Trees of the first fold's model.
     overall, median : mapping
         Score name to value, low and high of its 95 % interval: over all test pairs, and of the
         median over test stations; in units of the target, R without.
     why_not : str
         Why the split is not possible; empty when it is.
+    folds : int
+        Folds behind the scores.
     """
 
     kind: SplitKind
@@ -61,6 +85,7 @@ class SplitScores:
     overall: Mapping[str, Mapping[str, float]]
     median: Mapping[str, Mapping[str, float]]
     why_not: str = ""
+    folds: int = 1
 
     @property
     def possible(self) -> bool:
@@ -83,6 +108,7 @@ class SplitScores:
             "overall": _plain(self.overall),
             "median": _plain(self.median),
             "why_not": self.why_not,
+            "folds": self.folds,
         }
 
     @classmethod
@@ -95,7 +121,60 @@ class SplitScores:
             _from_plain(body["overall"]),
             _from_plain(body["median"]),
             body["why_not"],
+            body.get("folds", 1),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class FoldScores:
+    """The test set of one fold, station by station, as sums that merge.
+
+    Attributes
+    ----------
+    kind, fold, variant
+        Which fold of which split, and whether it was fitted on selected stations.
+    counts : mapping
+        Rows, stations and blocks of each set.
+    rounds : int
+        Trees.
+    stations : DataFrame
+        One row per test station (and repeat, where estimates are drawn): station, block, and the
+        fields of `PairStats` after ``point_`` and, where there is a truth, after ``truth_``.
+    why_not : str
+        Why the fold is not possible; empty when it is.
+    figures : mapping
+        What else was found, as plain JSON values.
+    """
+
+    kind: SplitKind
+    fold: int
+    variant: Variant
+    counts: Mapping[str, Mapping[str, int]]
+    rounds: int
+    stations: pd.DataFrame
+    why_not: str = ""
+    figures: Mapping[str, Any] | None = None
+
+    @property
+    def possible(self) -> bool:
+        """Return whether there are scores."""
+        return not self.why_not
+
+    def to_parquet(self) -> bytes:
+        """Return the rows as Parquet, the rest in its metadata: equal scores, equal bytes."""
+        names = ("kind", "fold", "variant", "counts", "rounds", "why_not", "figures")
+        meta = json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
+        table = pa.Table.from_pandas(self.stations, preserve_index=False)
+        buffer = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({_META: meta.encode()}), buffer)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_parquet(cls, data: bytes) -> FoldScores:
+        """Return the scores that `to_parquet` wrote."""
+        table = pq.read_table(pa.BufferReader(data))
+        meta = json.loads(table.schema.metadata[_META])
+        return cls(stations=table.to_pandas(), **meta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,32 +233,129 @@ def score_test_set(
 
     Intervals come from a bootstrap over spatial blocks: stations of one block are not independent.
     """
+    estimates = estimates_of(table, split.test, trained.data)
+    found = fold_scores(table, split, rules, estimates, trained.rounds)
+    return Scored(pooled([found], rules.seed), rows_tested(table, split, rules, estimates))
+
+
+def estimates_of(table: TrainingTable, rows: Index, model: bytes) -> Floats:
+    """Return the estimates (n,) of a model, UBJSON, at some rows; in units of the target."""
+    forest = forest_of(model)
+    chosen = table.rows(rows)
+    parts = [forest.predict(np.ascontiguousarray(part)) for part, _ in chosen.batches()]
+    return np.concatenate(parts)
+
+
+def fold_scores(
+    table: TrainingTable,
+    split: Split,
+    rules: SplitRules,
+    estimates: Floats,
+    rounds: int,
+    variant: Variant = "all",
+) -> FoldScores:
+    """Return the sums per test station of estimates at `split.test`."""
     samples = table.samples(rules.block_degrees)
-    forest = forest_of(trained.data)
-    rows = table.rows(split.test)
-    estimates = [forest.predict(np.ascontiguousarray(part)) for part, _ in rows.batches()]
-    pairs = table.frame(split.test).set_axis(["station", "time"], axis="columns")
-    target = table.columns.target
-    pairs["block"] = samples.blocks[split.test].astype(str)
-    pairs["estimate"] = np.concatenate(estimates)
-    pairs[target] = rows.target
-    found = score_stations(
-        pairs, reference=target, block="block", min_pairs=MIN_TEST_ROWS, seed=rules.seed
-    )
-    scores = SplitScores(
-        split.kind,
-        split.counts(samples),
-        trained.rounds,
-        _values(found.overall),
-        _values(found.median),
-    )
-    return Scored(scores, pairs)
+    stations = station_sums(table, split.test, estimates, samples.blocks)
+    return FoldScores(split.kind, split.fold, variant, split.counts(samples), rounds, stations)
 
 
-def _values(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+def rows_tested(
+    table: TrainingTable, split: Split, rules: SplitRules, estimates: Floats
+) -> pd.DataFrame:
+    """Return one row per test sample: station, time, block, estimate and the target by name."""
+    found = table.frame(split.test).set_axis(["station", "time"], axis="columns")
+    found["block"] = table.samples(rules.block_degrees).blocks[split.test].astype(str)
+    found["estimate"] = estimates
+    found[table.columns.target] = table.rows(split.test).target
+    return found
+
+
+def station_sums(
+    table: TrainingTable, rows: Index, estimates: Floats, blocks: Index
+) -> pd.DataFrame:
+    """Return one row per station of `rows`, names ascending: block and sums over its pairs.
+
+    Parameters
+    ----------
+    estimates : float (n,)
+        At `rows`, in units of the target.
+    blocks : int64 (n_table,)
+        Spatial block of every row of the table.
+    """
+    numbers, codes = np.unique(table.codes[rows], return_inverse=True)
+    found: dict[str, Any] = {"station": table.names[numbers]}
+    first = np.full(numbers.size, rows.size)
+    np.minimum.at(first, codes, np.arange(rows.size))
+    found["block"] = blocks[rows][first].astype(str)
+    references: dict[str, np.ndarray[Any, Any]] = {POINT: table.rows(rows).target}
+    truth = table.truth_at(rows)
+    if truth is not None:
+        references[TRUTH] = truth
+    for name, reference in references.items():
+        sums = PairStats.grouped(estimates, reference, codes, numbers.size)
+        found |= {f"{name}_{field}": getattr(sums, field) for field in SUMS}
+    return pd.DataFrame(found)
+
+
+def pooled(folds: Sequence[FoldScores], seed: int) -> SplitScores:
+    """Return the scores of several folds of one split together.
+
+    A fold that was not possible takes no part; where none was, the reason of the first is told.
+    """
+    possible = [fold for fold in folds if fold.possible]
+    first = (possible or list(folds))[0]
+    if not possible:
+        return SplitScores(first.kind, {}, 0, {}, {}, why_not=first.why_not)
+    names, blocks, sums = merged([fold.stations for fold in possible])
+    overall, median = summary(sums, blocks, seed)
+    counts = {name: dict(found) for name, found in first.counts.items()}
+    if len(possible) > 1:
+        counts["test"] = {
+            "rows": sum(fold.counts["test"]["rows"] for fold in possible),
+            "stations": int(names.size),
+            "blocks": int(np.unique(blocks).size),
+        }
+    return SplitScores(first.kind, counts, first.rounds, overall, median, folds=len(possible))
+
+
+def merged(
+    parts: Sequence[pd.DataFrame], against: str = POINT
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], PairStats]:
+    """Return names, blocks and sums of the stations of several folds, each station once."""
+    rows = pd.concat(parts, ignore_index=True)
+    names, codes = np.unique(rows["station"].to_numpy(str), return_inverse=True)
+    blocks = rows["block"].groupby(codes).first().to_numpy(str)
+    total = PairStats.zero((names.size,))
+    start = 0
+    for part in parts:
+        at = codes[start : start + len(part)]
+        start += len(part)
+        sums = np.zeros((len(SUMS), names.size))
+        sums[:, at] = part[[f"{against}_{field}" for field in SUMS]].to_numpy(np.float64).T
+        total = total + PairStats(*sums)
+    return names, blocks, total
+
+
+def summary(sums: PairStats, blocks: np.ndarray[Any, Any], seed: int) -> tuple[Numbers, Numbers]:
+    """Return the scores over all pairs, and of the median over stations, with their intervals.
+
+    Stations with fewer than `MIN_TEST_ROWS` pairs take no part; blocks are drawn whole.
+    """
+    takes_part = sums.n >= MIN_TEST_ROWS
+    weights = draw_weights(blocks[takes_part], seed=seed)
+    chosen = sums.at(takes_part)
+    return _values(overall_interval(chosen, weights)), _values(median_interval(chosen, weights))
+
+
+def _values(found: Mapping[str, Interval]) -> Numbers:
     return {
-        str(name): {end: float(row[end]) for end in ("value", "low", "high")}
-        for name, row in frame.iterrows()
+        name: {
+            "value": float(interval.value),
+            "low": float(interval.low),
+            "high": float(interval.high),
+        }
+        for name, interval in found.items()
     }
 
 

@@ -130,7 +130,7 @@ class Spread:
         return SpreadNote(
             sha256=content_hash(self.data),
             floor=self.floor,
-            factors={f"{level:g}": factor for level, factor in self.factors.items()},
+            factors={f"{k:g}": q for k, q in self.factors.items() if np.isfinite(q)},
             stations=self.stations,
             rounds=self.rounds,
         )

@@ -1,124 +1,55 @@
 """The stage `train`: samples to a stored model, its card and its scores on unseen stations.
 
-The shipped model is the one of the station-independent split: its test stations stay unseen, so
-that `validate` may compare the product with them. The other splits train models of their own for
-their scores alone, each as a task of the cluster.
+The stored model is the first fold of the station-independent split: its test stations stay unseen,
+so that `validate` may compare the product with them. All other folds, the search for parameters,
+importance and ablation are jobs of the cluster, made for what they say of the model alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
-import xgboost
 from distributed import Client
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import ModelError, NotFoundError, StoreError
-from smcloud.core.layout import Layout, join
+from smcloud.core.errors import NotFoundError, UserError
+from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener
-from smcloud.core.objects import Objects, open_objects
+from smcloud.core.objects import open_objects
 from smcloud.grids.tiles import TileYear
-from smcloud.models.base import ModelCard, Parameter, content_hash, load_card, save_model
-from smcloud.models.checkpoints import Trained
-from smcloud.models.parameters import BoostingParams
-from smcloud.models.samples import TableColumns, TrainingTable, training_table
-from smcloud.models.scoring import Scored, SplitScores, fit_and_score, headline, score_test_set
-from smcloud.models.training import Route, train_boosting
+from smcloud.ingest.stations import STATIONS
+from smcloud.models.fold_jobs import TrainingData
+from smcloud.models.folds import StationSelection
+from smcloud.models.samples import TrainingTable, training_table
+from smcloud.models.table_oddities import oddities
 from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.ledger import Ledger, Record
-from smcloud.production.runner import Task, run_tasks
-from smcloud.production.samples_stage import build_samples, features_of, training_keys
-from smcloud.products.base import Product
-from smcloud.products.registry import product_named
-from smcloud.validation.splits import (
-    SPLIT_KINDS,
-    SplitKind,
-    SplitRules,
-    split_samples,
+from smcloud.production.model_files import (
+    TrainSummary,
+    data_stamp,
+    finished,
+    input_hash_of,
+    years_of,
 )
-from smcloud.version import __version__
+from smcloud.production.model_files import read_scores as read_scores
+from smcloud.production.references_stage import build_references, rules_of
+from smcloud.production.samples_stage import build_samples, training_keys
+from smcloud.production.train_model import ModelTraining
+from smcloud.production.train_request import SHIPPED as SHIPPED
+from smcloud.production.train_request import TRUTH, TrainRequest, request_of
+from smcloud.products.registry import product_named
 
 log = logging.getLogger(__name__)
 
-SHIPPED: SplitKind = "station"
-SCORES = "scores.json"
-ROWS = "rows.parquet"
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What one training needs to know beside the table.
-
-    Attributes
-    ----------
-    root : str
-        Product root below which the model is written (`Layout`).
-    name : str
-        Name of the model.
-    columns : TableColumns
-    rules : SplitRules
-    params : BoostingParams
-    product : str
-        Product whose reports receive the estimates of the test sets; the model's name by default.
-    route : "auto", "dask" or "local"
-    target_units : str
-    units : tuple of str
-        Units of the features; empty strings where nobody said.
-    versions : mapping
-        Versions of product and features, kept in the card.
-    """
-
-    root: str
-    name: str
-    columns: TableColumns
-    rules: SplitRules = field(default_factory=SplitRules)
-    params: BoostingParams = field(default_factory=BoostingParams)
-    product: str = ""
-    route: Route = "auto"
-    target_units: str = ""
-    units: tuple[str, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def models(self) -> Objects:
-        """Return the prefix that holds all models of the root."""
-        return open_objects(join(self.root, "models"))
-
-
-@dataclass(frozen=True)
-class TrainSummary:
-    """What a training made.
-
-    Attributes
-    ----------
-    card : ModelCard
-    scores : mapping
-        Split to its scores, in the order of `SPLIT_KINDS`.
-    model_url, scores_url : str
-    dropped : int
-        Rows of the table without target, time or station.
-    repeated : bool
-        True if an equal training had been finished before, and nothing was done.
-    """
-
-    card: ModelCard
-    scores: Mapping[SplitKind, SplitScores]
-    model_url: str
-    scores_url: str
-    dropped: int
-    repeated: bool
-
-    @property
-    def headline(self) -> SplitKind:
-        """Return the split whose scores stand for the model."""
-        return headline(self.scores)
+TRUTH_KEY = "station_days.parquet"
+"""Key of the simulated truth at stations, below the truth of a run."""
+DAY = "datetime64[s]"
+PLACE = ("network", "latitude", "longitude")
+STATIC = {"land_cover": "static_land_cover", "climate": "static_climate"}
+"""What is known of a station beside its place, and how the columns that hold it begin."""
 
 
 def run(config: RunConfig, client: Client | None, listener: Listener) -> TrainSummary:
@@ -134,12 +65,21 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> TrainSu
     product = product_named(config.product)
     rows = build_samples(config, product, client, listener)
     keys = training_keys(product, rows)
+    rows, has_truth = with_truth(rows, config.store.truth)
+    request = request_of(config, product, has_truth=has_truth)
+    references = None
+    if config.selection.use:
+        references = build_references(config, product, rows, client, listener)
+        rules = rules_of(config.selection, config.train.seed)
+        request = replace(request, selection=rules, ship=config.selection.ship)
     summary = train_table(
         rows,
-        _request_of(config, product),
+        request,
         client,
         listener,
         training_keys=tuple(map(str, keys)),
+        references=references,
+        sites=sites_of(rows, _sensors_of(config.layout)),
     )
     _note_in_ledger(config, summary, keys)
     return summary
@@ -152,6 +92,8 @@ def train_table(
     listener: Listener,
     *,
     training_keys: tuple[str, ...] | None = None,
+    references: pd.DataFrame | None = None,
+    sites: pd.DataFrame | None = None,
 ) -> TrainSummary:
     """Train the model of a table, score it by every split, and store model, card and scores.
 
@@ -160,9 +102,13 @@ def train_table(
     source
         One row per station and day, as `TableColumns` names them.
     client
-        Cluster for the trainings of the other splits (and of the model, if it is distributed).
+        Cluster for the trainings of the other folds (and of the model, if it is distributed).
     training_keys
         TileYears of the rows; their years by default.
+    references
+        Collocated series by which stations are selected, where the request has a selection.
+    sites
+        One row per station: station and what is known of it (network, latitude, land_cover ...).
 
     Raises
     ------
@@ -171,73 +117,105 @@ def train_table(
     """
     refuse_memory_urls(client, [request.root])
     table = training_table(source, request.columns)
-    input_hash = _input_hash(table, request)
-    done = _finished(request, input_hash, table.dropped)
+    data = _data_of(table, request, references, sites)
+    stamp = data_stamp(data, request)
+    input_hash = input_hash_of(stamp, request)
+    done = finished(request, input_hash, table.dropped)
     if done is not None:
         listener.note(f"model {request.name} is up to date with its table: nothing to train")
         return done
-    if table.dropped:
-        listener.note(f"{table.dropped} rows have no target, time or station and are left out")
-    split = split_samples(table.samples(request.rules.block_degrees), SHIPPED, request.rules)
-    trained = train_boosting(
-        table.rows(split.fit),
-        table.rows(split.stop),
-        request.params,
-        client=client,
-        route=request.route,
-        checkpoints=join(Layout(request.root).model(request.name), "checkpoints"),
-        listener=listener,
-    )
-    scored = score_test_set(table, split, request.rules, trained)
-    listener.note("predictors: " + ", ".join(request.columns.features))
-    shipped = _keep_estimates(request, scored)
-    scores = _score_others(table, request, shipped, client, listener)
-    keys = training_keys if training_keys is not None else _years_of(table)
-    card = _card(request, shipped.counts, scores, trained, keys, input_hash)
-    _store(request, card, scores, trained.data)
-    return _summary(request, card, scores, table.dropped, repeated=False)
+    for line in oddities(table):
+        listener.note(line)
+    keys = training_keys if training_keys is not None else years_of(table)
+    training = ModelTraining(request, data, sites, stamp, client, listener)
+    return training.run(keys, input_hash)
 
 
-def score_split(url: str, request: TrainRequest, kind: SplitKind) -> SplitScores:
-    """Return the scores of one split of the rows stored at `url`: the task of a worker."""
-    data = open_objects(url).get(ROWS)
-    table = training_table(pd.read_parquet(io.BytesIO(data)), request.columns)
-    return _keep_estimates(request, fit_and_score(table, kind, request.rules, request.params))
+def with_truth(rows: pd.DataFrame, truth: str) -> tuple[pd.DataFrame, bool]:
+    """Return the rows with the truth of their pixels, where a simulated Earth knows it.
+
+    Parameters
+    ----------
+    rows
+        The sample table: station, time and others.
+    truth
+        URL of the truth; empty where there is none.
+
+    Returns
+    -------
+    rows, has_truth
+        With a column of NaN where the truth of a day is unknown; unchanged without a truth.
+    """
+    if not truth:
+        return rows, False
+    try:
+        data = open_objects(truth).get(TRUTH_KEY)
+    except NotFoundError:
+        return rows, False
+    known = pd.read_parquet(io.BytesIO(data))[["station", "time", TRUTH]]
+    days = rows[["station", "time"]].astype({"station": str, "time": DAY})
+    known = known.astype({"station": str, "time": DAY}).drop_duplicates(["station", "time"])
+    found = days.merge(known, on=["station", "time"], how="left")[TRUTH]
+    return rows.assign(**{TRUTH: found.to_numpy("float32")}), bool(found.notna().any())
 
 
-def read_scores(models: Objects, name: str) -> dict[SplitKind, SplitScores]:
-    """Return the stored scores of a model, by split."""
-    body = json.loads(models.get(f"{name}/{SCORES}"))
-    found = {part["kind"]: SplitScores.from_json(part) for part in body["splits"]}
-    return {kind: found[kind] for kind in SPLIT_KINDS if kind in found}
+def sites_of(rows: pd.DataFrame, sensors: pd.DataFrame | None) -> pd.DataFrame:
+    """Return one row per station of a sample table: network, place, land cover and climate.
+
+    Parameters
+    ----------
+    rows
+        station, and of network, latitude and longitude those that are known.
+    sensors
+        The table of `smcloud ingest ismn`, whose ``static_*`` columns hold land cover and climate;
+        None leaves both out. Of several years of land cover the last counts.
+    """
+    first = rows.drop_duplicates("station").astype({"station": str})
+    kept = [name for name in ("station", *PLACE) if name in first]
+    sites = first[kept].reset_index(drop=True)
+    if sensors is None:
+        return sites
+    facts = pd.DataFrame({"station": sensors["network"] + "/" + sensors["station"]})
+    for name, prefix in STATIC.items():
+        columns = sorted(name for name in map(str, sensors) if name.startswith(prefix))
+        if columns:
+            known = sensors[columns[-1]]
+            facts[name] = known.astype(str).where(known.notna())
+    return sites.merge(facts.drop_duplicates("station"), on="station", how="left")
 
 
-def _request_of(config: RunConfig, product: Product) -> TrainRequest:
-    chosen = config.train
-    features = features_of(config, product)
-    names = tuple(feature.name for feature in features)
-    return TrainRequest(
-        config.store.root,
-        config.model_name,
-        TableColumns(names, product.target.column, "station", "time", "latitude", "longitude"),
-        SplitRules(block_degrees=chosen.block_degrees, seed=chosen.seed),
-        BoostingParams(
-            rounds=chosen.rounds,
-            early_stopping=chosen.early_stopping,
-            seed=chosen.seed,
-            trees={**product.parameters, **chosen.parameters},
-            device=chosen.device,
-        ),
-        product.name,
-        chosen.distributed,
-        product.target.units,
-        tuple(feature.units for feature in features),
-        {
-            "product": str(product.version),
-            "schema": str(product.schema.version),
-            **{f"feature {feature.name}": str(feature.version) for feature in features},
-        },
-    )
+def _sensors_of(layout: Layout) -> pd.DataFrame | None:
+    try:
+        data = open_objects(layout.stations).get(STATIONS)
+    except NotFoundError:
+        return None
+    return pd.read_parquet(io.BytesIO(data))
+
+
+def _data_of(
+    table: TrainingTable,
+    request: TrainRequest,
+    references: pd.DataFrame | None,
+    sites: pd.DataFrame | None,
+) -> TrainingData:
+    """Return what jobs read; raises UserError for a network that the table does not have."""
+    networks: dict[str, str] = {}
+    if sites is not None and "network" in sites:
+        known = sites.dropna(subset="network")
+        networks = dict(
+            zip(known["station"].astype(str), known["network"].astype(str), strict=True)
+        )
+    for name in request.held_out_networks:
+        if name not in networks.values():
+            there = ", ".join(sorted(set(networks.values()))) or "none: name their column"
+            raise UserError(f"no station is of the held-out network {name!r}; there are {there}")
+    selection = None
+    if request.selection is not None:
+        if references is None:
+            raise UserError("a selection of stations needs references: none were given")
+        selection = StationSelection(references, request.selection)
+    held = {name for name, network in networks.items() if network in request.held_out_networks}
+    return TrainingData(table, request.rules, selection, frozenset(held), networks)
 
 
 def _note_in_ledger(config: RunConfig, summary: TrainSummary, keys: tuple[TileYear, ...]) -> None:
@@ -252,166 +230,3 @@ def _note_in_ledger(config: RunConfig, summary: TrainSummary, keys: tuple[TileYe
             ledger.write(
                 Record(f"train/{card.name}", key, card.input_hash, shards, figures=figures)
             )
-
-
-def _keep_estimates(request: TrainRequest, scored: Scored) -> SplitScores:
-    """Store the estimates of a test set, for the report of `validate`; return the scores."""
-    key = f"splits/{scored.scores.kind}.parquet"
-    reports = open_objects(Layout(request.root).reports(request.product or request.name))
-    if scored.table is not None:
-        reports.put(key, scored.table.to_parquet(index=False))
-    else:
-        _forget(reports, key)
-    return scored.scores
-
-
-def _forget(reports: Objects, key: str) -> None:
-    """Delete the estimates of an earlier training, where the credentials may."""
-    try:
-        if reports.exists(key):
-            reports.delete(key)
-    except StoreError as err:
-        log.warning("old estimates stay at %s/%s: %s", reports.url, key, err)
-
-
-def _score_others(
-    table: TrainingTable,
-    request: TrainRequest,
-    shipped: SplitScores,
-    client: Client | None,
-    listener: Listener,
-) -> dict[SplitKind, SplitScores]:
-    kinds = [kind for kind in SPLIT_KINDS if kind != SHIPPED]
-    found: dict[SplitKind, SplitScores] = {SHIPPED: shipped}
-    listener.begin("score splits", len(kinds), "splits")
-
-    def keep(kind: SplitKind, scores: SplitScores) -> None:
-        found[kind] = scores
-        listener.advance(1, split=kind)
-
-    if client is None:
-        for kind in kinds:
-            scored = fit_and_score(table, kind, request.rules, request.params)
-            keep(kind, _keep_estimates(request, scored))
-    else:
-        url = Layout(request.root).table(f"{request.name}-training")
-        open_objects(url).put(ROWS, table.to_parquet())
-        # Workers have one thread each unless their cluster says otherwise.
-        bounded = replace(request, params=replace(request.params, threads=1))
-        tasks = [
-            Task(f"train-{request.name}-{kind}", score_split, (url, bounded, kind))
-            for kind in kinds
-        ]
-        run_tasks(
-            client,
-            tasks,
-            window=len(tasks),
-            on_done=lambda task, scores: keep(task.args[2], scores),
-            listener=listener,
-        )
-    listener.end()
-    return {kind: found[kind] for kind in SPLIT_KINDS}
-
-
-def _card(
-    request: TrainRequest,
-    counts: Mapping[str, Mapping[str, int]],
-    scores: Mapping[SplitKind, SplitScores],
-    trained: Trained,
-    keys: tuple[str, ...],
-    input_hash: str,
-) -> ModelCard:
-    return ModelCard(
-        name=request.name,
-        target=request.columns.target,
-        target_units=request.target_units,
-        columns=request.columns.features,
-        units=request.units or ("",) * len(request.columns.features),
-        training_keys=keys,
-        sets={name: dict(found) for name, found in counts.items()},
-        scores={kind: found.for_card() for kind, found in scores.items() if found.possible},
-        params=request.params.stated(),
-        versions=_versions(request),
-        seed=request.params.seed,
-        rounds=trained.rounds,
-        resumed=trained.resumed,
-        distributed=trained.distributed,
-        input_hash=input_hash,
-        sha256=content_hash(trained.data),
-    )
-
-
-def _store(
-    request: TrainRequest,
-    card: ModelCard,
-    scores: Mapping[SplitKind, SplitScores],
-    data: bytes,
-) -> None:
-    """Write the scores first and the card last: a model without a card does not exist."""
-    models = request.models
-    body = {
-        "model": request.name,
-        "sha256": card.sha256,
-        "headline": headline(scores),
-        "splits": [found.to_json() for found in scores.values()],
-    }
-    models.put(f"{request.name}/{SCORES}", _json(body))
-    save_model(models, request.name, data, card)
-
-
-def _finished(request: TrainRequest, input_hash: str, dropped: int) -> TrainSummary | None:
-    """Return the summary of an equal training that was finished before, or None."""
-    models = request.models
-    try:
-        card = load_card(models, request.name)
-        if card.input_hash != input_hash or not models.exists(f"{request.name}/{card.sha256}.ubj"):
-            return None
-        scores = read_scores(models, request.name)
-    except (ModelError, NotFoundError):
-        # No model, or one that this smcloud cannot read: it is trained and written anew.
-        return None
-    return _summary(request, card, scores, dropped, repeated=True)
-
-
-def _summary(
-    request: TrainRequest,
-    card: ModelCard,
-    scores: Mapping[SplitKind, SplitScores],
-    dropped: int,
-    *,
-    repeated: bool,
-) -> TrainSummary:
-    prefix = Layout(request.root).model(request.name)
-    return TrainSummary(
-        card,
-        scores,
-        join(prefix, f"{card.sha256}.ubj"),
-        join(prefix, SCORES),
-        dropped,
-        repeated,
-    )
-
-
-def _years_of(table: TrainingTable) -> tuple[str, ...]:
-    return tuple(str(year) for year in np.unique(table.days.astype("datetime64[Y]")))
-
-
-def _versions(request: TrainRequest) -> dict[str, str]:
-    return {**request.versions, "smcloud": __version__, "xgboost": str(xgboost.__version__)}
-
-
-def _input_hash(table: TrainingTable, request: TrainRequest) -> str:
-    stated: dict[str, Parameter] = request.params.stated()
-    shaping = [
-        table.content_hash(),
-        repr(request.rules),
-        stated,
-        request.params.seed,
-        request.route == "dask",
-        _versions(request),
-    ]
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
-
-
-def _json(body: object) -> bytes:
-    return (json.dumps(body, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()

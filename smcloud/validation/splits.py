@@ -15,6 +15,7 @@ random    days of the very stations that were fitted: a reference, never a resul
 station   stations in spatial blocks that no other set has seen
 year      the fitted stations, in years that no other set has seen
 station_year  unseen stations in unseen years: what production does
+network   stations of networks that are held out whole (`nested_splits.split_networks`)
 ========  =================================================================
 """
 
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from smcloud.core.errors import ConfigError, ModelError, UserError
 from smcloud.grids.grid import SIN1KM, TILE_PIXELS
 
-SplitKind = Literal["random", "station", "year", "station_year"]
+SplitKind = Literal["random", "station", "year", "station_year", "network"]
 SPLIT_KINDS: tuple[SplitKind, ...] = ("random", "station", "year", "station_year")
 SETS = ("fit", "stop", "calibrate", "test")
 PIXELS_PER_DEGREE = TILE_PIXELS // 10
@@ -205,7 +206,7 @@ def split_samples(samples: Samples, kind: SplitKind, rules: SplitRules, *, fold:
     else:
         sets = _block_sets(samples, rules, fold, kind)
     split = Split(kind, fold, *(np.flatnonzero(chosen) for chosen in sets))
-    _require_rows(split, samples)
+    require_rows(split, samples)
     check_leakage(split, samples, gap_days=rules.gap_days if by_year else 0)
     return split
 
@@ -315,28 +316,29 @@ def _parts_of_blocks(
             f"{np.unique(samples.stations).size} stations and {samples.days.size} rows: "
             "take smaller blocks, fewer folds or more stations"
         )
-    weight = _stations_per_block(samples, of_row.astype(np.int64), blocks.size)
+    weight = stations_per_block(samples.stations, of_row.astype(np.int64), blocks.size)
     order = np.random.default_rng([rules.seed, 1]).permutation(blocks.size)
     part = np.full(blocks.size, -1, dtype=np.int64)
     if holds_test:
         heaviest_first = order[np.argsort(-weight[order], kind="stable")]
-        dealt = _deal(heaviest_first, weight, np.full(rules.folds, 1 / rules.folds))
+        dealt = deal(heaviest_first, weight, np.full(rules.folds, 1 / rules.folds))
         part[dealt == fold] = SETS.index("test")
     shares = np.array(
         [1 - rules.stop_share - rules.calibrate_share, rules.stop_share, rules.calibrate_share]
     )
     left = order[part[order] < 0]
-    dealt = _deal(left, weight, shares)
+    dealt = deal(left, weight, shares)
     part[left] = dealt[left]
     return part[of_row]
 
 
-def _stations_per_block(samples: Samples, block_of_row: Codes, n_blocks: int) -> Codes:
-    first_row = np.unique(samples.stations, return_index=True)[1]
+def stations_per_block(stations: Codes, block_of_row: Codes, n_blocks: int) -> Codes:
+    """Return how many stations lie in each block."""
+    first_row = np.unique(stations, return_index=True)[1]
     return np.bincount(block_of_row[first_row], minlength=n_blocks)
 
 
-def _deal(order: Codes, weight: Codes, shares: NDArray[np.float64]) -> Codes:
+def deal(order: Codes, weight: Codes, shares: NDArray[np.float64]) -> Codes:
     """Return a hand for each block: each goes to the hand that has least of its share so far.
 
     The first blocks go to different hands, so no hand is empty when there are enough blocks.
@@ -371,7 +373,8 @@ def _near_years(days: NDArray[np.datetime64], years: Codes, gap_days: int) -> Ma
     return near
 
 
-def _require_rows(split: Split, samples: Samples) -> None:
+def require_rows(split: Split, samples: Samples) -> None:
+    """Raise `UserError` with the counts if a set of the split holds no row."""
     if all(rows.size for rows in split.sets.values()):
         return
     counts = ", ".join(

@@ -1,0 +1,198 @@
+"""Jobs of an assessment as tasks of the cluster, each finished one kept in the store.
+
+The rows are written once and each process reads them once; tasks carry a URL, a stamp and a small
+record. A job's result lies at ``models/<name>/folds/<hash>.parquet``, the hash being that of the
+rows and of everything that shapes the job: an equal job is never done twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TypeAlias
+
+import pandas as pd
+from distributed import Client
+
+from smcloud.core.errors import NotFoundError, StoreError
+from smcloud.core.layout import Layout, join
+from smcloud.core.listener import Listener
+from smcloud.core.objects import Objects, open_objects
+from smcloud.models.fold_jobs import FoldJob, TrainingData, score_job
+from smcloud.models.folds import StationSelection
+from smcloud.models.importance import PermuteJob, permuted_scores
+from smcloud.models.samples import TableColumns, training_table
+from smcloud.models.scoring import FoldScores
+from smcloud.production.cluster import worker_threads
+from smcloud.production.runner import Task, run_tasks
+from smcloud.validation.selection import SelectionRules
+from smcloud.validation.splits import SplitRules
+
+log = logging.getLogger(__name__)
+
+TABLE_ROWS, REFERENCES, SITES = "rows.parquet", "references.parquet", "sites.json"
+FOLDS = "folds"
+
+Job: TypeAlias = FoldJob | PermuteJob
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the data of jobs lie and where their results go; small, and sent with each task.
+
+    Attributes
+    ----------
+    root, model, reports : str
+        Root, name of the model, name of the folder of reports.
+    stamp : str
+        Hash of all data and rules.
+    columns, rules, selection
+        What is needed to read the rows as `TrainingData`.
+    """
+
+    root: str
+    model: str
+    reports: str
+    stamp: str
+    columns: TableColumns
+    rules: SplitRules
+    selection: SelectionRules | None
+
+    @property
+    def data_url(self) -> str:
+        """Return the prefix of the rows that workers read."""
+        return Layout(self.root).table(f"{self.model}-training")
+
+    @property
+    def models(self) -> Objects:
+        """Return the prefix that holds all models."""
+        return open_objects(join(self.root, "models"))
+
+    def key(self, job: Job) -> str:
+        """Return where the result of a job lies, below the models' prefix."""
+        shaping = f"{self.stamp} {type(job).__name__} {job.identity()}"
+        return f"{self.model}/{FOLDS}/{hashlib.sha256(shaping.encode()).hexdigest()[:32]}.parquet"
+
+
+@dataclass(eq=False)
+class FoldRunner:
+    """Runs jobs on a cluster, or in this process, and keeps what they find.
+
+    Attributes
+    ----------
+    place : Place
+    data : TrainingData
+        What `place` holds for the workers; it is written when the first task needs it.
+    client : Client or None
+        None runs the jobs here, one after another, with the threads that their rows deserve. On a
+        cluster each has one thread: the same bytes in any number of workers.
+    listener : Listener
+    """
+
+    place: Place
+    data: TrainingData
+    client: Client | None
+    listener: Listener
+    _is_written: bool = False
+    _keys: set[str] = field(default_factory=set)
+
+    def run(self, jobs: Sequence[Job], stage: str) -> list[FoldScores]:
+        """Return the scores of every job, in order; those finished before are read, not redone."""
+        found = {number: known for number, job in enumerate(jobs) if (known := self._known(job))}
+        self.listener.begin(stage, len(jobs), "jobs")
+        self.listener.advance(len(found))
+        left = {job.name: number for number, job in enumerate(jobs) if number not in found}
+
+        def keep(task: Task[FoldScores], scores: FoldScores) -> None:
+            found[left[task.key]] = scores
+            self.listener.advance(1, last=task.key)
+
+        tasks = [self._task(jobs[number]) for number in left.values()]
+        if tasks and self.client is not None:
+            self._write()
+        window = 2 if self.client is None else 2 * worker_threads(self.client)
+        run_tasks(self.client, tasks, window=window, on_done=keep, listener=self.listener)
+        self.listener.end()
+        return [found[number] for number in range(len(jobs))]
+
+    def tidy(self) -> None:
+        """Delete the results of other trainings of this model, where the credentials may."""
+        models = self.place.models
+        try:
+            for info in models.list(f"{self.place.model}/{FOLDS}/"):
+                if info.key not in self._keys:
+                    models.delete(info.key)
+        except StoreError as err:
+            log.warning("results of earlier trainings stay at %s: %s", models.url, err)
+
+    def _known(self, job: Job) -> FoldScores | None:
+        key = self.place.key(job)
+        self._keys.add(key)
+        try:
+            return FoldScores.from_parquet(self.place.models.get(key))
+        except NotFoundError:
+            return None
+
+    def _task(self, job: Job) -> Task[FoldScores]:
+        if self.client is None:
+            return Task(job.name, perform, (self.place, job, self.data))
+        bounded = job
+        if isinstance(job, FoldJob):
+            bounded = replace(job, params=replace(job.params, threads=1))
+        return Task(job.name, perform, (self.place, bounded))
+
+    def _write(self) -> None:
+        """Write the rows, the references and what is known of stations, once."""
+        if self._is_written:
+            return
+        target = open_objects(self.place.data_url)
+        target.put(TABLE_ROWS, self.data.table.to_parquet())
+        if self.data.selection is not None:
+            references = self.data.selection.references
+            target.put(REFERENCES, references.to_parquet(index=False))
+        sites = {
+            "held_out": sorted(self.data.held_out),
+            "networks": dict(sorted(self.data.networks.items())),
+        }
+        target.put(SITES, json.dumps(sites).encode())
+        self._is_written = True
+
+
+def perform(place: Place, job: Job, data: TrainingData | None = None) -> FoldScores:
+    """Do one job and store what it finds: the task of a worker, which reads the data itself."""
+    data = _data_at(place) if data is None else data
+    if isinstance(job, PermuteJob):
+        model = place.models.get(f"{place.model}/{job.model}.ubj")
+        scores = permuted_scores(data, job, model)
+    else:
+        scores, estimates = score_job(data, job)
+        if estimates is not None:
+            keep_estimates(place, job, estimates)
+    place.models.put(place.key(job), scores.to_parquet())
+    return scores
+
+
+def keep_estimates(place: Place, job: FoldJob, estimates: pd.DataFrame) -> None:
+    """Store the estimates of a test set, for the report."""
+    reports = open_objects(Layout(place.root).reports(place.reports))
+    reports.put(job.estimates, estimates.to_parquet(index=False))
+
+
+@lru_cache(maxsize=1)
+def _data_at(place: Place) -> TrainingData:
+    """Return what `FoldRunner` wrote; a process keeps that of one training."""
+    source = open_objects(place.data_url)
+    table = training_table(pd.read_parquet(io.BytesIO(source.get(TABLE_ROWS))), place.columns)
+    sites = json.loads(source.get(SITES))
+    selection = None
+    if place.selection is not None:
+        references = pd.read_parquet(io.BytesIO(source.get(REFERENCES)))
+        selection = StationSelection(references, place.selection)
+    return TrainingData(
+        table, place.rules, selection, frozenset(sites["held_out"]), sites["networks"]
+    )

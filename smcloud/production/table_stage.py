@@ -1,0 +1,170 @@
+"""A table of the user's own to a model: the columns named on the command line, the rest by rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import psutil
+from distributed import Client
+
+from smcloud.core.errors import UserError
+from smcloud.core.listener import Listener
+from smcloud.core.objects import normalise_url, open_objects
+from smcloud.models.parameters import BoostingParams, Device
+from smcloud.models.samples import TableColumns, numeric_columns, read_table
+from smcloud.models.training import TRAINING_BYTES
+from smcloud.models.tuning import TuningRules
+from smcloud.production.model_files import TrainSummary
+from smcloud.production.train_request import TrainRequest
+from smcloud.production.train_stage import train_table
+from smcloud.validation.splits import SplitRules
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What a user says of a table.
+
+    Attributes
+    ----------
+    table, out : str
+        URL or path of the table, and of the root below which the model is written.
+    target, station, time : str
+        Columns.
+    latitude, longitude, network : str
+        Columns; empty where there are none.
+    held_out : tuple of str
+        Networks that one more model never sees.
+    features : tuple of str
+        Predictors; empty for all other numeric columns.
+    units, name : str
+        Of the target, and of the model (the table's by default).
+    block_degrees : float
+    parts : int
+        One part in so many is the test set of a fold.
+    every_fold : bool
+        Score all folds, not the first alone.
+    candidates : int
+        Of the search for parameters; 0 for none.
+    permutations : int
+        Repeats of each permutation importance; 0 for none.
+    rounds, seed : int
+    distributed : bool
+        Sum histograms over the workers.
+    device : "cpu" or "cuda"
+    """
+
+    table: str
+    out: str
+    target: str
+    station: str
+    time: str
+    latitude: str = ""
+    longitude: str = ""
+    network: str = ""
+    held_out: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    units: str = ""
+    name: str = ""
+    block_degrees: float = 1.0
+    parts: int = 5
+    every_fold: bool = False
+    candidates: int = 0
+    permutations: int = 3
+    rounds: int = 300
+    seed: int = 0
+    distributed: bool = False
+    device: Device = "cpu"
+
+    def __post_init__(self) -> None:
+        needed = {
+            "--target": self.target,
+            "--group": self.station,
+            "--time": self.time,
+            "--out": self.out,
+        }
+        lacking = [option for option, value in needed.items() if not value]
+        if lacking:
+            raise UserError(f"train --table also needs {', '.join(lacking)}: see --help")
+        if self.held_out and not self.network:
+            raise UserError("--held-out needs --network: the column that names each row's network")
+
+    @property
+    def file_name(self) -> str:
+        """Return the last part of the table's URL."""
+        return normalise_url(self.table).rpartition("/")[2]
+
+
+def open_table(options: TableOptions) -> pd.DataFrame:
+    """Return the rows of the user's table.
+
+    Raises
+    ------
+    UserError
+        If it is neither Parquet nor CSV, or damaged.
+    """
+    folder, _, name = normalise_url(options.table).rpartition("/")
+    return read_table(open_objects(folder).get(name), name)
+
+
+def request_for(options: TableOptions, source: pd.DataFrame) -> TrainRequest:
+    """Return the training of a table; predictors are its other numeric columns by default."""
+    named = (options.target, options.station, options.time, options.latitude, options.longitude)
+    chosen = options.features or numeric_columns(source, (*named, options.network))
+    return TrainRequest(
+        normalise_url(options.out),
+        options.name or options.file_name.split(".")[0],
+        TableColumns(
+            chosen,
+            options.target,
+            options.station,
+            options.time,
+            options.latitude or None,
+            options.longitude or None,
+        ),
+        SplitRules(options.block_degrees, options.parts, seed=options.seed),
+        BoostingParams(rounds=options.rounds, seed=options.seed, device=options.device),
+        route="dask" if options.distributed else "auto",
+        target_units=options.units,
+        folds=options.parts if options.every_fold else 1,
+        tuning=(TuningRules(options.candidates, seed=options.seed) if options.candidates else None),
+        held_out_networks=options.held_out,
+        permutations=options.permutations,
+    )
+
+
+def exceeds_memory(source: pd.DataFrame, request: TrainRequest) -> bool:
+    """Return whether growing trees on a table takes more memory than this host has free."""
+    needed = len(source) * len(request.columns.features) * TRAINING_BYTES
+    return bool(needed > psutil.virtual_memory().available)
+
+
+def train_rows(
+    source: pd.DataFrame,
+    options: TableOptions,
+    request: TrainRequest,
+    client: Client | None,
+    listener: Listener,
+) -> TrainSummary:
+    """Train the model of a user's table and score it on days, stations and years it never saw."""
+    return train_table(source, request, client, listener, sites=_sites(source, options))
+
+
+def _sites(source: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
+    """Return each station's name and, where columns say so, its network and place."""
+    columns = {
+        "station": options.station,
+        "network": options.network,
+        "latitude": options.latitude,
+        "longitude": options.longitude,
+    }
+    named = {name: column for name, column in columns.items() if column}
+    missing = [column for column in named.values() if column not in source]
+    if missing:
+        raise UserError(
+            f"the table has no column {', '.join(map(repr, missing))}; "
+            f"it has {', '.join(map(str, source.columns))}"
+        )
+    first = source.dropna(subset=options.station).drop_duplicates(options.station)
+    found = pd.DataFrame({name: first[column] for name, column in named.items()})
+    return found.astype({"station": str}).reset_index(drop=True)
