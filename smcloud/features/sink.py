@@ -4,6 +4,7 @@ Features are handed over piece by piece, while they are in the cache, so that a 
 them at once never holds a slab of floats.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -55,3 +56,60 @@ class FloatSink:
     def put_stored(self, column: int, days: slice, stored: Array, variable: Variable) -> None:
         """Unpack stored integers (days, n_points)."""
         self.values[column, days] = unpacked(stored, variable)
+
+
+class DaySink:
+    """Keeps physical values of a few days of a slab, and lets the others pass.
+
+    Parameters
+    ----------
+    kept : sequence of int
+        Days to keep, relative to the slab.
+
+    Attributes
+    ----------
+    values : float32 (n_features, n_kept, n_points), C-contiguous
+        NaN for unknown.
+    """
+
+    def __init__(self, n_features: int, kept: Sequence[int], n_points: int) -> None:
+        self.kept = tuple(kept)
+        self.values: Floats32 = np.empty((n_features, len(self.kept), n_points), np.float32)
+
+    def put(self, column: int, days: slice, values: Floats32) -> None:
+        """Keep the physical values of the kept days among (days, n_points)."""
+        for place, day in enumerate(self.kept):
+            if days.start <= day < days.stop:
+                self.values[column, place] = values[day - days.start]
+
+    def put_static(self, column: int, values: Floats32) -> None:
+        """Keep physical values (n_points,) for every kept day."""
+        self.values[column] = values
+
+    def put_stored(self, column: int, days: slice, stored: Array, variable: Variable) -> None:
+        """Unpack the stored integers of the kept days among (days, n_points)."""
+        for place, day in enumerate(self.kept):
+            if days.start <= day < days.stop:
+                self.values[column, place] = unpacked(stored[day - days.start], variable)
+
+
+class FanSink:
+    """Hands every column on to several sinks: one pass of features feeds them all."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def put(self, column: int, days: slice, values: Floats32) -> None:
+        """Hand on physical values (days, n_points)."""
+        for sink in self._sinks:
+            sink.put(column, days, values)
+
+    def put_static(self, column: int, values: Floats32) -> None:
+        """Hand on physical values (n_points,)."""
+        for sink in self._sinks:
+            sink.put_static(column, values)
+
+    def put_stored(self, column: int, days: slice, stored: Array, variable: Variable) -> None:
+        """Hand on stored integers (days, n_points)."""
+        for sink in self._sinks:
+            sink.put_stored(column, days, stored, variable)

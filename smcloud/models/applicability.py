@@ -1,16 +1,16 @@
 """Where a model may be applied: how unlike its training a pixel is, by a dissimilarity index.
 
-After Meyer and Pebesma (Methods in Ecology and Evolution 12, 1620, 2021, doi:10.1111/2041-210X.13650):
-predictors are standardised and weighted by their importance in the model; the index of a row is its
+After Meyer and Pebesma (Methods in Ecology and Evolution, 2021, doi:10.1111/2041-210X.13650).
+Predictors are standardised and weighted by their importance in the model. The index of a row is its
 distance to the nearest training row, divided by the mean distance between training rows. Its
 threshold is what the training itself shows: the index of each training row against rows of other
 spatial blocks, outliers removed (the largest one at most 1.5 interquartile ranges above the upper
 quartile).
 
 Two things differ. Training rows are thinned to at most 2,000 prototypes, spread evenly over
-stations and days, and the threshold is that of the prototypes, so that thinning cannot make the area
-smaller. Features that are unknown in either row are left out of a distance, which is scaled up by
-the weight that is left; a row with less than half of the weight known is outside.
+stations and days, and the threshold is that of the prototypes, so that thinning does not make the
+area smaller. Features that are unknown in either row are left out of a distance, which is scaled up
+by the weight that is left; a row with less than half of the weight known is outside.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Area:
             return b""
         numbers = np.zeros((1, self.means.size), np.float32)
         # A model of one feature has room for one number in a row: each gets a row of its own.
-        distance, threshold = (numbers + np.float32(x) for x in (self.mean_distance, self.threshold))
+        distance, threshold = (
+            numbers + np.float32(x) for x in (self.mean_distance, self.threshold)
+        )
         head = [distance, threshold, self.means[None], self.scales[None], self.weights[None]]
         buffer = io.BytesIO()
         np.save(buffer, np.concatenate([*head, self.prototypes]), allow_pickle=False)

@@ -5,10 +5,8 @@
 
 import json
 import logging
-import resource
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -18,23 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcloud.core.errors import IntegrityError, ModelError
+from smcloud.core.memory import peak_bytes
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import Array, CubeSchema, Days, Variable, shard_index
 from smcloud.cube.store import encode_shard, hash_values, shard_key
 from smcloud.features.inputs import BlockInputs
-from smcloud.features.sink import Sink
-from smcloud.features.spec import Flags
+from smcloud.features.sink import FanSink, Sink
+from smcloud.features.spec import Flags, Floats32
 from smcloud.grids.grid import Window
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import TileYear
-from smcloud.models.boosting import Model, load_model
+from smcloud.models.applicability import Area
+from smcloud.models.boosting import Model, StoredSpread, load_model
 from smcloud.models.forest import Forest
 from smcloud.production.estimators import (
     Predictor,
     encoding_of,
     estimator_of,
+    half_widths_of,
     put_estimates,
+    put_half_widths,
 )
+from smcloud.production.judgement import Judgement
 from smcloud.production.lanes import take_turn
 
 log = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ class BlockTask:
     models: str
     model: str
     model_sha256: str
+    """Of everything that the model consists of (`ModelCard.whole_sha256`)."""
     schema: CubeSchema
     target: str
     no_estimate_where: int
@@ -145,6 +149,9 @@ def make_block(
     target: str,
     step_days: int,
     no_estimate_where: int,
+    *,
+    spread: StoredSpread | None = None,
+    area: Area | None = None,
 ) -> BlockArrays:
     """Return the packed product of one block; pixels that are not in `inputs.points` are fill.
 
@@ -159,39 +166,79 @@ def make_block(
     no_estimate_where
         Quality bits of the features under which there is no estimate. Other gaps, such as clouds,
         are the model's business: it has seen them in training.
+    spread
+        Tells the half widths of intervals, if the schema has a variable for them; it is fed by the
+        same pass of features.
+    area
+        Of applicability; without one no pixel is outside.
     """
     clock = Clock()
-    days, points, window = inputs.days, inputs.points, inputs.window
+    days, points = inputs.days, inputs.points
     slabs = [
         slice(start, min(start + step_days, len(days))) for start in range(0, len(days), step_days)
     ]
-    estimator = estimator_of(model, len(reader.names), slabs[0].stop, len(points))
-    encoding = encoding_of(schema.variable(target), no_estimate_where)
-    names = target, flag_name(schema, target)
-    stored, raised = (_whole_fill(schema.variable(name), len(days), window) for name in names)
+    forests = (model, *([spread.forest] if spread else []))
+    size = len(reader.names), slabs[0].stop, len(points)
+    estimators = [estimator_of(forest, *size) for forest in forests]
+    judgement = Judgement(days, reader.names, len(points), area)
+    block = _Stored(schema, target, no_estimate_where, inputs, spread)
     for slab in slabs:
         with clock.step("features"):
-            sink = estimator.begin(slab.stop - slab.start)
-            flags = reader.compute_into(inputs, slab, sink)
+            sinks: list[Sink] = [one.begin(slab.stop - slab.start) for one in estimators]
+            judged = judgement.begin(slab)
+            sinks += [] if judged is None else [judged]
+            flags = reader.compute_into(inputs, slab, FanSink(sinks) if sinks[1:] else sinks[0])
         with clock.step("predict"):
-            estimates = estimator.estimates().reshape(flags.shape)
+            found = [one.estimates().reshape(flags.shape) for one in estimators]
+            judgement.judge(flags)
         with clock.step("encode"):
-            put_estimates(estimates, flags, points, encoding, stored[slab], raised[slab])
-    shape = (len(days), *window.shape)
-    values = {
-        name: array.reshape(shape) for name, array in zip(names, (stored, raised), strict=True)
-    }
-    return BlockArrays(values, len(days) * len(points), clock.seconds)
+            block.put(slab, found, flags)
+    judgement.raise_into(block.raised, points)
+    return BlockArrays(block.values(), len(days) * len(points), clock.seconds)
 
 
-def _whole_fill(variable: Variable, n_days: int, window: Window) -> Array:
-    pixels = window.shape[0] * window.shape[1]
-    return np.full((n_days, pixels), variable.fill_value, variable.dtype)
+class _Stored:
+    """The variables of a block while they are filled: (days, pixels), slab after slab."""
+
+    def __init__(
+        self,
+        schema: CubeSchema,
+        target: str,
+        no_estimate_where: int,
+        inputs: BlockInputs,
+        spread: StoredSpread | None,
+    ) -> None:
+        self._inputs = inputs
+        names = (target, *beside(schema, target))
+        self._arrays = {name: self._fill(schema.variable(name)) for name in names}
+        self.estimates, self.raised = (self._arrays[name] for name in names[:2])
+        variable = schema.variable(target)
+        self._encoding = encoding_of(variable, no_estimate_where)
+        self._half_widths = None
+        if spread is not None:
+            self._half_widths = half_widths_of(schema.variable(names[2]), variable, spread)
+            self._widths = self._arrays[names[2]]
+
+    def _fill(self, variable: Variable) -> Array:
+        pixels = self._inputs.window.shape[0] * self._inputs.window.shape[1]
+        return np.full((len(self._inputs.days), pixels), variable.fill_value, variable.dtype)
+
+    def put(self, slab: slice, found: Sequence[Floats32], flags: Flags) -> None:
+        """Store the estimates of a slab, and their half widths where there are spreads."""
+        points, stored = self._inputs.points, self.estimates[slab]
+        put_estimates(found[0], flags, points, self._encoding, stored, self.raised[slab])
+        if self._half_widths is not None:
+            put_half_widths(found[1], points, self._half_widths, stored, self._widths[slab])
+
+    def values(self) -> dict[str, Array]:
+        """Return every variable, (days, rows, cols)."""
+        shape = len(self._inputs.days), *self._inputs.window.shape
+        return {name: array.reshape(shape) for name, array in self._arrays.items()}
 
 
-def flag_name(schema: CubeSchema, target: str) -> str:
-    """Return the name of the quality flag that CF attaches to the target."""
-    return str(schema.variable(target).attrs["ancillary_variables"]).split()[0]
+def beside(schema: CubeSchema, target: str) -> tuple[str, ...]:
+    """Return the variables that CF attaches to the target: the flag, and its half width if any."""
+    return tuple(str(schema.variable(target).attrs["ancillary_variables"]).split())
 
 
 def run_block(task: BlockTask) -> BlockReceipt:
@@ -223,6 +270,8 @@ def run_block(task: BlockTask) -> BlockReceipt:
             task.target,
             task.step_days,
             task.no_estimate_where,
+            spread=model.spread,
+            area=Area.from_data(model.area) if model.area else None,
         )
         del inputs
         clock.add(made.seconds)
@@ -261,7 +310,13 @@ def _write(task: BlockTask, made: BlockArrays, clock: "Clock") -> int:
 
 def warm_up(models: str, name: str, sha256: str) -> None:
     """Load a model and compile, or load from the cache, what evaluates it; once per process."""
-    _model(models, name, sha256).forest.warm_up()
+    model = _model(models, name, sha256)
+    model.forest.warm_up()
+    if model.spread is not None:
+        model.spread.forest.warm_up()
+    if model.area:
+        area = Area.from_data(model.area)
+        area.outside(np.full((area.means.size, 1), np.nan, np.float32))
 
 
 def write_receipt(url: str, key: str, receipt: BlockReceipt) -> None:
@@ -279,20 +334,14 @@ def read_receipt(url: str, key: str) -> BlockReceipt | None:
         return None
 
 
-def peak_bytes() -> int:
-    """Return the peak resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 @lru_cache(maxsize=2)
 def _model(models: str, name: str, sha256: str) -> Model:
     """Load a model once per process; the hash is part of the key, so another one is loaded anew."""
     model = load_model(open_objects(models), name)
-    if model.card.sha256 != sha256:
+    if model.card.whole_sha256 != sha256:
         raise ModelError(
             f"model {name!r} was replaced while the run was going on: expected sha256 "
-            f"{sha256[:12]}, found {model.card.sha256[:12]}; run the same command again"
+            f"{sha256[:12]}, found {model.card.whole_sha256[:12]}; run the same command again"
         )
     return model
 

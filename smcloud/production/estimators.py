@@ -5,6 +5,7 @@ piece is still in the cache.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,9 +15,11 @@ from smcloud.cube.schema import Array, Variable
 from smcloud.features.inputs import Points
 from smcloud.features.sink import FloatSink, Sink
 from smcloud.features.spec import Flags, Floats32
-from smcloud.models.base import ModelCard
+from smcloud.models.base import ModelCard, Parameter
+from smcloud.models.boosting import StoredSpread
 from smcloud.models.forest import Forest
 from smcloud.models.forest_layout import DEEPEST
+from smcloud.models.uncertainty import SHIPPED_LEVEL, SPREAD_TREES
 from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE
 
 SMALL_BINS = 254
@@ -115,10 +118,16 @@ def row_bytes(card: ModelCard, n_features: int) -> int:
     """Return the most bytes of a row (a pixel and day) that its estimator holds.
 
     Columns are codes, whose size follows from the bins of the training, or floats for trees that
-    are too deep; estimates are added.
+    are too deep; estimates are added. The trees of a spread hold the same again, in codes of their
+    own.
     """
-    bins = int(card.params.get("max_bin", MOST_BINS))
-    if int(card.params.get("max_depth", 0)) > DEEPEST:
+    held = _row_bytes(card.params, n_features)
+    return held + (_row_bytes(SPREAD_TREES, n_features) if card.spread else 0)
+
+
+def _row_bytes(params: Mapping[str, Parameter], n_features: int) -> int:
+    bins = int(params.get("max_bin", MOST_BINS))
+    if int(params.get("max_depth", 0)) > DEEPEST:
         column = FloatSink.bytes_per_value
     else:
         column = 1 if bins <= SMALL_BINS else 2
@@ -201,3 +210,63 @@ def put_estimates(
             units = (np.float64(value) - encoding.offset) / encoding.scale
             stored[day, point] = np.int64(np.rint(units))
             raised[day, point] = flag if value == found else flag | encoding.clipped
+
+
+class HalfWidths(NamedTuple):
+    """How the half widths of intervals are stored.
+
+    Attributes
+    ----------
+    floor, factor : float32
+        A half width is the larger one of spread and floor, times the factor.
+    high : float32
+        Largest half width that is stored.
+    scale, offset : float
+        physical = stored * scale + offset.
+    fill : int
+        Stored where there is no estimate.
+    no_estimate : int
+        What the estimates' variable stores there.
+    """
+
+    floor: np.float32
+    factor: np.float32
+    high: np.float32
+    scale: float
+    offset: float
+    fill: int
+    no_estimate: int
+
+
+def half_widths_of(variable: Variable, target: Variable, spread: StoredSpread) -> HalfWidths:
+    """Return how half widths of the shipped level are stored as `variable`, beside `target`."""
+    return HalfWidths(
+        np.float32(spread.note.floor),
+        np.float32(spread.factor(SHIPPED_LEVEL)),
+        np.float32(variable.valid[1]),
+        float(variable.scale),
+        float(variable.offset),
+        variable.fill_value,
+        target.fill_value,
+    )
+
+
+@compiled
+def put_half_widths(
+    spreads: Floats32, points: Points, encoding: HalfWidths, estimates: Array, stored: Array
+) -> None:
+    """Write half widths of spreads (days, n_points) to the points of whole days (days, pixels).
+
+    Fill where `estimates`, the stored ones (days, pixels), have none. Too large ones are stored as
+    the largest; values are rounded half to even in double, as `Variable.pack` does.
+    """
+    for day in range(spreads.shape[0]):
+        for number in range(points.shape[0]):
+            point = points[number]
+            if estimates[day, point] == encoding.no_estimate:
+                stored[day, point] = encoding.fill
+                continue
+            half = max(spreads[day, number], encoding.floor) * encoding.factor
+            half = min(half, encoding.high)
+            units = (np.float64(half) - encoding.offset) / encoding.scale
+            stored[day, point] = np.int64(np.rint(units))

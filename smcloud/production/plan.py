@@ -20,6 +20,7 @@ from smcloud.production.block import (
     receipt_key,
 )
 from smcloud.production.estimators import row_bytes
+from smcloud.production.judgement import judgement_bytes
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.recipe import (
     Recipe,
@@ -58,7 +59,8 @@ class BlockMemory:
 
     process: int
     inputs: int
-    """Stored drivers with their halos, and the features of one slab of days."""
+    """Stored drivers with their halos, the features of one slab of days, as codes for the trees of
+    the estimate and of its spread, and as floats for its judged days."""
     outputs: int
     """All variables of the block for the whole year."""
     encoding: int
@@ -209,7 +211,7 @@ def block_task(
         reader=recipe.reader,
         models=recipe.models,
         model=recipe.config.model_name,
-        model_sha256=recipe.card.sha256,
+        model_sha256=recipe.card.whole_sha256,
         schema=recipe.schema,
         target=recipe.product.target.column,
         no_estimate_where=recipe.product.no_estimate_where,
@@ -254,22 +256,33 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
     pixels = schema.shards[1] * schema.shards[2]
     sizes = [np.dtype(variable.dtype).itemsize for variable in schema.variables]
     shard = int(np.prod(schema.shards)) * max(sizes)
-    model = open_objects(recipe.models).head(f"{recipe.config.model_name}/{recipe.card.sha256}.ubj")
+    columns, slab_days = len(recipe.reader.names), recipe.config.produce.step_days
     ahead = recipe.config.read_ahead
     return BlockMemory(
         process=PROCESS_BYTES,
         inputs=recipe.reader.estimate_bytes(
             days,
             land_pixels,
-            slab_days=recipe.config.produce.step_days,
+            slab_days=slab_days,
             window_pixels=pixels,
-            row_bytes=row_bytes(recipe.card, len(recipe.reader.names)),
-        ),
+            row_bytes=row_bytes(recipe.card, columns),
+        )
+        + judgement_bytes(columns, slab_days, land_pixels),
         outputs=days * pixels * sum(sizes),
         encoding=2 * shard,
         ahead=recipe.reader.read_bytes(days, land_pixels, pixels) if ahead else 0,
-        model=MODEL_FACTOR * model.size,
+        model=MODEL_FACTOR * _stored_bytes(recipe),
     )
+
+
+def _stored_bytes(recipe: Recipe) -> int:
+    """Return the bytes of the files of a model: its trees, those of its spread, its area."""
+    card, name = recipe.card, recipe.config.model_name
+    files = [f"{card.sha256}.ubj"]
+    files += [f"{card.spread.sha256}.spread.ubj"] if card.spread else []
+    files += [f"{card.area.sha256}.area.npy"] if card.area else []
+    models = open_objects(recipe.models)
+    return sum(models.head(f"{name}/{file}").size for file in files)
 
 
 def _check_tiles(tiles: Iterable[str], pointer: Pointer) -> None:

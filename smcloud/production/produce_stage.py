@@ -295,7 +295,7 @@ class _Year:
             telling.advance()
 
         recipe = self.recipe
-        model = recipe.models, recipe.config.model_name, recipe.card.sha256
+        model = recipe.models, recipe.config.model_name, recipe.card.whole_sha256
         do_ahead(self.client, f"warm-{recipe.product.name}", warm_up, model)
         ahead = recipe.config.produce.tasks_per_worker
         telling.begin(f"{verb} {self.product} {self.plan.year}", len(tasks), "blocks")
@@ -321,7 +321,7 @@ class _Year:
         keys = {tile.key for tile in tiles}
         records = self.ledger.records(self.plan.year, self.plan.version)
         chosen = [record for key, record in records.items() if key in keys]
-        schema = self.recipe.product.schema
+        schema = self.recipe.product.whole_schema
         found = verify_records(self.layout, schema, chosen, self.client, self.listener)
         return list(found.damages)
 

@@ -16,7 +16,7 @@ from smcloud.features.catalogue import features_named
 from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_at, tile_window
-from smcloud.models.base import ModelCard, load_bytes
+from smcloud.models.base import ModelCard, load_bytes, load_parts
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
@@ -33,7 +33,8 @@ class Recipe:
     config: RunConfig
     product: Product
     schema: CubeSchema
-    """The product's schema with the run's block size as its shard."""
+    """The product's schema with the run's block size as its shard; with the uncertainty where the
+    model has a spread."""
     reader: FeatureReader
     card: ModelCard
     models: str
@@ -69,8 +70,10 @@ def recipe_of(config: RunConfig) -> Recipe:
     models = config.layout.model("")
     # The bytes too: a damaged model is found here, before a lease is taken or a store made.
     _, card = load_bytes(open_objects(models), config.model_name, reader.names)
+    load_parts(open_objects(models), config.model_name, card)
     size = config.produce.block_pixels
-    schema = replace(product.schema, shards=(product.schema.shards[0], size, size))
+    schema = product.schema_for(has_spread=card.spread is not None)
+    schema = replace(schema, shards=(schema.shards[0], size, size))
     return Recipe(config, product, schema, reader, card, models)
 
 
@@ -97,7 +100,7 @@ def input_hash(recipe: Recipe, key: TileYear, records: IngestRecords) -> str:
             "schema": [schema.name, schema.version, schema.chunks, schema.shards],
             "variables": [[v.name, v.dtype, v.scale, v.offset, v.fill] for v in schema.variables],
             "features": [[f.name, f.version] for f in recipe.reader.features],
-            "model": recipe.card.sha256,
+            "model": recipe.card.whole_sha256,
             "part": str(recipe.part(key.tile)),
             "drivers": dict(sorted(driver_states(recipe, key, records))),
         }

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import UserError
+from smcloud.core.objects import open_objects
 from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.land import land_mask
@@ -81,7 +82,11 @@ def published_year(config: RunConfig, year: int) -> StoreYear:
     pointer = read_pointer(config.layout, product.name, year)
     published = () if pointer is None else pointer.tiles
     size = config.produce.block_pixels
-    schema = replace(product.schema, shards=(product.schema.shards[0], size, size))
+    has_spread = product.uncertainty is not None and open_objects(url).exists(
+        f"{product.uncertainty.name}/zarr.json"
+    )
+    schema = product.schema_for(has_spread=has_spread)
+    schema = replace(schema, shards=(schema.shards[0], size, size))
     parts = {tile: _part(tile, config.produce.window) for tile in config.tiles if tile in published}
     tiles = {tile: produced_blocks(tile, part, size) for tile, part in parts.items()}
     if not any(tiles.values()):

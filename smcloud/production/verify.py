@@ -90,7 +90,7 @@ def verify(config: RunConfig, client: Client | None, listener: Listener) -> Veri
             f"the ledger below {config.store.root} holds nothing of {product.name} "
             f"{', '.join(map(str, config.years))}: run `smcloud produce` first"
         )
-    return verify_records(config.layout, product.schema, records, client, listener)
+    return verify_records(config.layout, product.whole_schema, records, client, listener)
 
 
 def verify_records(
@@ -100,7 +100,10 @@ def verify_records(
     client: Client | None,
     listener: Listener,
 ) -> Verification:
-    """Return what the stores hold against these records, in the order of tiles and blocks."""
+    """Return what the stores hold against these records, in the order of tiles and blocks.
+
+    `schema` holds every variable that a store of the product may have; a record says which.
+    """
     records = list(records)
     damages = [damage for record in records for damage in _metadata_damage(layout, schema, record)]
     broken = {damage.key for damage in damages}
@@ -117,7 +120,7 @@ def verify_records(
 def verify_tasks(layout: Layout, schema: CubeSchema, record: Record) -> Iterator[VerifyTask]:
     """Yield a task for each block of a record."""
     size = int(record.figures["block_pixels"])
-    schema = replace(schema, shards=(schema.shards[0], size, size))
+    schema = replace(_schema_of(schema, record), shards=(schema.shards[0], size, size))
     blocks: dict[tuple[int, int], dict[str, str]] = {}
     for key, sha256 in record.shards.items():
         row, col = (int(part) for part in key.split("/")[-2:])
@@ -128,6 +131,12 @@ def verify_tasks(layout: Layout, schema: CubeSchema, record: Record) -> Iterator
         window = Window(row * size, (row + 1) * size, col * size, (col + 1) * size)
         number = (window.row0 - tile.row0) // size * across + (window.col0 - tile.col0) // size
         yield VerifyTask(record.key, number, window, _store(layout, record), schema, shards)
+
+
+def _schema_of(schema: CubeSchema, record: Record) -> CubeSchema:
+    """Return the schema with the variables that a record has shards of."""
+    names = {key.partition("/")[0] for key in record.shards}
+    return replace(schema, variables=tuple(v for v in schema.variables if v.name in names))
 
 
 def verify_block(task: VerifyTask) -> tuple[Damage, ...]:
@@ -152,7 +161,8 @@ def _fault(task: VerifyTask, key: str, sha256: str) -> str:
     except CubeError as err:
         log.info("%s %s: %s", task.store, key, err)
         return "damaged"
-    stored = np.dtype(task.schema.variable(name).dtype)
+    # Of the store, not the schema: flags of earlier releases have one byte.
+    stored = np.dtype(cube.variables[name].dtype)
     return "" if hash_values(values.astype(stored, copy=False)) == sha256 else "changed"
 
 
@@ -160,7 +170,7 @@ def _metadata_damage(layout: Layout, schema: CubeSchema, record: Record) -> list
     url = _store(layout, record)
     try:
         # Not `open_cube`, which remembers what it opened before the damage.
-        Cube(url, schema, record.key.year)
+        Cube(url, _schema_of(schema, record), record.key.year)
     except NotFoundError:
         return [Damage(record.key, NO_BLOCK, METADATA, "missing")]
     except CubeError as err:

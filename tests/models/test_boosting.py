@@ -1,12 +1,14 @@
 """Models that are read back only when sound, and say what XGBoost says."""
 
+import json
+
 import numpy as np
 import pytest
 import xgboost
 
 from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.objects import Objects, open_objects
-from smcloud.models.base import CARD, ModelCard, content_hash, save_model
+from smcloud.models.base import CARD, ModelCard, SpreadNote, content_hash, save_model
 from smcloud.models.boosting import load_model
 from smcloud.models.checkpoints import Trained
 from tests.models.synthetic import COLUMNS, PARAMS, world
@@ -121,3 +123,37 @@ def test_a_card_is_the_same_bytes_after_reading(models: Objects) -> None:
     assert np.isnan(card.scores["station"]["median_R"])
     assert card.to_json() == text
     assert b"NaN" not in text
+
+
+def test_a_card_of_an_earlier_release_loads_without_a_spread(models, trained):
+    body = json.loads(models.get(f"test-sm/{CARD}"))
+    for name in ("spread", "area"):
+        assert body.pop(name) is None
+    models.put(f"test-sm/{CARD}", json.dumps(body).encode())
+    model = load_model(models, "test-sm")
+    assert (model.spread, model.area) == (None, b"")
+    assert model.card.whole_sha256 == model.card.sha256
+
+
+def test_the_spread_is_stored_beside_its_model_and_checked(models, trained):
+    note = SpreadNote(
+        sha256=content_hash(trained.data),
+        floor=0.01,
+        factors={"0.68": 1.5, "0.95": float("nan")},
+        stations=12,
+        rounds=trained.rounds,
+    )
+    card = card_of(trained).model_copy(update={"spread": note})
+    with pytest.raises(ModelError, match="belongs to other bytes"):
+        save_model(models, "test-sm", trained.data, card)
+    save_model(models, "test-sm", trained.data, card, spread=trained.data)
+    model = load_model(models, "test-sm")
+    assert model.spread is not None
+    assert model.spread.factor(0.68) == 1.5
+    for level in (0.95, 0.5):
+        with pytest.raises(ModelError, match=f"no factor for the level {level}"):
+            model.spread.factor(level)
+    assert model.card.whole_sha256 == card.whole_sha256 != card.sha256
+    models.put(f"test-sm/{note.sha256}.spread.ubj", trained.data[:-1] + b"?")
+    with pytest.raises(ModelError, match=r"spread\.ubj is damaged"):
+        load_model(models, "test-sm")

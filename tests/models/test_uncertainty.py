@@ -130,7 +130,9 @@ def test_a_random_day_of_a_new_station_is_covered_on_average():
         groups = np.repeat(np.arange(31), days)
         scores = np.abs(rng.normal(0, 1, groups.size)) * scale[groups]
         seen, new = groups < 30, groups == 30
-        held["conformal"].append((scores[new] <= conformal_factor(scores[seen], groups[seen], 0.68)).mean())
+        held["conformal"].append(
+            (scores[new] <= conformal_factor(scores[seen], groups[seen], 0.68)).mean()
+        )
         held["pooled"].append((scores[new] <= np.quantile(scores[seen], 0.68)).mean())
     assert 0.66 < np.mean(held["conformal"]) < 0.74
     assert np.mean(held["pooled"]) < 0.62

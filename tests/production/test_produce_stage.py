@@ -311,7 +311,7 @@ def test_the_plan_counts_rows_bytes_and_requests(config):
     plan = plan_year(recipe_of(config), YEAR)
     land = sum(tile.land_pixels for tile in plan.tiles[0].blocks)
     assert plan.estimate.rows == 365 * land
-    assert plan.estimate.bytes_written == BLOCKS * 365 * 150 * 150 * 3
+    assert plan.estimate.bytes_written == BLOCKS * 365 * 150 * 150 * 4
     assert plan.estimate.requests > BLOCKS * 3
     assert plan.count(State.NEW) == 1
     run(config, None, Silent())
