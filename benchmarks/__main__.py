@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks import (
     ahead,
+    collocation,
     compare,
     features,
     glass,
@@ -46,6 +47,7 @@ PARTS = {
     "training": Part(training.measure, training.show),
     "stages": Part(stages.measure, stages.show),
     "selection": Part(selection.measure, selection.show),
+    "collocation": Part(collocation.measure, collocation.show),
 }
 
 

@@ -102,7 +102,6 @@ def window_means(values: Floats, slot: Indices, window: SlotWindow) -> Floats:
     return out
 
 
-
 @compiled
 def _common_means(values: Series, means: Floats, is_present: Flags) -> None:
     """Write the mean of each member over the common samples and whether it has any value."""

@@ -102,7 +102,7 @@ class TripleCollocation:
     error_std: Floats
     """Unscaled, in the units of each member; NaN where the variance is negative."""
     r: Floats
-    """Correlation of each member with the unknown truth; beyond 1 where the variance is negative."""
+    """Correlation of each member with the truth; beyond 1 where the variance is negative."""
     r2: Floats
     """Signal variance over variance; negative where the signs of the covariances contradict."""
     snr_db: Floats
@@ -144,12 +144,11 @@ class TripleCollocation:
 
     def at(self, index: Any) -> TripleCollocation:
         """Return the series that `index` selects, as NumPy would index the first axis."""
-        return TripleCollocation(
-            **{
-                name: None if value is None else np.asarray(value[index])
-                for name, value in vars(self).items()
-            }
-        )
+        chosen: dict[str, Any] = {
+            name: None if value is None else np.asarray(value[index])
+            for name, value in vars(self).items()
+        }
+        return TripleCollocation(**chosen)
 
     def counts(self) -> dict[str, int]:
         """Return how many series there are, how many are ok, and how many have each bit."""
@@ -189,9 +188,9 @@ def triple_collocation(
     signal = signal_variance(covariance)
     variance = _diagonal(covariance)
     error = variance - signal
-    status[(minimum <= n) & (n < few)] |= Status.FEW
-    status[(error < 0).any(axis=-1)] |= Status.NEGATIVE_VARIANCE
-    status[(_off_diagonal(covariance) <= 0).any(axis=-1)] |= Status.NEGATIVE_CORRELATION
+    _mark(status, (minimum <= n) & (n < few), Status.FEW)
+    _mark(status, (error < 0).any(axis=-1), Status.NEGATIVE_VARIANCE)
+    _mark(status, (_off_diagonal(covariance) <= 0).any(axis=-1), Status.NEGATIVE_CORRELATION)
     return TripleCollocation(
         n=n.astype(np.int64),
         error_variance=error,
@@ -378,7 +377,9 @@ def _check_days(days: npt.NDArray[np.datetime64], shape: tuple[int, ...], window
         raise UserError(f"expected a window of 1 day or more, found window_days={window}")
 
 
-def _slots(days: npt.NDArray[np.datetime64], climatology: bool) -> tuple[npt.NDArray[np.int64], int]:
+def _slots(
+    days: npt.NDArray[np.datetime64], climatology: bool
+) -> tuple[npt.NDArray[np.int64], int]:
     """Return where each day lies on its line, and how long the line is.
 
     The line is a leap year, 29 February included, for a climatology; else the calendar.
@@ -405,14 +406,18 @@ def _why_no_figures(
     noise = (np.finfo(float).eps * 8 * means) ** 2
     is_constant = (_diagonal(covariance) <= noise).any(axis=-1) & (n >= minimum)
     status = np.zeros(n.shape, np.uint8)
-    status[n < minimum] |= Status.TOO_FEW
-    status[is_constant] |= Status.CONSTANT
-    status[~is_present.all(axis=-1)] |= Status.ABSENT
+    _mark(status, n < minimum, Status.TOO_FEW)
+    _mark(status, is_constant, Status.CONSTANT)
+    _mark(status, ~is_present.all(axis=-1), Status.ABSENT)
     return status
 
 
+def _mark(status: npt.NDArray[np.uint8], where: npt.ArrayLike, bit: Status) -> None:
+    status[np.asarray(where)] |= np.uint8(bit)
+
+
 def _diagonal(covariance: Floats) -> Floats:
-    return np.diagonal(covariance, axis1=-2, axis2=-1)
+    return np.asarray(np.diagonal(covariance, axis1=-2, axis2=-1))
 
 
 def _off_diagonal(covariance: Floats) -> Floats:
@@ -421,11 +426,13 @@ def _off_diagonal(covariance: Floats) -> Floats:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below != 0)
+    out = np.full(below.shape, np.nan)
+    return np.asarray(np.divide(above, below, out=out, where=below != 0))
 
 
 def _root(squares: Floats) -> Floats:
-    return np.sqrt(squares, out=np.full(squares.shape, np.nan), where=squares >= 0)
+    out = np.full(squares.shape, np.nan)
+    return np.asarray(np.sqrt(squares, out=out, where=squares >= 0))
 
 
 def _decibels(signal: Floats, error: Floats) -> Floats:
