@@ -20,8 +20,8 @@ CODE = ("smcloud", "benchmarks", ":!benchmarks/results", "pyproject.toml", "cons
 """What decides how fast the commit is, as git names paths."""
 PACKAGES = (
     "dask",
-    "llvmlite",
     "ismn",
+    "llvmlite",
     "numba",
     "numpy",
     "onnxruntime",
