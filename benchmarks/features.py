@@ -59,7 +59,7 @@ def block_window() -> Window:
 def schema_of(source: str) -> CubeSchema:
     """Return a source's schema; on the fine grid with one block a shard, to write no more."""
     schema = SOURCES[source].schema
-    if not schema.on.projected:
+    if not schema.on.is_fine:
         return schema
     return replace(schema, shards=(schema.shards[0], BLOCK, BLOCK))
 
@@ -67,7 +67,7 @@ def schema_of(source: str) -> CubeSchema:
 def shard_window(schema: CubeSchema) -> Window:
     """Return the shard that holds the block: itself, or the coarse cells around it."""
     block = block_window()
-    if schema.on.projected:
+    if schema.on.is_fine:
         return block
     lon, lat = (float(values.mean()) for values in SIN1KM.lonlat(block))
     row, col = schema.on.pixel_of(np.array([lon]), np.array([lat]))
@@ -82,7 +82,7 @@ def random_values(variable: Variable, schema: CubeSchema, steps: int, seed: int)
     shape = (*([] if schema.is_static else [steps]), *shard_window(schema).shape)
     low, high = variable.valid
     values = rng.uniform(max(low, 0.0) if variable.units == "1" else low, high, shape)
-    if schema.on.projected:
+    if schema.on.is_fine:
         values[rng.random(shape) < (0.0 if schema.is_static else UNKNOWN_SHARE)] = np.nan
     else:
         values[..., rng.random(shape[1:]) < UNKNOWN_CELLS] = np.nan

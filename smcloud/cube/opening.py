@@ -72,7 +72,13 @@ def _same_crs(found: CRS, grid: Grid) -> bool:
     if not grid.projected:
         return bool(found.is_geographic)
     expected, have = grid.crs.to_cf(), found.to_cf()
-    keys = ("grid_mapping_name", "semi_major_axis", "longitude_of_projection_origin")
+    keys = (
+        "grid_mapping_name",
+        "semi_major_axis",
+        "longitude_of_projection_origin",
+        "longitude_of_central_meridian",
+        "standard_parallel",
+    )
     return all(have.get(key) == expected.get(key) for key in keys)
 
 

@@ -35,7 +35,7 @@ from smcloud.cube.opening import (
 from smcloud.cube.patches import Patch, Points, rectangles, scatters
 from smcloud.cube.schema import EPOCH, Array, CubeSchema, Days, Variable
 from smcloud.cube.sharded import Batch, ShardedArray, ShardLayout, lacks, layout_of
-from smcloud.grids.grid import Grid, Window, sinusoidal_wkt
+from smcloud.grids.grid import Grid, Window
 
 TIME_UNITS = "days since 1970-01-01"
 CONVENTIONS = "CF-1.11, ACDD-1.3"
@@ -177,7 +177,7 @@ def _axis_attrs(grid: Grid, name: str) -> dict[str, Any]:
 
 def grid_mapping_attrs(grid: Grid) -> dict[str, Any]:
     """Return the CF grid mapping of a grid, with its CRS as WKT2."""
-    wkt = sinusoidal_wkt() if grid.projected else grid.crs.to_wkt("WKT2_2019")
+    wkt = str(grid.crs.to_wkt("WKT2_2019"))
     attrs: dict[str, Any] = dict(grid.crs.to_cf())
     half = grid.step / 2
     attrs["crs_wkt"] = wkt

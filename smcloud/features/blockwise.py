@@ -24,8 +24,16 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.cube.sharded import Batch
 from smcloud.features.catalogue import COLDEST
 from smcloud.features.composites import WORK_ELEMENTS
-from smcloud.features.inputs import BlockInputs, Part, Points, Request, Series, lonlat_around
-from smcloud.features.reads import Kind, kind_of, reads_of, schemas_of
+from smcloud.features.inputs import (
+    BlockInputs,
+    Cells,
+    Part,
+    Points,
+    Request,
+    Series,
+    lonlat_around,
+)
+from smcloud.features.reads import Kind, cells_of, kind_of, reads_of, schemas_of
 from smcloud.features.sink import FloatSink, Sink
 from smcloud.features.slab import CELL_DAYS, Column, Slab
 from smcloud.features.spec import (
@@ -40,7 +48,7 @@ from smcloud.features.spec import (
     split_input,
 )
 from smcloud.grids.grid import Window, grid_named
-from smcloud.grids.regrid import Weights, bilinear
+from smcloud.grids.regrid import Weights, bilinear, nearest
 
 LST_PREFIX = "lst_"
 ALLOCATOR_FACTOR = 1.05
@@ -175,14 +183,14 @@ class FeatureReader:
         name: str,
         days: Days,
         window: Window,
-        coarse: Mapping[str, Weights],
+        coarse: Mapping[Cells, Weights],
         land: Points,
         batch: Batch,
     ) -> Series:
         source, variable = split_input(name)
         before, after = self.halo_days(source)
         schema = self.schemas[source]
-        weights = coarse.get(schema.grid)
+        weights = coarse.get(cells_of(self.drivers[source], self.schemas))
         numbers = days.astype(np.int64)
         first, last = int(numbers[0]), int(numbers[-1])
         return Request(
@@ -194,13 +202,14 @@ class FeatureReader:
             land if weights is None else None,
         ).series(variable, batch)
 
-    def _weights(self, window: Window, points: Points) -> dict[str, Weights]:
-        used = {self.schemas[split_input(name)[0]].on for name in self._reads.series}
-        coarse = sorted((grid for grid in used if not grid.projected), key=lambda grid: grid.name)
-        if not coarse:
+    def _weights(self, window: Window, points: Points) -> dict[Cells, Weights]:
+        drivers = {self.drivers[split_input(name)[0]] for name in self._reads.series}
+        used = {cells_of(one, self.schemas) for one in drivers if one.to_grid != "native"}
+        if not used:
             return {}
         lon, lat = (array.reshape(-1)[points] for array in self.grid.lonlat(window))
-        return {grid.name: bilinear(grid, lon, lat) for grid in coarse}
+        ways = {"bilinear": bilinear, "nearest": nearest}
+        return {(grid, way): ways[way](grid_named(grid), lon, lat) for grid, way in sorted(used)}
 
     def _static(
         self, window: Window, points: Points, batch: Batch

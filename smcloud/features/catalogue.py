@@ -182,6 +182,23 @@ WHEN_AND_WHERE = (
 """Position is in no product's list: it overfits and leaves artefacts (Meyer 2019)."""
 
 
+REFERENCES = (
+    *_plain("smap_l3_soil_moisture", "soil_moisture_am", "m3 m-3", "SMAP 36 km, 6 h", "smap_l3"),
+    *_plain(
+        "smap_l3_soil_moisture_pm", "soil_moisture_pm", "m3 m-3", "SMAP 36 km, 18 h", "smap_l3"
+    ),
+    *_plain("smap_l3e_soil_moisture", "soil_moisture_am", "m3 m-3", "SMAP 9 km, 6 h", "smap_l3e"),
+    *_plain(
+        "smap_l3e_soil_moisture_pm", "soil_moisture_pm", "m3 m-3", "SMAP 9 km, 18 h", "smap_l3e"
+    ),
+    *_plain("smap_sentinel_soil_moisture", "soil_moisture", "m3 m-3", "1 km", "smap_sentinel"),
+    *_plain("cci_active_soil_moisture", "soil_moisture", "%", "scatterometers", "cci_active"),
+    *_plain("cci_passive_soil_moisture", "soil_moisture", "m3 m-3", "radiometers", "cci_passive"),
+    *_plain("cci_combined_soil_moisture", "soil_moisture", "m3 m-3", "merged", "cci_combined"),
+)
+"""Soil moisture of others, to compare with: in no product's list, and no product has its driver."""
+
+
 def _by_name(records: Iterable[Feature]) -> dict[str, tuple[Feature, ...]]:
     found: dict[str, tuple[Feature, ...]] = {}
     for record in records:
@@ -190,7 +207,16 @@ def _by_name(records: Iterable[Feature]) -> dict[str, tuple[Feature, ...]]:
 
 
 FEATURES: Mapping[str, tuple[Feature, ...]] = _by_name(
-    (*VEGETATION, *TEMPERATURE, *ALBEDO, *REANALYSIS, *TERRAIN, *SOIL, *WHEN_AND_WHERE)
+    (
+        *VEGETATION,
+        *TEMPERATURE,
+        *ALBEDO,
+        *REANALYSIS,
+        *TERRAIN,
+        *SOIL,
+        *WHEN_AND_WHERE,
+        *REFERENCES,
+    )
 )
 """Name to its records, in order of preference."""
 

@@ -23,6 +23,8 @@ from smcloud.grids.regrid import Weights
 from smcloud.grids.tiles import tile_at, tile_window
 
 Points = NDArray[np.intp]
+Cells = tuple[str, str]
+"""A coarse grid, and how its cells reach the points: ``bilinear`` or ``nearest``."""
 
 OPTIONAL_LAYERS: Mapping[str, str] = {
     "terrain.upstream_area": "a raster of upstream area (MERIT Hydro's upa, say) with the terrain"
@@ -108,7 +110,7 @@ class BlockInputs:
         (``source.variable``, halo pixels) to physical values (n_points,), or
         (rows + 2 h, cols + 2 h) with a halo.
     coarse : mapping
-        Grid name to the bilinear weights from its cells to the points.
+        Grid and way to the weights from its cells to the points.
     """
 
     window: Window
@@ -116,7 +118,7 @@ class BlockInputs:
     points: Points
     series: Mapping[str, Series]
     static: Mapping[tuple[str, int], Floats32]
-    coarse: Mapping[str, Weights]
+    coarse: Mapping[Cells, Weights]
     computed: dict[Feature, Floats32] = field(default_factory=dict, repr=False, compare=False)
     """Static features (n_points,) and those of coarse cells (n_days, cells), filled by the first
     computation that needs them: all slabs of days share them."""

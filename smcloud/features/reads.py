@@ -11,6 +11,7 @@ from smcloud.core.errors import UserError
 from smcloud.core.objects import READS_AHEAD
 from smcloud.cube.schema import CubeSchema
 from smcloud.features.composites import MAX_GAP_STEPS
+from smcloud.features.inputs import Cells
 from smcloud.features.spec import (
     CALENDAR,
     PSEUDO_SOURCES,
@@ -23,7 +24,7 @@ from smcloud.sources.registry import SOURCES
 
 COMPOSITE_DAY = "composite_day"
 WEIGHT_BYTES = 20
-"""Bytes of the bilinear weights of a point: its cell, and the shares of four."""
+"""Bytes of the weights of a point: its cell, and the shares of four."""
 Schemas = Mapping[str, CubeSchema]
 Drivers = Mapping[str, Driver]
 
@@ -36,6 +37,11 @@ class Kind(Enum):
     CELLS = "on coarse cells, daily"
     STORED = "at points, daily, as the integers that are stored"
     DAILY = "at points, daily"
+
+
+def cells_of(driver: Driver, schemas: Schemas) -> Cells:
+    """Return the coarse grid of a driver and how its cells reach the points."""
+    return schemas[driver.source].grid, driver.to_grid
 
 
 def kind_of(feature: Feature, drivers: Drivers, schemas: Schemas) -> Kind:
@@ -59,8 +65,8 @@ def kind_of(feature: Feature, drivers: Drivers, schemas: Schemas) -> Kind:
         return Kind.DAILY
     if len(used) == 1 and used[0].to_days == "linear" and not halo.days_before + halo.days_after:
         return Kind.COMPOSITES
-    is_coarse = all(driver.to_grid == "bilinear" for driver in used)
-    if is_coarse and len({schemas[driver.source].grid for driver in used}) == 1:
+    is_coarse = all(driver.to_grid != "native" for driver in used)
+    if is_coarse and len({cells_of(driver, schemas) for driver in used}) == 1:
         return Kind.CELLS
     is_whole = feature.function is as_stored and not halo.days_before + halo.days_after
     is_daily = used[0].to_grid == "native" and used[0].to_days == "daily"
@@ -108,18 +114,18 @@ class Reads:
     def held_bytes(self, n_days: int, n_points: int, pixels: int) -> int:
         """Return the bytes that a block holds: stored integers, static layers, what is made once.
 
-        Made once are bilinear weights, static features and those of coarse cells.
+        Made once are weights from coarse cells, features of those cells and static ones.
         """
         side = math.isqrt(pixels - 1) + 1
         held = 0
         for name in self.series:
-            is_fine = self.schema(name).on.projected
+            is_fine = self.schema(name).on.is_fine
             cells = n_points if is_fine else coarse_cells(side)
             held += self._itemsize(name) * self.steps(name, n_days) * cells
             held += 0 if is_fine else 4 * n_days * cells
         for _, halo in self.static:
             held += 4 * ((side + 2 * halo) ** 2 if halo else n_points)
-        has_weights = any(not self.schema(name).on.projected for name in self.series)
+        has_weights = any(not self.schema(name).on.is_fine for name in self.series)
         return (
             held + (WEIGHT_BYTES * n_points if has_weights else 0) + 4 * n_points * len(self.static)
         )
@@ -134,7 +140,7 @@ class Reads:
         fetched, chunk = 0, 0
         for name in self.series:
             schema = self.schema(name)
-            if schema.on.projected:
+            if schema.on.is_fine:
                 step = self._itemsize(name) * pixels
                 fetched += self.steps(name, n_days) * step
                 chunk = max(chunk, min(schema.chunks[0], self.steps(name, n_days)) * step)
@@ -241,10 +247,10 @@ def _schema_of(source: str, schemas: Schemas | None) -> CubeSchema:
 
 def _check_driver(driver: Driver, schema: CubeSchema) -> None:
     steps = {None: "static", 1: "daily"}.get(schema.step_days, "linear")
-    to_grid = "native" if schema.on.projected else "bilinear"
-    if (driver.to_days, driver.to_grid) != (steps, to_grid):
+    ways = ("native",) if schema.on.is_fine else ("bilinear", "nearest")
+    if driver.to_days != steps or driver.to_grid not in ways:
         raise UserError(
             f"driver {driver.source}: its cube of step {schema.step_days} days on {schema.grid} is "
-            f"brought to the grid {to_grid!r} and to days {steps!r}, not {driver.to_grid!r} and "
-            f"{driver.to_days!r}"
+            f"brought to the grid {' or '.join(map(repr, ways))} and to days {steps!r}, not "
+            f"{driver.to_grid!r} and {driver.to_days!r}"
         )

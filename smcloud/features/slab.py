@@ -14,7 +14,7 @@ from smcloud.features.composites import (
     daily_values,
 )
 from smcloud.features.inputs import BlockInputs, Series, is_small, native
-from smcloud.features.reads import COMPOSITE_DAY, Drivers, Kind, Schemas
+from smcloud.features.reads import COMPOSITE_DAY, Drivers, Kind, Schemas, cells_of
 from smcloud.features.sink import Sink
 from smcloud.features.spec import (
     CALENDAR,
@@ -29,6 +29,7 @@ from smcloud.features.spec import (
     as_stored,
     split_input,
 )
+from smcloud.grids.regrid import Weights
 
 CELL_DAYS = 48
 """Days that are interpolated from coarse cells at once: few would leave vector registers empty."""
@@ -181,11 +182,15 @@ class Slab:
 
     def _from_cells(self, feature: Feature) -> Iterator[tuple[slice, Floats32]]:
         """Yield days and values at points of a feature that is computed on coarse cells."""
-        weights = self.inputs.coarse[self.schemas[feature.sources[0]].grid]
+        weights = self._weights(feature.sources[0])
         cells = self._cells(feature)[self.start : self.start + self.n_days]
         cells = cells.reshape(self.n_days, *weights.window.shape)
         for days in self._pieces(CELL_DAYS):
             yield days, weights.apply(cells[days])
+
+    def _weights(self, source: str) -> Weights:
+        """Return the weights from the cells of a coarse source to the points."""
+        return self.inputs.coarse[cells_of(self.drivers[source], self.schemas)]
 
     def _cells(self, feature: Feature) -> Floats32:
         """Return a feature of coarse cells on all days of the block, computed once for it."""
@@ -223,7 +228,7 @@ class Slab:
         values = self._physical(name, days, halo)
         if self.drivers[source].to_grid == "native":
             return values
-        weights = self.inputs.coarse[self.schemas[source].grid]
+        weights = self._weights(source)
         return weights.apply(values.reshape(len(values), *weights.window.shape))
 
     def _physical(self, name: str, days: slice, halo: Halo) -> Floats32:

@@ -145,8 +145,9 @@ class Driver:
     ----------
     source : str
         Name of the source, such as ``mod11a1``.
-    to_grid : "native" or "bilinear"
-        Native sources lie on the output grid; coarse ones are interpolated inside the block.
+    to_grid : "native", "bilinear" or "nearest"
+        Native sources lie on the output grid. Coarse ones are interpolated inside the block, or
+        give a pixel the value of the cell it lies in ("nearest"), as references are compared.
     to_days : "daily", "linear" or "static"
         Linear: composites are interpolated between their own dates.
     quality : str
@@ -154,12 +155,12 @@ class Driver:
     """
 
     source: str
-    to_grid: Literal["native", "bilinear"] = "native"
+    to_grid: Literal["native", "bilinear", "nearest"] = "native"
     to_days: Literal["daily", "linear", "static"] = "daily"
     quality: str = ""
 
     def __post_init__(self) -> None:
-        if self.to_grid == "bilinear" and self.to_days != "daily":
+        if self.to_grid != "native" and self.to_days != "daily":
             raise UserError(
                 f"driver {self.source}: coarse sources are daily; {self.to_days!r} needs 'native'"
             )

@@ -9,6 +9,7 @@ slices of one global array, so that two tiles can never disagree about a coordin
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Literal
 
 import numpy as np
 from affine import Affine
@@ -17,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
 from smcloud.core.errors import ConfigError
+from smcloud.grids import ease2
 
 EARTH_RADIUS_M = 6371007.181
 TILE_SIZE_M = 1111950.5196666667
@@ -28,8 +30,12 @@ PIXEL_M = TILE_SIZE_M / TILE_PIXELS
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_SINUSOIDAL = f"+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R={EARTH_RADIUS_M} +units=m +no_defs"
-_GEOGRAPHIC = "EPSG:4326"
+_MODIS_SPHERE = f"+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R={EARTH_RADIUS_M} +units=m +no_defs"
+Projection = Literal["sinusoidal", "ease2", "geographic"]
+SINUSOIDAL: Projection = "sinusoidal"
+EASE2: Projection = "ease2"
+GEOGRAPHIC: Projection = "geographic"
+_CRS_OF = {SINUSOIDAL: _MODIS_SPHERE, EASE2: "EPSG:6933", GEOGRAPHIC: "EPSG:4326"}
 
 
 @dataclass(frozen=True, order=True)
@@ -79,8 +85,9 @@ class Grid:
         Centre of the north-west pixel, in CRS units (m or degrees).
     step : float
         Pixel size in CRS units, the same in x and y; rows go south.
-    projected : bool
-        True on the sinusoidal sphere (m), False for latitude and longitude (degrees).
+    projection : str
+        ``sinusoidal`` (the MODIS sphere, m), ``ease2`` (EASE-Grid 2.0 global, m) or ``geographic``
+        (latitude and longitude, degrees).
     """
 
     name: str
@@ -89,11 +96,25 @@ class Grid:
     x_first: float
     y_first: float
     step: float
-    projected: bool
+    projection: Projection
 
     def __reduce__(self) -> tuple[Callable[[str], "Grid"], tuple[str]]:
         """Travel as a name: cached coordinates would make each task half a megabyte."""
         return grid_named, (self.name,)
+
+    @property
+    def projected(self) -> bool:
+        """Say whether coordinates are metres."""
+        return self.projection != GEOGRAPHIC
+
+    @property
+    def is_fine(self) -> bool:
+        """Say whether this is the 1 km grid of tiles that products are written on.
+
+        All others are coarse: one tile, cells that are interpolated or looked up, and columns that
+        go around the globe.
+        """
+        return self.projection == SINUSOIDAL
 
     @property
     def dims(self) -> tuple[str, str]:
@@ -108,7 +129,7 @@ class Grid:
     @cached_property
     def crs(self) -> CRS:
         """Return the CRS."""
-        return CRS.from_user_input(_SINUSOIDAL if self.projected else _GEOGRAPHIC)
+        return CRS.from_user_input(_CRS_OF[self.projection])
 
     @cached_property
     def x(self) -> Floats:
@@ -136,9 +157,10 @@ class Grid:
         """
         rows, cols = window.slices
         x, y = self.x[cols][None, :], self.y[rows][:, None]
-        if not self.projected:
+        if not self.is_fine:
+            lon, lat = (x, y) if self.projection == GEOGRAPHIC else ease2.to_degrees(x, y)
             shape = window.shape
-            return np.broadcast_to(x, shape).copy(), np.broadcast_to(y, shape).copy()
+            return np.broadcast_to(lon, shape).copy(), np.broadcast_to(lat, shape).copy()
         lat = np.broadcast_to(np.degrees(y / EARTH_RADIUS_M), window.shape).copy()
         lon = np.degrees(x / (EARTH_RADIUS_M * np.cos(y / EARTH_RADIUS_M)))
         off_globe = np.abs(lon) > 180.0
@@ -146,28 +168,44 @@ class Grid:
         lat[off_globe] = np.nan
         return lon, lat
 
+    def xy(self, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
+        """Return the points (degrees, any shape) in CRS units.
+
+        Longitudes are brought to -180..180 on the sinusoidal grid, and left as they are on the
+        others, whose columns go around the globe.
+        """
+        if self.projection == SINUSOIDAL:
+            wrapped = (lon + 180.0) % 360.0 - 180.0
+            phi = np.radians(lat)
+            return EARTH_RADIUS_M * np.radians(wrapped) * np.cos(phi), EARTH_RADIUS_M * phi
+        return ease2.to_map(lon, lat) if self.projection == EASE2 else (lon, lat)
+
     def pixel_of(self, lon: Floats | float, lat: Floats | float) -> tuple[Ints, Ints]:
         """Return row and column of the pixels that contain the points (degrees).
+
+        Beyond the first or last row, which is at 85 degrees on EASE-Grid 2.0, that row is held.
 
         Raises
         ------
         ConfigError
-            If a point is NaN, beyond the poles or off the grid.
+            If a point is NaN or beyond the poles.
         """
         lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
         if not (np.isfinite(lon).all() and (np.abs(lat) <= 90.0).all()):
             raise ConfigError("a point has no usable coordinates: latitude within -90..90, degrees")
-        if self.projected:
-            wrapped = (lon + 180.0) % 360.0 - 180.0
-            phi = np.radians(lat)
-            x = EARTH_RADIUS_M * np.radians(wrapped) * np.cos(phi)
-            y = EARTH_RADIUS_M * phi
-        else:
+        x, y = self.xy(lon, lat)
+        if not self.is_fine:
             first_edge = self.x_first - self.step / 2
-            x, y = (lon - first_edge) % 360.0 + first_edge, lat
+            x = (x - first_edge) % (self.cols * self.step) + first_edge
         col = np.floor((x - self.x_first) / self.step + 0.5).astype(np.int64)
         row = np.floor((self.y_first - y) / self.step + 0.5).astype(np.int64)
         return np.clip(row, 0, self.rows - 1), np.clip(col, 0, self.cols - 1)
+
+
+def _ease2(name: str, shape: tuple[int, int], cell_m: float) -> Grid:
+    """Return a global EASE-Grid 2.0, whose cells meet at the equator and at Greenwich."""
+    rows, cols = shape
+    return Grid(name, rows, cols, -(cols - 1) / 2 * cell_m, (rows - 1) / 2 * cell_m, cell_m, EASE2)
 
 
 SIN1KM = Grid(
@@ -177,11 +215,17 @@ SIN1KM = Grid(
     x_first=-TILES_ACROSS / 2 * TILE_SIZE_M + PIXEL_M / 2,
     y_first=TILES_DOWN / 2 * TILE_SIZE_M - PIXEL_M / 2,
     step=PIXEL_M,
-    projected=True,
+    projection=SINUSOIDAL,
 )
-ERA5LAND = Grid("era5land", 1801, 3600, x_first=0.0, y_first=90.0, step=0.1, projected=False)
+ERA5LAND = Grid("era5land", 1801, 3600, x_first=0.0, y_first=90.0, step=0.1, projection=GEOGRAPHIC)
+GLOBAL025 = Grid("global025", 720, 1440, -179.875, 89.875, step=0.25, projection=GEOGRAPHIC)
+EASE2_36KM = _ease2("ease2_36km", ease2.SHAPE_36KM, ease2.CELL_36KM_M)
+EASE2_9KM = _ease2("ease2_9km", ease2.SHAPE_9KM, ease2.CELL_9KM_M)
+EASE2_1KM = _ease2("ease2_1km", ease2.SHAPE_1KM, ease2.CELL_1KM_M)
 
-GRIDS = {grid.name: grid for grid in (SIN1KM, ERA5LAND)}
+GRIDS = {
+    grid.name: grid for grid in (SIN1KM, ERA5LAND, GLOBAL025, EASE2_36KM, EASE2_9KM, EASE2_1KM)
+}
 
 
 @lru_cache(maxsize=1)

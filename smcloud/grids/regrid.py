@@ -1,4 +1,4 @@
-"""Coarse to fine (bilinear) and fine to coarse (area mean), with weights computed once."""
+"""Coarse to fine (bilinear, nearest cell), fine to coarse (area mean); weights computed once."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LANE_POINTS = 16
 
 @dataclass(frozen=True)
 class Weights:
-    """Bilinear weights from cells of a latitude-longitude grid to n points.
+    """Weights from cells of a coarse grid to n points, bilinear or of the nearest cell alone.
 
     Attributes
     ----------
@@ -115,29 +115,62 @@ def _interpolate(
 
 
 def bilinear(grid: Grid, lon: Floats, lat: Floats) -> Weights:
-    """Return the weights that interpolate a latitude-longitude grid to points (n,), degrees.
+    """Return the weights that interpolate a coarse grid to points (n,), degrees.
 
-    Longitude is circular; beyond the first or last row the nearest row is held.
+    Columns go around the globe; beyond the first or last row the nearest row is held.
 
     Raises
     ------
     ConfigError
-        If the grid is projected or a coordinate is NaN.
+        If the grid is the fine one or a coordinate is NaN.
     """
-    if grid.projected:
-        raise ConfigError(f"bilinear weights need a latitude-longitude grid, not {grid.name}")
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-        raise ConfigError("bilinear weights need known coordinates: leave off-globe pixels out")
-    col = ((lon - grid.x_first) / grid.step) % grid.cols
-    row = np.clip((grid.y_first - lat) / grid.step, 0.0, grid.rows - 1.0)
+    row, col = _position(grid, lon, lat)
     whole = np.floor(col)
     east_share = col - whole  # before unwrapping, which would round it differently at the seam
     west = _unwrapped(whole.astype(np.int64), grid.cols)
     north = np.minimum(np.floor(row).astype(np.int64), grid.rows - 2)
+    return _weights(grid, north, west, row - north, east_share)
+
+
+def nearest(grid: Grid, lon: Floats, lat: Floats) -> Weights:
+    """Return the weights that give points (n,), degrees, the value of the cell they lie in.
+
+    A point whose cell is unknown is unknown, whatever its neighbours know.
+
+    Raises
+    ------
+    ConfigError
+        If the grid is the fine one or a coordinate is NaN.
+    """
+    _position(grid, lon, lat)
+    row, col = grid.pixel_of(lon, lat)
+    north = np.minimum(row, grid.rows - 2)
+    south_share = (row - north).astype(np.float64)
+    return _weights(grid, north, _unwrapped(col, grid.cols), south_share, np.zeros(len(row)))
+
+
+def _position(grid: Grid, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
+    """Return the points in rows and columns of the grid, counted from cell centres."""
+    if grid.is_fine:
+        raise ConfigError(f"weights from cells need a coarse grid, not {grid.name}")
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        raise ConfigError("weights from cells need known coordinates: leave off-globe pixels out")
+    x, y = grid.xy(lon, lat)
+    row = np.clip((grid.y_first - y) / grid.step, 0.0, grid.rows - 1.0)
+    return row, ((x - grid.x_first) / grid.step) % grid.cols
+
+
+def _weights(
+    grid: Grid,
+    north: NDArray[np.int64],
+    west: NDArray[np.int64],
+    south_share: Floats,
+    east_share: Floats,
+) -> Weights:
+    """Return the weights of the four cells of each point, of which (north, west) is the first."""
     window = Window(int(north.min()), int(north.max()) + 2, int(west.min()), int(west.max()) + 2)
     width = window.shape[1]
     corner = (north - window.row0) * width + (west - window.col0)
-    south_share = row - north
     return Weights(
         window,
         corner.astype(np.int32),

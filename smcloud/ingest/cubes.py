@@ -227,7 +227,7 @@ def _blocks(task: IngestTask, source: Source, reading: _Reading) -> Iterator[Blo
     days = source.schema.times(task.key.year)
     if not source.schema.is_static:
         days = days[source.schema.slabs(task.key.year)[task.slab]]
-    if source.schema.on.projected:
+    if source.schema.on.is_fine:
         yield _tile_block(task, source, days, reading)
     else:
         yield from _coarse_blocks(task, source, days, reading)

@@ -33,6 +33,7 @@ _SCHEMA = pa.schema(
         ("size", pa.int64()),
         ("etag", pa.string()),
         ("superseded_by", pa.string()),
+        ("scene", pa.string()),
     ]
 )
 
@@ -133,11 +134,11 @@ def index_granules(source: Source, url: str, listing: Iterable[ObjectInfo]) -> G
 def _identity(granule: Granule) -> tuple[str, ...]:
     """Return what two versions of one granule share.
 
-    A tile has one granule for its days. Files that are not cut along tiles (reanalysis months of
+    A tile has one granule for its days, and a scene too. Other files (reanalysis months of
     several areas, elevation sheets) lie beside each other: only an equal name makes two rivals.
     """
     days = (granule.tile, granule.start.isoformat(), granule.end.isoformat())
-    return (*days, granule.name) if granule.tile == GLOBE else days
+    return (*days, granule.scene or granule.name) if granule.tile == GLOBE else days
 
 
 def _by_production(entry: IndexedGranule) -> tuple[str, str, str]:
@@ -158,6 +159,7 @@ def write_index(index: GranuleIndex, url: str) -> None:
             "size": [entry.size for entry in entries],
             "etag": [entry.etag for entry in entries],
             "superseded_by": [entry.superseded_by for entry in entries],
+            "scene": [entry.granule.scene for entry in entries],
         },
         schema=_SCHEMA.with_metadata({"source": index.source, "url": index.url}),
     )
@@ -196,7 +198,7 @@ def _entry(source: str, row: Mapping[str, str | int | date]) -> IndexedGranule:
         )
     tile, produced, name = str(row["tile"]), str(row["produced"]), str(row["name"])
     return IndexedGranule(
-        Granule(source, tile, start, end, produced, name),
+        Granule(source, tile, start, end, produced, name, str(row.get("scene", ""))),
         str(row["key"]),
         size,
         str(row["etag"]),

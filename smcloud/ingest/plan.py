@@ -20,7 +20,7 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE, STATIC, TileYear, tiles_of
 from smcloud.ingest.index import GranuleIndex, IndexedGranule
-from smcloud.sources.base import Source
+from smcloud.sources.base import KnowsItsDays, Source
 
 FLOAT32_BYTES = 4
 NATIVE_PIXELS = 4
@@ -177,7 +177,7 @@ def _slabs_to_write(
     return [
         (slab, choice)
         for slab, choice in enumerate(choices)
-        if choice.granules or (is_held and source.schema.on.projected)
+        if choice.granules or (is_held and source.schema.on.is_fine)
     ]
 
 
@@ -208,7 +208,7 @@ def keys_of(
     grid = source.schema.grid
     for tile in wanted:
         TileYear("sin1km", tile, None)
-    if source.schema.on.projected:
+    if source.schema.on.is_fine:
         places = wanted or list(index.tiles)
         if not places and index.granules:
             raise UserError(f"{source.name} is not cut along tiles: name some, as --tiles h25v05")
@@ -242,7 +242,7 @@ def choose_granules(source: Source, entries: Sequence[IndexedGranule], days: Day
 
 
 def _uncovered(source: Source, chosen: Sequence[IndexedGranule], days: Days) -> tuple[str, ...]:
-    """Return the first days of the steps that none of the chosen granules covers."""
+    """Return the first days of the steps that lack a granule which is to be expected."""
     spans = [(e.granule.start, e.granule.end) for e in chosen]
     starts = {start for start, _ in spans}
     uncovered = []
@@ -252,7 +252,7 @@ def _uncovered(source: Source, chosen: Sequence[IndexedGranule], days: Days) -> 
             covered = any(start <= day <= end for start, end in spans)
         else:
             covered = day in starts
-        if not covered:
+        if not covered and (not isinstance(source, KnowsItsDays) or source.expects(day)):
             uncovered.append(day.isoformat())
     return tuple(uncovered)
 
@@ -266,7 +266,7 @@ def station_shards(
     """
     grid = schema.on
     row, col = grid.pixel_of(lon, lat)
-    reach = (0,) if grid.projected else (-1, 0, 1)
+    reach = (0,) if grid.is_fine else (-1, 0, 1)
     rows, cols = schema.shards[1:]
     found = set()
     for down in reach:
@@ -282,11 +282,14 @@ def station_tiles(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[st
     return sorted(set(tiles_of(lon, lat)))
 
 
-def task_bytes(schema: CubeSchema, window: Window, steps: int) -> int:
+def task_bytes(
+    schema: CubeSchema, window: Window, steps: int, *, joins_granules: bool = False
+) -> int:
     """Return the peak bytes of the process of a task on a fine grid, estimated from above.
 
     All variables packed, one of them encoded, the process itself, and a granule: quality words and
-    one layer as stored, or for a static store all variables in float32 with as much again.
+    one layer as stored; for a source that joins granules the joined steps in float32, for a static
+    store all variables in float32 with as much again.
     """
     pixels = window.shape[0] * window.shape[1]
     layers = 1 if schema.is_static else steps
@@ -294,6 +297,8 @@ def task_bytes(schema: CubeSchema, window: Window, steps: int) -> int:
     granule = GRANULE_BYTES * NATIVE_PIXELS * pixels
     if schema.is_static:
         granule = 2 * FLOAT32_BYTES * pixels * len(packed) + STRIP_BYTES
+    elif joins_granules:
+        granule += FLOAT32_BYTES * pixels * layers * len(packed)
     return sum(packed) + max(packed) + granule + PROCESS_BYTES
 
 

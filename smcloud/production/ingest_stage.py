@@ -47,7 +47,7 @@ from smcloud.production.ledger import Ledger
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.stations_stage import StationsSummary, ingest_stations
 from smcloud.products.registry import product_named
-from smcloud.sources.base import Source
+from smcloud.sources.base import KnowsItsDays, Source
 from smcloud.sources.registry import SOURCES
 
 log = logging.getLogger(__name__)
@@ -270,6 +270,7 @@ class _Job:
             create_store(store, self.source.schema, year)
         self.done = [] if self.request.redo else _finished(self.tasks)
         _tell_missing(self.tasks, listener)
+        _tell_outages(self.source, self.tasks, listener)
         if self.done:
             count = f"{len(self.done)} of {counted(len(self.tasks), 'tasks')}"
             listener.note(f"{self.source.name}: {count} done by an earlier run")
@@ -297,7 +298,7 @@ def _planned(
         lon, lat = np.array(request.points, np.float64).reshape(-1, 2).T
         held = station_tiles(lon, lat)
         tiles = [tile for tile in held if tile in request.tiles] if request.tiles else held
-        shards = None if source.schema.on.projected else station_shards(source.schema, lon, lat)
+        shards = None if source.schema.on.is_fine else station_shards(source.schema, lon, lat)
         if not tiles:
             raise UserError(
                 f"no station lies in {', '.join(request.tiles)}: the stations are in "
@@ -318,11 +319,17 @@ def _planned(
 
 
 def _check_memory(source: Source, tasks: Sequence[IngestTask], client: Client | None) -> None:
-    if client is None or not source.schema.on.projected:
+    if client is None or not source.schema.on.is_fine:
         return
     room = smallest_worker_bytes(client)
     needed = max(
-        task_bytes(source.schema, task.key.window, source.schema.shards[0]) for task in tasks
+        task_bytes(
+            source.schema,
+            task.key.window,
+            source.schema.shards[0],
+            joins_granules=source.joins_granules,
+        )
+        for task in tasks
     )
     if room and needed > room:
         raise PlanError(
@@ -389,6 +396,18 @@ def _tell_missing(tasks: Sequence[IngestTask], listener: Listener) -> None:
             listener.warn(
                 f"{tasks[0].source} {key}: {counted(len(days), 'steps')} without a granule, left "
                 f"unknown: {shown}"
+            )
+
+
+def _tell_outages(source: Source, tasks: Sequence[IngestTask], listener: Listener) -> None:
+    """Name the periods of the planned years in which nothing was produced: nothing is missing."""
+    if not isinstance(source, KnowsItsDays):
+        return
+    years = {task.key.year for task in tasks}
+    for outage in source.outages:
+        if years.intersection(range(outage.first.year, outage.last.year + 1)):
+            listener.note(
+                f"{source.name}: not produced from {outage.first} to {outage.last}: {outage.reason}"
             )
 
 

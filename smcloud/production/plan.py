@@ -403,7 +403,7 @@ def _reading(recipe: Recipe, year: int, pixels: int) -> tuple[int, int]:
             continue
         schema = reader.schemas[source]
         steps = 1 if schema.is_static else len(schema.times(year))
-        cells = pixels if schema.on.projected else 64
+        cells = pixels if schema.on.is_fine else 64
         read += np.dtype(schema.variable(variable).dtype).itemsize * steps * cells
         halo_slabs = 0 if schema.is_static else sum(n > 0 for n in reader.halo_days(source))
         requests += 2 * (len(schema.slabs(year)) + halo_slabs)

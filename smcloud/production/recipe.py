@@ -122,10 +122,10 @@ def driver_states(
 
 def _cube_keys(recipe: Recipe, source: str, key: TileYear) -> list[TileYear]:
     schema = recipe.reader.schemas[source]
-    tile = key.tile if schema.on.projected else GLOBE
+    tile = key.tile if schema.on.is_fine else GLOBE
     if schema.is_static or key.year is None:
         # A halo of pixels reaches into the neighbours: their terrain belongs to the inputs.
-        tiles = _around(tile) if schema.on.projected else [tile]
+        tiles = _around(tile) if schema.on.is_fine else [tile]
         return [TileYear(schema.grid, name, None) for name in tiles]
     before, after = recipe.reader.halo_days(source)
     years = [key.year - 1] * bool(before) + [key.year] + [key.year + 1] * bool(after)
@@ -197,7 +197,7 @@ def require_drivers(recipe: Recipe, key: TileYear) -> None:
         schema = recipe.reader.schemas[source]
         year = None if schema.is_static else key.year
         cube = open_cube(recipe.reader.cubes.url(source, year), schema, year)
-        if schema.on.projected and part.intersect(cube.window) is None:
+        if schema.on.is_fine and part.intersect(cube.window) is None:
             raise CubeError(
                 f"{cube.url} does not reach tile {tile_at(part.row0, part.col0)}: "
                 f"ingest {source} for {key}, or leave the tile out"

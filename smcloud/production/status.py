@@ -70,7 +70,7 @@ def _drivers(config: RunConfig) -> Iterator[Status]:
 
 def _cube_keys(config: RunConfig, source: str) -> list[TileYear]:
     schema = SOURCES[source].schema
-    tiles = sorted(set(config.tiles)) if schema.on.projected else [GLOBE]
+    tiles = sorted(set(config.tiles)) if schema.on.is_fine else [GLOBE]
     years: list[int | None] = [None] if schema.is_static else [*sorted(set(config.years))]
     return [TileYear(schema.grid, tile, year) for year in years for tile in tiles]
 

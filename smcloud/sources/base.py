@@ -35,6 +35,9 @@ class Granule:
         Production stamp, sortable as text; empty where the name has none.
     name : str
         File name without folders.
+    scene : str
+        What two productions of a file that is not cut along tiles have in common beside its days;
+        empty where each name stands for itself.
     """
 
     source: str
@@ -43,6 +46,27 @@ class Granule:
     end: date
     produced: str
     name: str
+    scene: str = ""
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Days without a file because nothing was produced.
+
+    Attributes
+    ----------
+    first, last : date
+        UTC days, inclusive.
+    reason : str
+        Why, for people.
+    """
+
+    first: date
+    last: date
+    reason: str
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
 
 
 @runtime_checkable
@@ -137,3 +161,15 @@ class PacksGranules(Source, Protocol):
         ------
         As `read`; `into` may hold some of the file's variables then.
         """
+
+
+@runtime_checkable
+class KnowsItsDays(Source, Protocol):
+    """A source that does not have a file on each day, and knows when none is to be expected."""
+
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        """Return the periods in which nothing was produced, in order."""
+
+    def expects(self, day: date) -> bool:
+        """Say whether a file of this day is missing where there is none."""

@@ -111,6 +111,50 @@ MCD43_QUALITY: Fields = {"mandatory": (0, 8)}
 GLASS_ALBEDO_QA: Fields = {"overall": (0, 2), "land_percent": (2, 7), "good_percent": (9, 7)}
 """overall 0 good, 1 acceptable, 2 and 3 bad."""
 
+RECOMMENDED, ATTEMPTED = "recommended", "attempted"
+RETRIEVAL_RULES = (RECOMMENDED, ATTEMPTED, ALL)
+"""Rules of products that are retrieved: the makers' advice, whatever was retrieved, every value."""
+
+SMAP_RETRIEVAL: Fields = {
+    "not_recommended": (0, 1),
+    "not_attempted": (1, 1),
+    "failed": (2, 1),
+    "freeze_thaw_failed": (3, 1),
+}
+"""NSIDC: bit 0 clear means recommended quality, bit 1 attempted, bit 2 successful. Bit 3 tells of
+the freeze/thaw retrieval and does not touch soil moisture."""
+
+SMAP_SURFACE: Fields = {
+    "static_water": (0, 1),
+    "radar_water": (1, 1),
+    "coast": (2, 1),
+    "urban": (3, 1),
+    "precipitation": (4, 1),
+    "snow": (5, 1),
+    "ice": (6, 1),
+    "frozen_7": (7, 1),
+    "frozen_8": (8, 1),
+    "mountain": (9, 1),
+    "dense_vegetation": (10, 1),
+    "nadir": (11, 1),
+}
+"""Sources disagree on which of bits 7 and 8 comes from the model and which from the radiometer:
+either one means frozen ground, and their names are in the attributes of the files."""
+_COLD_BITS = (SMAP_SURFACE["snow"][0], 4)
+"""Snow, ice and the two frozen bits lie side by side."""
+
+CCI_FLAG: Fields = {
+    "snow_or_frozen": (0, 1),
+    "dense_vegetation": (1, 1),
+    "no_convergence": (2, 1),
+    "beyond_physical_boundary": (3, 1),
+    "low_weight": (4, 1),
+    "all_unreliable": (5, 1),
+    "barren_ground": (6, 1),
+}
+"""127, every bit, means that nothing was observed. Barren ground, since version 7, is advice: the
+makers keep the value and leave its use open (product user guide, version 8.1)."""
+
 CLEAR, ASSUMED_CLEAR = 0, 3
 """Values of the cloud fields of MOD09 and MOD15 that stand for a clear sky."""
 
@@ -252,6 +296,40 @@ def _albedo(field: tuple[int, int], rule: str) -> Conditions:
     keeps: Mask = np.arange(1 << bits) <= (0 if rule == GOOD else 1)
     met = (Condition("albedo_quality", start, keeps),)
     return dict.fromkeys(("albedo_wsa_shortwave", "albedo_bsa_shortwave"), met)
+
+
+@lru_cache(maxsize=8)
+def keep_smap(rule: str) -> tuple[Condition, ...]:
+    """Keep recommended retrievals; attempted: all successful ones that are not cold.
+
+    Cold is snow, ice or either of the two bits for frozen ground in the surface flag. The words are
+    ``retrieval_qual_flag`` and ``surface_flag``.
+    """
+    if rule == ALL:
+        return ()
+    field = decode_bits(np.arange(1 << 4, dtype=np.uint8), SMAP_RETRIEVAL)
+    retrieved: Mask = (field["not_attempted"] == 0) & (field["failed"] == 0)
+    if rule == RECOMMENDED:
+        return (Condition("retrieval_qual_flag", 0, retrieved & (field["not_recommended"] == 0)),)
+    start, bits = _COLD_BITS
+    warm: Mask = np.arange(1 << bits) == 0
+    return Condition("retrieval_qual_flag", 0, retrieved), Condition("surface_flag", start, warm)
+
+
+@lru_cache(maxsize=8)
+def keep_cci(rule: str) -> tuple[Condition, ...]:
+    """Keep values without a flag but the advice on barren ground; attempted: all physical ones.
+
+    Attempted values may stand under dense vegetation or have little weight in the merging; frozen,
+    unconverged, unphysical and unreliable ones are never kept by either.
+    """
+    if rule == ALL:
+        return ()
+    field = decode_bits(np.arange(1 << 7, dtype=np.uint8), CCI_FLAG)
+    never = ("snow_or_frozen", "no_convergence", "beyond_physical_boundary", "all_unreliable")
+    doubtful = ("dense_vegetation", "low_weight") if rule == RECOMMENDED else ()
+    keeps: Mask = np.logical_and.reduce([field[name] == 0 for name in (*never, *doubtful)])
+    return (Condition("flag", 0, keeps),)
 
 
 def keep_all(rule: str) -> Conditions:

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 
 from smcloud.sources.base import Source
+from smcloud.sources.cci import CCI_ACTIVE, CCI_COMBINED, CCI_PASSIVE
 from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
+from smcloud.sources.smap import SMAP_L3, SMAP_L3E
+from smcloud.sources.smap_sentinel import SMAP_SENTINEL
 from smcloud.sources.soilgrids import SOILGRIDS
 from smcloud.sources.terrain import TERRAIN
 
@@ -23,5 +26,11 @@ SOURCES: Mapping[str, Source] = {
         ERA5_LAND,
         TERRAIN,
         SOILGRIDS,
+        CCI_ACTIVE,
+        CCI_PASSIVE,
+        CCI_COMBINED,
+        SMAP_L3,
+        SMAP_L3E,
+        SMAP_SENTINEL,
     )
 }

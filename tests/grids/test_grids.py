@@ -194,7 +194,7 @@ def test_bilinear_is_the_plain_sum_bit_by_bit(seed, points, days):
     assert weights.apply(values).tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("grid", [g.name for g in GRIDS.values() if g.projected])
+@pytest.mark.parametrize("grid", [g.name for g in GRIDS.values() if g.is_fine])
 def test_bilinear_needs_latitude_and_longitude(grid):
     with pytest.raises(ConfigError):
         bilinear(GRIDS[grid], np.zeros(1), np.zeros(1))

@@ -81,7 +81,7 @@ def make_cube(folder: Path, source: str, shift: float = 0.0) -> None:
     """Write a store of a region as a user has it: chunks without shards, the region's pixels."""
     schema = SOURCES[source].schema
     grid = schema.on
-    window = REGION if grid.projected else Window(430, 480, 50, 300)
+    window = REGION if grid.is_fine else Window(430, 480, 50, 300)
     rows, cols = window.slices
     name = "static.zarr" if schema.is_static else f"{YEAR}.zarr"
     root = zarr.create_group(str(folder / name), overwrite=True)

@@ -10,6 +10,7 @@ import xarray as xr
 from smcloud.grids.tiles import TileYear
 from smcloud.simulate.samples import SAMPLE_START, SAMPLE_TILE, write_sample
 from smcloud.sources.registry import SOURCES
+from tests.sources.satellite_files import SATELLITES, write_satellite
 
 Files = Callable[[str], list[Path]]
 Opened = Callable[[str], list[xr.Dataset]]
@@ -19,13 +20,17 @@ Stepped = Callable[[str], xr.Dataset]
 def sample_key(name: str) -> TileYear:
     """Return the key of the cube that a source's sample belongs to."""
     schema = SOURCES[name].schema
-    tile = SAMPLE_TILE if schema.on.projected else "globe"
+    tile = SAMPLE_TILE if schema.on.is_fine else "globe"
     return TileYear(schema.grid, tile, None if schema.is_static else SAMPLE_START.year)
 
 
 @pytest.fixture(scope="session")
 def sample_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return cache(lambda name: write_sample(name, tmp_path_factory.mktemp(name)))
+    def write(name: str) -> list[Path]:
+        folder = tmp_path_factory.mktemp(name)
+        return write_satellite(name, folder) if name in SATELLITES else write_sample(name, folder)
+
+    return cache(write)
 
 
 @pytest.fixture(scope="session")

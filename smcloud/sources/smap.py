@@ -1,0 +1,230 @@
+"""SMAP radiometer soil moisture, daily composites: SPL3SMP (36 km) and SPL3SMP_E (9 km).
+
+A file is HDF5 with a group for the overpasses at 6 in the morning (descending) and one for those at
+18 (ascending), whose names end in ``_pm``; layers are global EASE-Grid 2.0 arrays, north up (NSIDC,
+data fields of SPL3SMP and SPL3SMP_E). Values are masked by their fill, by ``valid_min`` and
+``valid_max`` of the file, and by a rule on the bits of ``retrieval_qual_flag`` and ``surface_flag``
+(`quality.SMAP_RETRIEVAL`, `quality.SMAP_SURFACE`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from smcloud.core.errors import GranuleError
+from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.grids.grid import EASE2_9KM, EASE2_36KM, Grid, Window
+from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.sources.base import Granule, Outage
+from smcloud.sources.day_files import (
+    Amount,
+    DayFile,
+    LazyAmount,
+    LazyWords,
+    dataset_of_day,
+    days_together,
+    lazy,
+)
+from smcloud.sources.quality import RETRIEVAL_RULES, check_rule, keep_smap
+
+FILL, WORD_FILL = -9999.0, 65534
+VOLUMETRIC = ("cm**3/cm**3", "cm3/cm3", "cm^3/cm^3", "m**3/m**3", "m3/m3", "m3 m-3")
+OUTAGES = (
+    Outage(date(1970, 1, 1), date(2015, 3, 30), "SMAP measures since 2015-03-31"),
+    Outage(date(2019, 6, 19), date(2019, 7, 23), "SMAP was in safe mode"),
+    Outage(date(2022, 8, 6), date(2022, 9, 20), "SMAP was in safe mode"),
+)
+GROUPS: Mapping[str, tuple[str, str]] = {
+    "am": ("Soil_Moisture_Retrieval_Data_AM", ""),
+    "pm": ("Soil_Moisture_Retrieval_Data_PM", "_pm"),
+}
+"""Group and suffix of the layers of each overpass."""
+WORDS = ("retrieval_qual_flag", "surface_flag")
+CENTRE_TOLERANCE_DEGREES = 0.01
+CHECKED_ROWS = 16
+"""Rows, spread over the grid, whose coordinates in a file are compared with the grid's."""
+_NAME = re.compile(
+    r"SMAP_L3_SM_P(?P<enhanced>_E)?_(?P<day>\d{8})_(?P<release>[RT]\d{5})_(?P<version>\d{3})\.h5"
+)
+
+
+def volumetric(name: str, long_name: str) -> Variable:
+    """Return a cube variable of soil moisture as SMAP has it."""
+    return Variable(
+        name,
+        "int16",
+        "m3 m-3",
+        long_name,
+        (0.0, 1.0),
+        scale=0.0001,
+        fill=-9999,
+        standard_name="volume_fraction_of_condensed_water_in_soil",
+    )
+
+
+def _schema(name: str, grid: Grid, chunk: int, shard: int, title: str) -> CubeSchema:
+    return CubeSchema(
+        name,
+        grid.name,
+        (
+            volumetric("soil_moisture_am", "soil moisture, overpass at 6 local solar time"),
+            volumetric("soil_moisture_pm", "soil moisture, overpass at 18 local solar time"),
+        ),
+        1,
+        (46, chunk, chunk),
+        (46, shard, shard),
+        title,
+        codec="lz4",
+    )
+
+
+@dataclass(frozen=True)
+class SmapDaily:
+    """Reader of one of the two daily products.
+
+    Attributes
+    ----------
+    short_name : str
+        NSIDC's word, as the metadata of a file has it.
+    grid : Grid
+        The grid of its layers.
+    """
+
+    short_name: str
+    grid: Grid
+    schema: CubeSchema
+    quality_rules: tuple[str, ...] = RETRIEVAL_RULES
+    joins_granules: bool = True
+    lookahead_days: int = 0
+    outages: tuple[Outage, ...] = OUTAGES
+
+    @property
+    def name(self) -> str:
+        """Return the word of the command line, such as ``smap_l3``."""
+        return self.schema.name
+
+    @property
+    def title(self) -> str:
+        """Return one line for people."""
+        return self.schema.title
+
+    def expects(self, day: date) -> bool:
+        """Say whether there should be a file of a day: there was no outage."""
+        return not any(day in outage for outage in self.outages)
+
+    def identify(self, name: str) -> Granule | None:
+        """Return what a name ``SMAP_L3_SM_P_<day>_<release>_<version>.h5`` says."""
+        found = _NAME.fullmatch(name)
+        if found is None or bool(found["enhanced"]) != self.short_name.endswith("_E"):
+            return None
+        try:
+            day = date.fromisoformat(found["day"])
+        except ValueError:
+            return None
+        produced = f"{found['release']}_{found['version']}"
+        return Granule(self.name, GLOBE, day, day, produced, name, "daily")
+
+    def covers(self, granule: Granule, key: TileYear) -> bool:
+        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
+        return granule.tile == key.tile
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        """Return a day: soil moisture of both overpasses, m3 m-3, and their flags as stored.
+
+        Dims are (time, y, x). The flags carry the file's own names of their bits.
+        """
+        rule = check_rule(quality, self.quality_rules, self.name)
+        granule = self.identify(path.name)
+        if granule is None:
+            raise GranuleError(
+                f"{path.name}: expected a name of {self.short_name} with day and release"
+            )
+        file = DayFile(path, (self.grid.rows, self.grid.cols))
+        try:
+            check_short_name(file, self.short_name)
+            fields: dict[str, xr.Variable] = {}
+            for overpass in GROUPS:
+                self._check_centres(file, overpass)
+                fields |= self._overpass(file, overpass, rule)
+        except GranuleError:
+            file.close()
+            raise
+        return dataset_of_day(fields, self.grid, granule.start, file, self.name)
+
+    def steps(
+        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
+    ) -> xr.Dataset:
+        """Return the days that there are files of, dims (time, y, x)."""
+        return days_together(self.schema, datasets, key, within)
+
+    def _overpass(self, file: DayFile, overpass: str, rule: str) -> dict[str, xr.Variable]:
+        """Return the layers of one overpass."""
+        group, suffix = GROUPS[overpass]
+        words = {name: word_layer(file, f"{group}/{name}{suffix}") for name in WORDS}
+        amount = Amount(f"{group}/soil_moisture{suffix}", VOLUMETRIC, (0.0, 1.0), FILL)
+        values = LazyAmount(file, amount, words, keep_smap(rule))
+        fields = {f"soil_moisture_{overpass}": lazy(values, self.schema.dims, {"units": "m3 m-3"})}
+        for name, layer in words.items():
+            attrs = {"units": "1"}
+            for meaning in ("flag_masks", "flag_meanings"):
+                if text := file.attribute(f"{group}/{name}{suffix}", meaning):
+                    attrs[meaning] = text
+            fields[f"{name}_{overpass}"] = lazy(LazyWords(file, layer), self.schema.dims, attrs)
+        return fields
+
+    def _check_centres(self, file: DayFile, overpass: str) -> None:
+        """Raise `GranuleError` unless known coordinates, of some rows, are those of the grid."""
+        group, suffix = GROUPS[overpass]
+        grid = self.grid
+        rows = slice(grid.rows // (2 * CHECKED_ROWS), None, grid.rows // CHECKED_ROWS)
+        expected = {
+            "longitude": grid.lonlat(Window(0, 1, 0, grid.cols))[0],
+            "latitude": grid.lonlat(Window(0, grid.rows, 0, 1))[1][rows],
+        }
+        for name, centres in expected.items():
+            layer = file.layer(f"{group}/{name}{suffix}", "f")
+            found = file.cells(layer, (rows, slice(None)))
+            known = np.isfinite(found) & (found != np.float32(FILL))
+            wrong = known & ~(np.abs(found - centres) <= CENTRE_TOLERANCE_DEGREES)
+            if wrong.any():
+                row, col = (int(index[0]) for index in np.nonzero(wrong))
+                there = np.broadcast_to(centres, wrong.shape)[row, col]
+                raise GranuleError(
+                    f"{file.path.name}: expected {name} {there:.4f} where the grid {grid.name} has "
+                    f"it, found {found[row, col]:.4f}"
+                )
+
+
+def check_short_name(file: DayFile, expected: str) -> None:
+    """Raise `GranuleError` where the metadata of a file name another product."""
+    found = file.attribute("Metadata/DatasetIdentification", "shortName")
+    if found and found != expected:
+        raise GranuleError(f"{file.path.name}: expected the product {expected}, found {found}")
+
+
+def word_layer(file: DayFile, path: str) -> h5py.Dataset:
+    """Return a layer of 16 bit flags, or raise `GranuleError`."""
+    layer = file.layer(path, "iu")
+    if layer.dtype.itemsize != 2:
+        raise GranuleError(
+            f"{file.path.name}: expected {path} of 16 bits a cell, found {layer.dtype}"
+        )
+    return layer
+
+
+SMAP_L3 = SmapDaily(
+    "SPL3SMP",
+    EASE2_36KM,
+    _schema("smap_l3", EASE2_36KM, 20, 100, "SMAP SPL3SMP soil moisture, daily, 36 km"),
+)
+SMAP_L3E = SmapDaily(
+    "SPL3SMP_E",
+    EASE2_9KM,
+    _schema("smap_l3e", EASE2_9KM, 50, 200, "SMAP SPL3SMP_E soil moisture, daily, 9 km"),
+)
