@@ -7,8 +7,6 @@ gone is recorded by name, its pixels stay unknown, and the task goes on.
 """
 
 import logging
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError, NotFoundError
+from smcloud.core.memory import peak_bytes
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import Array, CubeSchema, Days, shard_index
 from smcloud.cube.store import ShardRecord, write_shard
@@ -216,7 +215,7 @@ def ingest_slab(task: IngestTask) -> IngestReceipt:
         bytes_read=reading.stored_bytes,
         bytes_written=sum(record.stored_bytes for record in records),
         seconds=round(time.perf_counter() - started, 3),
-        peak_bytes=_peak_bytes(),
+        peak_bytes=peak_bytes(),
     )
     write_receipt(task, receipt)
     return receipt
@@ -394,9 +393,3 @@ def _check_units(found: xr.DataArray, expected: str, source: str) -> None:
     units = found.attrs.get("units")
     if units != expected:
         raise GranuleError(f"{source} {found.name}: expected units {expected!r}, found {units!r}")
-
-
-def _peak_bytes() -> int:
-    """Return the peak resident memory of this process; macOS counts bytes, Linux kilobytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
