@@ -31,15 +31,15 @@ Score = Annotated[float, BeforeValidator(lambda value: math.nan if value is None
 class SpreadNote(BaseModel):
     """What a card says of the trees that tell how far off an estimate may be."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: str
     """Hash of their bytes."""
     floor: float
     """Least spread, in units of the target."""
-    factors: dict[str, Score]
-    """Level, such as ``0.68``, to the factor that makes a half width of a spread; NaN where the
-    calibrate set has too few stations."""
+    factors: dict[str, float]
+    """Level, such as ``0.68``, to the factor that makes a half width of a spread; without levels
+    for which the calibrate set has too few stations."""
     stations: int
     """Stations of the calibrate set, those of one pixel counted once."""
     rounds: int

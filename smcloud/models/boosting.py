@@ -42,8 +42,8 @@ class StoredSpread:
         ModelError
             If the level was not calibrated, or the calibrate set had too few stations for it.
         """
-        found = self.note.factors.get(f"{level:g}", float("nan"))
-        if not np.isfinite(found):
+        found = self.note.factors.get(f"{level:g}")
+        if found is None:
             raise ModelError(f"the model's uncertainty has no factor for the level {level:g}")
         return found
 
