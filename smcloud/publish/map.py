@@ -126,19 +126,38 @@ def map_picture(
 ) -> bytes:
     """Return the panels side by side above one colour bar; `inches` is the picture's width."""
     columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
     view = view_of(overview, longest=round(inches * DOTS_PER_INCH / columns))
+    asked = reproject(overview, overview.land_days, view) > 0
+    drawn = [Panel(panel.title, reproject(overview, panel.values, view)) for panel in panels]
+    return view_picture(view, asked, drawn, style, columns=columns, inches=inches)
+
+
+def view_picture(
+    view: View,
+    asked: NDArray[np.bool_],
+    panels: Sequence[Panel],
+    style: Style,
+    *,
+    columns: int = 2,
+    inches: float = 9.2,
+) -> bytes:
+    """Return panels whose values lie at the pixels of `view`, above one colour bar.
+
+    `asked` says where there could be values: land there without one is a gap.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
     west, east, south, north = view.edges
     aspect = (east - west) * np.cos(np.radians((south + north) / 2)) / (north - south)
     width = inches / columns
     height = float(np.clip(width / aspect, 1.4, 7.0))
     figure = new_figure(inches, rows * (height + 0.45) + 0.55)
-    ground = _ground(overview, view)
+    ground = ground_of(view, asked)
     axes_grid = figure.subplots(rows, columns, squeeze=False)
     for axes in axes_grid.reshape(-1)[len(panels) :]:
         axes.set_visible(False)
     for axes, panel in zip(axes_grid.reshape(-1), panels, strict=False):
-        _draw(axes, view, ground, reproject(overview, panel.values, view), style)
+        draw_map(axes, view, ground, np.asarray(panel.values, np.float64), style)
         axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK)
     _colour_bar(figure, axes_grid, style)
     return png_bytes(figure)
@@ -174,21 +193,22 @@ def moisture_style(overview: Overview) -> Style:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ground:
+class Ground:
     """What lies below the values: the coast and its colours (rows, cols, 3)."""
 
     land: NDArray[np.bool_]
     colours: NDArray[np.uint8]
 
 
-def _ground(overview: Overview, view: View) -> _Ground:
+def ground_of(view: View, asked: NDArray[np.bool_]) -> Ground:
+    """Return coast and colours of a view; `asked` is where the product could have values."""
     land = is_land(*np.meshgrid(view.lon, view.lat))
-    asked = reproject(overview, overview.land_days, view) > 0
     below = np.where(land[..., None], _rgb(LAND_ELSEWHERE), _rgb(OCEAN))
-    return _Ground(land, np.where((asked & land)[..., None], _rgb(GAP), below))
+    return Ground(land, np.where((asked & land)[..., None], _rgb(GAP), below))
 
 
-def _draw(axes: Axes, view: View, ground: _Ground, values: Floats, style: Style) -> None:
+def draw_map(axes: Axes, view: View, ground: Ground, values: Floats, style: Style) -> None:
+    """Draw values at the pixels of a view (NaN shows the ground), coast and graticule."""
     west, east, south, north = view.edges
     colours = ScalarMappable(style.norm, style.colours).to_rgba(values, bytes=True)[..., :3]
     picture = np.where(np.isnan(values)[..., None], ground.colours, colours)

@@ -25,6 +25,7 @@ from smcloud.validation.pairs import PairStats
 
 INK, MUTED, RULE = "#1f2933", "#5f6b76", "#d5dbe1"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+RAIN = "#9ecae1"
 DOTS_PER_INCH = 144
 MOISTURE_LABEL = "soil moisture, m³ m⁻³"
 
@@ -40,6 +41,8 @@ class StationSeries:
     estimate: Floats32
     measured: Floats32
     baseline: Floats32 | None = None
+    rain: Floats32 | None = None
+    """Precipitation of the day, mm; drawn from the top."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -123,6 +126,8 @@ def series_picture(stations: Sequence[StationSeries], baseline: str) -> bytes:
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color=RULE, linewidth=0.6)
         tidy(axes)
+        if station.rain is not None:
+            _draw_rain(axes, station)
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     panels[-1].xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
@@ -131,6 +136,19 @@ def series_picture(stations: Sequence[StationSeries], baseline: str) -> bytes:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
     return png_bytes(figure)
+
+
+def _draw_rain(axes: Axes, station: StationSeries) -> None:
+    """Draw the rain from the upper edge down, on an axis of its own, behind the series."""
+    above = axes.twinx()
+    above.bar(station.days, station.rain, width=1.0, color=RAIN, linewidth=0)
+    top = np.nanmax(station.rain, initial=10.0)
+    above.set_ylim(2.6 * top, 0)
+    above.set_yticks([0, float(np.floor(top))])
+    above.tick_params(colors=MUTED, labelsize=7.5, length=2)
+    above.spines[:].set_visible(False)
+    axes.set_zorder(above.get_zorder() + 1)
+    axes.patch.set_visible(False)
 
 
 def station_picture(stations: pd.DataFrame) -> bytes:
@@ -199,14 +217,19 @@ def interval_picture(panels: Sequence[tuple[str, Sequence[Bar]]]) -> bytes:
     return png_bytes(figure)
 
 
-def month_picture(product: PairStats, baseline: PairStats, baseline_name: str) -> bytes:
-    """Return R and ubRMSE against the truth per month; both sums have shape (12,)."""
+def month_picture(
+    product: PairStats, baseline: PairStats, baseline_name: str, first: str = "product"
+) -> bytes:
+    """Return R and ubRMSE per month of one or two estimates; both sums have shape (12,).
+
+    The second is left out where it has no pair; an empty name for the first leaves out the legend.
+    """
     figure = new_figure(9.2, 2.7)
     months = np.arange(1, 13)
     for axes, name, label in zip(
         figure.subplots(1, 2), ("R", "ubRMSE"), ("R", "ubRMSE, m³ m⁻³"), strict=True
     ):
-        axes.plot(months, all_scores(product)[name], color=BLUE, marker="o", label="product")
+        axes.plot(months, all_scores(product)[name], color=BLUE, marker="o", label=first)
         if baseline.n.sum() > 0:
             axes.plot(
                 months, all_scores(baseline)[name], color=GREEN, marker="s", label=baseline_name
@@ -215,7 +238,8 @@ def month_picture(product: PairStats, baseline: PairStats, baseline_name: str) -
         axes.set_title(label, loc="left", fontsize=10, color=INK)
         axes.grid(axis="y", color=RULE, linewidth=0.6)
         tidy(axes)
-    figure.axes[1].legend(frameon=False, fontsize=9)
+    if first:
+        figure.axes[1].legend(frameon=False, fontsize=9)
     return png_bytes(figure)
 
 

@@ -15,7 +15,7 @@ from string import Template
 import numpy as np
 import pandas as pd
 
-from smcloud.validation.metrics import SCORES
+from smcloud.validation.metrics import SCORES, Interval
 
 RANDOM_SPLIT_REASON = (
     "The random split is a reference and not a result. It puts days of one station on both sides, "
@@ -33,6 +33,16 @@ class Value:
     value: float
     low: float = math.nan
     high: float = math.nan
+
+    @classmethod
+    def of(cls, interval: Interval) -> "Value":
+        """Return a score of `metrics` with its interval."""
+        return cls(*(float(part) for part in interval))
+
+    @classmethod
+    def named(cls, found: Mapping[str, float]) -> "Value":
+        """Return what is stored as value, low and high."""
+        return cls(found["value"], found["low"], found["high"])
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,14 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A way to another page of the same report, by a relative address."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True)
 class Report:
     """A whole page."""
 
@@ -83,6 +101,8 @@ class Report:
     tiles: Sequence[Tile] = field(default=())
     sections: Sequence[Section] = field(default=())
     footer: str = ""
+    pages: Sequence[Link] = field(default=())
+    """The other pages of the report; this one has none that it links to by default."""
 
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -99,7 +119,7 @@ $style</style>
 <h1>$title</h1>
 <p>$subtitle</p>
 </div></header>
-<nav aria-label="Sections"><div>$links</div></nav>
+$pages<nav aria-label="Sections"><div>$links</div></nav>
 <main>
 $tiles
 $sections
@@ -115,6 +135,7 @@ def render(report: Report) -> str:
     return _PAGE.substitute(
         title=escape(report.title),
         subtitle=escape(report.subtitle),
+        pages=_pages(report.pages),
         style=files("smcloud.validation").joinpath("report.css").read_text(encoding="utf-8"),
         links=" ".join(
             f'<a href="#{escape(section.key)}">{escape(section.heading)}</a>'
@@ -129,6 +150,25 @@ def render(report: Report) -> str:
 def paragraph(text: str, *, is_warning: bool = False) -> str:
     """Return a paragraph; a warning stands out."""
     return f'<p class="warning">{escape(text)}</p>' if is_warning else f"<p>{escape(text)}</p>"
+
+
+def text_table(
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, text_from: int = 99
+) -> str:
+    """Return a table of texts; columns from number `text_from` on are words, not numbers."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(
+            f'<td class="text">{escape(cell)}</td>'
+            if number >= text_from
+            else f"<td>{escape(cell)}</td>"
+            for number, cell in enumerate(rest, 1)
+        )
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return _table(caption, head, body)
 
 
 def subheading(text: str) -> str:
@@ -253,6 +293,13 @@ def _tiles(tiles: Sequence[Tile]) -> str:
         for tile in tiles
     )
     return f'<ul class="tiles">{inner}</ul>'
+
+
+def _pages(pages: Sequence[Link]) -> str:
+    if not pages:
+        return ""
+    links = " ".join(f'<a href="{escape(page.href)}">{escape(page.label)}</a>' for page in pages)
+    return f'<nav class="pages" aria-label="Pages of this report"><div>{links}</div></nav>\n'
 
 
 def _section(section: Section) -> str:

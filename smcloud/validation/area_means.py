@@ -1,0 +1,230 @@
+"""A product of 1 km pixels beside one of coarse cells: area means, scores and collocation by cell.
+
+One task holds the cells whose centre lies in one square of the output grid, for a whole year. It
+reads the product block by block and keeps one series a cell, so that memory is bounded by cells and
+nothing of 1 km size leaves the task. A cell belongs to one square only, whatever pixels it needs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from smcloud.grids.grid import SIN1KM, Floats, Grid, Window
+from smcloud.grids.land import land_mask
+from smcloud.validation.anomalies import anomaly_pairs
+from smcloud.validation.collocation import MONTHS, Floats32, Indices, Layer, bin_pairs, month_of
+from smcloud.validation.pairs import PairStats
+from smcloud.validation.triple_collocation import TripleCollocation, triple_collocation
+
+AREA_PIXELS = 600
+"""Side of the square of one task: four blocks of 150 km, so that few blocks are read twice."""
+MEMBERS = ("product", "reference", "third")
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Cells of a coarse grid, one per entry, sorted by row and column."""
+
+    grid: Grid
+    rows: Indices
+    cols: Indices
+
+    @property
+    def lonlat(self) -> tuple[Floats, Floats]:
+        """Return longitude and latitude of the centres, degrees, each (n,)."""
+        return _centres(self.grid, self.rows, self.cols)
+
+    @property
+    def flat(self) -> Indices:
+        """Return the flat index of each cell in its grid, increasing."""
+        return np.asarray(self.rows * self.grid.cols + self.cols)
+
+
+@dataclass(frozen=True)
+class CoarseComparison:
+    """What is compared, cell by cell of the reference's grid."""
+
+    product: Layer
+    reference: Layer
+    third: Layer | None = None
+    """Third member of the triple collocation, taken in the cell that holds the centre."""
+    minimum_share: float = 0.5
+    """Least share of a cell's land pixels with a value for its mean to be known."""
+    window_days: int = 35
+    """Days of the moving mean that anomalies leave out."""
+    step: int = 46
+    """Days of one block read at once, which bounds memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellScores:
+    """What was found in the cells of one area.
+
+    Attributes
+    ----------
+    cells : Cells
+    pairs, anomalies : PairStats (n,)
+        Sums over the year: values, and departures from the moving mean.
+    months : PairStats (12,)
+        Sums over the cells by month.
+    known : float64 (3, n)
+        Days known to the product's area mean, to the reference, and to both.
+    days : int
+        Days of the year.
+    density : int64 (bins, bins)
+        Pairs per bin of (product, reference).
+    collocation : TripleCollocation or None
+        Members in the order of `MEMBERS`; None without a third.
+    """
+
+    cells: Cells
+    pairs: PairStats
+    anomalies: PairStats
+    months: PairStats
+    known: Floats
+    days: int
+    density: NDArray[np.int64]
+    collocation: TripleCollocation | None
+
+
+def areas_of(blocks: Sequence[Window], side: int = AREA_PIXELS) -> list[Window]:
+    """Return the squares of `side` pixels that hold a block, row by row."""
+    corners = sorted({(block.row0 // side, block.col0 // side) for block in blocks})
+    return [Window(r * side, (r + 1) * side, c * side, (c + 1) * side) for r, c in corners]
+
+
+def cells_in(grid: Grid, area: Window) -> Cells:
+    """Return the cells of a coarse grid whose centre lies in `area` of the output grid."""
+    lon, lat = (values.reshape(-1) for values in SIN1KM.lonlat(area))
+    known = np.isfinite(lon)
+    rows, cols = grid.pixel_of(lon[known], lat[known])
+    rows, cols = np.divmod(np.unique(rows * grid.cols + cols), grid.cols)
+    at_row, at_col = SIN1KM.pixel_of(*_centres(grid, rows, cols))
+    inside = (at_row >= area.row0) & (at_row < area.row1)
+    inside &= (at_col >= area.col0) & (at_col < area.col1)
+    return Cells(grid, rows[inside], cols[inside])
+
+
+def reach(cells: Cells, area: Window) -> Window:
+    """Return a window of the output grid that holds every pixel of the cells of an area.
+
+    It is the rectangle around the centres of the cells and of their eight neighbours. Neighbours
+    beyond the seam of longitude lie far away and hold none of the pixels.
+    """
+    steps = np.array([-1, 0, 1])
+    rows = (cells.rows[:, None, None] + steps[:, None] + 0 * steps[None, :]).reshape(-1)
+    cols = (cells.cols[:, None, None] + 0 * steps[:, None] + steps[None, :]).reshape(-1)
+    kept = (rows >= 0) & (rows < cells.grid.rows)
+    lonlat = _centres(cells.grid, rows[kept], cols[kept] % cells.grid.cols)
+    row, col = SIN1KM.pixel_of(*lonlat)
+    margin = area.shape[1]
+    near = (col >= area.col0 - margin) & (col < area.col1 + margin)
+    row0, row1 = int(row[near].min()), int(row[near].max()) + 1
+    return Window(row0, row1, int(col[near].min()), int(col[near].max()) + 1)
+
+
+def compare_area(
+    comparison: CoarseComparison, area: Window, blocks: tuple[Window, ...]
+) -> CellScores | None:
+    """Return the scores of the cells whose centre lies in `area`; None where no cell has land.
+
+    `blocks` are the product's blocks that may hold pixels of these cells.
+    """
+    cells = _with_land(cells_in(comparison.reference.schema.on, area), area)
+    if cells is None:
+        return None
+    where, land = cells
+    ours = area_means(comparison, where, land, blocks)
+    theirs = cell_series(comparison.reference, *where.lonlat)
+    days = comparison.product.open().times
+    third = None if comparison.third is None else cell_series(comparison.third, *where.lonlat)
+    members = None if third is None else np.stack([ours, theirs, third], axis=1)
+    return CellScores(
+        where,
+        PairStats.along(ours, theirs, axis=1),
+        anomaly_pairs(ours, theirs, days, comparison.window_days),
+        PairStats.grouped(ours, theirs, np.broadcast_to(month_of(days)[None], ours.shape), MONTHS),
+        np.stack([np.isfinite(v).sum(axis=1) for v in (ours, theirs, ours + theirs)]).astype(float),
+        len(days),
+        bin_pairs(ours, theirs),
+        None if members is None else triple_collocation(members.astype(np.float64)),
+    )
+
+
+def area_means(
+    comparison: CoarseComparison, cells: Cells, land: Floats, blocks: Sequence[Window]
+) -> Floats32:
+    """Return the product's mean over each cell and day, (cells, days); NaN where too few pixels.
+
+    Pixels of the output grid have equal areas, so that their plain mean is the area mean. A cell
+    is known on a day on which `minimum_share` of its land pixels (`land`) are.
+    """
+    layer = comparison.product
+    n_days = len(layer.open().times)
+    total, known = np.zeros((2, cells.rows.size, n_days))
+    for block in blocks:
+        points, at = _members(cells, block)
+        if points.size == 0:
+            continue
+        shape = (cells.rows.size, points.size)
+        membership = csr_array((np.ones(points.size), (at, np.arange(points.size))), shape=shape)
+        for steps in _slabs(n_days, comparison.step):
+            values = layer.read(steps, block)
+            chosen = values.reshape(len(values), -1)[:, points].T
+            is_known = np.isfinite(chosen)
+            total[:, steps] += membership @ np.where(is_known, chosen, 0).astype(np.float64)
+            known[:, steps] += membership @ is_known.astype(np.float64)
+    enough = known >= np.maximum(comparison.minimum_share * land, 1)[:, None]
+    mean = np.full(total.shape, np.nan, np.float32)
+    np.divide(total, known, out=mean, where=enough, casting="same_kind")
+    return mean
+
+
+def cell_series(layer: Layer, lon: Floats, lat: Floats) -> Floats32:
+    """Return the year of the cells of a coarse layer that contain the points, (points, days)."""
+    rows, cols = layer.schema.on.pixel_of(lon, lat)
+    window = Window(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
+    n_days = len(layer.open().times)
+    found = np.empty((rows.size, n_days), np.float32)
+    for steps in _slabs(n_days):
+        found[:, steps] = layer.read(steps, window)[:, rows - window.row0, cols - window.col0].T
+    return found
+
+
+def _with_land(cells: Cells, area: Window) -> tuple[Cells, Floats] | None:
+    """Return the cells that have land, and how many land pixels each has."""
+    if cells.rows.size == 0:
+        return None
+    _, at = _members(cells, reach(cells, area))
+    land = np.bincount(at, minlength=cells.rows.size).astype(np.float64)
+    has_land = land > 0
+    if not has_land.any():
+        return None
+    return Cells(cells.grid, cells.rows[has_land], cells.cols[has_land]), land[has_land]
+
+
+def _members(cells: Cells, window: Window) -> tuple[Indices, Indices]:
+    """Return the land pixels (flat in `window`) that lie in the cells, and the cell of each."""
+    points = np.flatnonzero(land_mask(window))
+    lon, lat = (values.reshape(-1)[points] for values in SIN1KM.lonlat(window))
+    rows, cols = cells.grid.pixel_of(lon, lat)
+    found, wanted = rows * cells.grid.cols + cols, cells.flat
+    at = np.minimum(np.searchsorted(wanted, found), wanted.size - 1)
+    mine = wanted[at] == found
+    return points[mine], at[mine]
+
+
+def _centres(grid: Grid, rows: Indices, cols: Indices) -> tuple[Floats, Floats]:
+    if rows.size == 0:
+        return np.zeros(0), np.zeros(0)
+    window = Window(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
+    lon, lat = grid.lonlat(window)
+    at = rows - window.row0, cols - window.col0
+    return np.asarray(lon[at]), np.asarray(lat[at])
+
+
+def _slabs(n_days: int, step: int = 46) -> Iterator[slice]:
+    return (slice(start, min(start + step, n_days)) for start in range(0, n_days, step))
