@@ -7,7 +7,7 @@ import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
 from smcloud.production.run_file import read_run
-from smcloud.production.validate_stage import ValidateResult, run
+from smcloud.production.validate_stage import ScoreLine, ValidateResult, run
 from smcloud.validation.metrics import SCORES
 from smcloud.validation.report import number
 
@@ -15,7 +15,10 @@ from smcloud.validation.report import number
 def validate(
     run_file: Annotated[Path, typer.Argument(help="Run file (TOML)")],
 ) -> None:
-    """Score the published years against unseen stations and, where there is one, the truth."""
+    """Score the published years, and the model where no year is published.
+
+    Unseen stations, the truth where there is one, and the products that [compare] names.
+    """
     config = read_run(run_file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
@@ -30,16 +33,24 @@ def show(result: ValidateResult) -> None:
         ["estimate and reference", "counted", *SCORES],
         [
             [
-                f"{line.year} {line.estimate}, {line.against}",
+                f"{_of_year(line)}{line.estimate}, {line.against}",
                 line.counted,
                 *(number(name, line.scores.get(name, float("nan"))) for name in SCORES),
             ]
             for line in result.lines
         ],
     )
+    for line in result.told:
+        console.print(line, markup=False)
     for report, picture in zip(result.reports, result.maps, strict=True):
         console.print(f"report {report}", markup=False)
         console.print(f"map    {picture}", markup=False)
+    for page in result.pages:
+        console.print(f"page   {page}", markup=False)
+
+
+def _of_year(line: ScoreLine) -> str:
+    return "" if line.year is None else f"{line.year} "
 
 
 def register(app: typer.Typer) -> None:

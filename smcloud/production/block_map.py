@@ -1,6 +1,6 @@
 """One pure function over all blocks of a product year, on the cluster or here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from distributed import Client
@@ -26,9 +26,23 @@ def over_blocks(
 
     Arguments are small (URLs, keys, windows); results are sums or pictures of cells, small too.
     """
+    return over_windows(stage, year, year.blocks, function, arguments, client, listener)
+
+
+def over_windows(
+    stage: str,
+    year: StoreYear,
+    windows: Sequence[Window],
+    function: Callable[..., T],
+    arguments: Callable[[Window], tuple[object, ...]],
+    client: Client | None,
+    listener: Listener,
+    unit: str = "blocks",
+) -> list[T]:
+    """Return `function(*arguments(window))` of every window, in their order, as `over_blocks`."""
     tasks = [
-        Task(f"{stage}-{year.schema.name}-{year.year}-b{number:05d}", function, arguments(block))
-        for number, block in enumerate(year.blocks)
+        Task(f"{stage}-{year.schema.name}-{year.year}-b{number:05d}", function, arguments(window))
+        for number, window in enumerate(windows)
     ]
     found: dict[str, T] = {}
 
@@ -36,7 +50,7 @@ def over_blocks(
         found[task.key] = result
         listener.advance()
 
-    listener.begin(f"{stage} {year.year}", len(tasks), "blocks")
+    listener.begin(f"{stage} {year.year}", len(tasks), unit)
     try:
         run_tasks(
             client,

@@ -1,17 +1,24 @@
-"""Everything that is found out about one product year, before it is told."""
+"""Everything that is found out about one product year, or one model, before it is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
+from smcloud.models.base import ModelCard
 from smcloud.models.scoring import SplitScores
+from smcloud.production.assessment import Assessment
+from smcloud.production.comparison import ComparisonFindings
 from smcloud.production.store_year import StoreYear
 from smcloud.validation.collocation import BlockScores
 from smcloud.validation.metrics import Interval, StationScores
 from smcloud.validation.overview import Overview
 from smcloud.validation.pairs import PairStats
 from smcloud.validation.splits import SplitKind
+
+SERIES_SHOWN = 4
+"""Stations whose series are drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +44,22 @@ class StationFinding:
     """Columns as `station_pairs.PAIR_COLUMNS`."""
     product: StationScores
     baseline: StationScores | None
+    rain: pd.DataFrame | None = None
+    """Precipitation at the stations that are drawn: station, time, rain (mm per day)."""
+
+    def pairs_of(self, year: int) -> pd.DataFrame:
+        """Return the pairs of a year; all of them where there is none in it."""
+        inside = self.pairs[self.pairs["time"].dt.year == year]
+        return self.pairs if inside.empty else inside
+
+    def shown(self, year: int) -> list[str]:
+        """Return up to four stations of `year`, from the best R to the worst, evenly spaced."""
+        inside = set(self.pairs_of(year)["station"])
+        ranked = self.product.stations.dropna(subset=["R"]).sort_values("R", ascending=False)
+        names = [str(name) for name in ranked["station"] if name in inside]
+        shown = min(SERIES_SHOWN, len(names))
+        at = np.unique(np.linspace(0, len(names) - 1, shown).round().astype(int))
+        return [names[i] for i in at]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,3 +76,31 @@ class Findings:
     """The product at those of them that lie inside the produced blocks."""
     stations_seen: int
     """Stations inside the produced blocks that the model was made with: not scored."""
+    comparison: ComparisonFindings = field(default_factory=ComparisonFindings)
+    """The maps beside other products."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyFindings:
+    """Everything that is told of a model apart from its maps.
+
+    Attributes
+    ----------
+    card : ModelCard or None
+    assessment : Assessment
+    selection : DataFrame or None
+        `validation.selection.select_stations` of the stored model; None where none was made.
+    representative : DataFrame or None
+        station, representative (bool) of the simulated Earth; None where nobody knows.
+    test : StationFinding or None
+        The stored model at the stations that it has never seen.
+    absent : tuple of str
+        What a reader may look for and why it is not there, one line each.
+    """
+
+    card: ModelCard | None
+    assessment: Assessment
+    selection: pd.DataFrame | None
+    representative: pd.DataFrame | None
+    test: StationFinding | None
+    absent: tuple[str, ...] = ()

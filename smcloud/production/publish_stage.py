@@ -18,9 +18,10 @@ from smcloud.grids.tiles import TileYear, tile_window
 from smcloud.models.base import load_card
 from smcloud.production.block_map import over_blocks
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.production.examination import map_day
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.store_year import StoreYear, published_year
-from smcloud.production.validate_stage import REPORT, map_day
+from smcloud.production.validate_stage import REPORT
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
 from smcloud.publish.map import year_map

@@ -1,17 +1,16 @@
 """What the report of one product year says: findings in, one HTML page out."""
 
-import json
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 
 import numpy as np
-import pandas as pd
 
 from smcloud.core.config import RunConfig
 from smcloud.models.base import ModelCard
-from smcloud.models.scoring import MEANINGS, headline
+from smcloud.models.scoring import headline
 from smcloud.production.findings import Findings, StationFinding
+from smcloud.production.report_provenance import FOOTER, provenance_section
+from smcloud.production.report_splits import SPLIT_LABELS, TILE_NAMES, splits_section
+from smcloud.production.report_stations import station_sections
 from smcloud.production.report_truth import truth_sections
 from smcloud.production.station_pairs import BASELINE
 from smcloud.products.base import Product
@@ -24,45 +23,34 @@ from smcloud.publish.map import (
     season_panels,
     view_of,
 )
-from smcloud.validation import figures, report
-from smcloud.validation.collocation import bin_pairs
+from smcloud.validation import report
 from smcloud.validation.metrics import Interval
-from smcloud.validation.pairs import PairStats
-from smcloud.validation.splits import SplitKind
-from smcloud.version import __version__
-
-SERIES_SHOWN = 4
-SPLIT_ORDER: tuple[SplitKind, ...] = ("station_year", "station", "year", "random")
-SPLIT_LABELS: Mapping[SplitKind, str] = {
-    "station_year": "new stations in new years",
-    "station": "new stations",
-    "year": "known stations, new years",
-    "random": "random days (reference)",
-}
-TILE_NAMES = {"R": "R", "ubRMSE": "ubRMSE (m³ m⁻³)"}
-"""The two scores at the head of the page: one for the pattern, one for the size of the error."""
-PACKAGES = ("numpy", "pandas", "xarray", "zarr", "dask", "distributed", "xgboost-cpu", "xgboost")
 
 
 def page_of(
-    config: RunConfig, product: Product, card: ModelCard | None, found: Findings
+    config: RunConfig,
+    product: Product,
+    card: ModelCard | None,
+    found: Findings,
+    pages: Sequence[report.Link] = (),
 ) -> report.Report:
-    """Return the page of one year."""
+    """Return the page of one year; `pages` are the others that the run writes."""
     sections = [
         _what(config, product, found),
         _maps(found),
         _scores(found),
-        _splits(found, product),
+        splits_section(found.splits, product),
         *truth_sections(found),
-        *_stations(found),
-        _provenance(config, product, card, found),
+        *station_sections(found),
+        provenance_section(config, product, card, found.year),
     ]
     return report.Report(
         title=f"{product.name} {found.year.year}: how good is it?",
         subtitle=product.title,
         tiles=_tiles(found),
         sections=sections,
-        footer=f"Made by smcloud {__version__}. This page loads nothing from elsewhere.",
+        footer=FOOTER,
+        pages=pages,
     )
 
 
@@ -74,13 +62,17 @@ def _tiles(found: Findings) -> list[report.Tile]:
             _tile(
                 f"median {TILE_NAMES[name]}, {SPLIT_LABELS[kind]}",
                 name,
-                _plain_value(found.splits[kind].median[name]),
+                report.Value.named(found.splits[kind].median[name]),
             )
             for name in TILE_NAMES
         ]
     if found.truth is not None:
         tiles += [
-            _tile(f"{TILE_NAMES[name]} against the truth", name, _value(found.truth.product[name]))
+            _tile(
+                f"{TILE_NAMES[name]} against the truth",
+                name,
+                report.Value.of(found.truth.product[name]),
+            )
             for name in TILE_NAMES
         ]
     return tiles
@@ -218,166 +210,8 @@ def _station_rows(where: str, finding: StationFinding | None) -> list[report.Sco
     return rows
 
 
-def _splits(found: Findings, product: Product) -> report.Section:
-    possible = [
-        kind for kind in SPLIT_ORDER if kind in found.splits and found.splits[kind].possible
-    ]
-    pieces = [report.paragraph(report.RANDOM_SPLIT_REASON, is_warning=True)]
-    if possible:
-        best = headline(found.splits)
-        rows = [
-            report.ScoreRow(
-                SPLIT_LABELS[kind],
-                f"{found.splits[kind].counts['test']['stations']} stations",
-                {n: _plain_value(v) for n, v in found.splits[kind].median.items()},
-                kind == best,
-            )
-            for kind in possible
-        ]
-        pieces.append(report.figure(_split_picture(found, possible, best)))
-        pieces.append(
-            report.score_table("Median over test stations, a model of its own per split", "", rows)
-        )
-    missing = [kind for kind in SPLIT_ORDER if kind in found.splits and kind not in possible]
-    pieces += [report.paragraph(found.splits[kind].why_not) for kind in missing]
-    published = {item.name: f"{item.value} ({item.source})" for item in product.published}
-    if published:
-        pieces.append(report.subheading("What the authors of the data set report"))
-        pieces.append(report.facts(published))
-    return report.Section("splits", "How a score depends on the split", pieces)
-
-
-def _split_picture(
-    found: Findings, possible: Sequence[SplitKind], best: SplitKind
-) -> report.Picture:
-    panels = [
-        (
-            title,
-            [
-                figures.Bar(
-                    SPLIT_LABELS[kind], **found.splits[kind].median[name], is_headline=kind == best
-                )
-                for kind in possible
-            ],
-        )
-        for name, title in (("R", "median R"), ("ubRMSE", "median ubRMSE, m³ m⁻³"))
-    ]
-    return report.Picture(
-        figures.interval_picture(panels),
-        f"Blue is the headline: {MEANINGS[best]}. Bars are 95 % intervals over stations.",
-        "Median R and ubRMSE of each split with intervals",
-    )
-
-
-def _stations(found: Findings) -> list[report.Section]:
-    finding = found.region if found.region is not None else found.test
-    main = found.test if found.test is not None else finding
-    if finding is None or main is None:
-        return []
-    pairs = main.pairs
-    x, y = (pairs[c].to_numpy(np.float32) for c in ("estimate", "soil_moisture"))
-    pieces = [
-        report.paragraph(
-            "Stations in spatial blocks that no part of the training has seen. Intervals of each "
-            "station count its independent days only: soil moisture remembers (the number in "
-            "brackets)."
-        ),
-        report.figure(
-            report.Picture(
-                figures.density_picture(bin_pairs(x, y), PairStats.of(x, y), "measured"),
-                "Every day of every test station.",
-                "Density of estimates against measurements",
-                is_narrow=True,
-            )
-        ),
-        report.figure(
-            report.Picture(
-                figures.station_picture(main.product.stations),
-                "Each test station with its 95 % interval.",
-                "R and ubRMSE of every test station",
-            )
-        ),
-        report.figure(
-            report.Picture(
-                figures.series_picture(_series(finding, found.year.year), BASELINE.title),
-                "Stations evenly spaced from the best R to the worst, not chosen for good looks.",
-                "Time series of estimates and measurements",
-            )
-        ),
-        report.folded(
-            "Scores of every test station",
-            report.station_table("Test stations, by name", main.product.stations),
-        ),
-    ]
-    return [report.Section("stations", "Against stations", pieces)]
-
-
-def _series(finding: StationFinding, year: int) -> list[figures.StationSeries]:
-    """Return up to four stations from the best R to the worst, evenly spaced, in `year`."""
-    pairs = finding.pairs[finding.pairs["time"].dt.year == year]
-    if pairs.empty:
-        pairs = finding.pairs
-    ranked = finding.product.stations.dropna(subset=["R"]).sort_values("R", ascending=False)
-    names = [name for name in ranked["station"] if (pairs["station"] == name).any()]
-    at = np.unique(
-        np.linspace(0, len(names) - 1, min(SERIES_SHOWN, len(names))).round().astype(int)
-    )
-    return [_station_year(name, pairs[pairs["station"] == name]) for name in (names[i] for i in at)]
-
-
-def _station_year(name: str, rows: pd.DataFrame) -> figures.StationSeries:
-    """Return one station's days on an unbroken calendar, so that no line crosses a gap."""
-    calendar = pd.date_range(rows["time"].min(), rows["time"].max(), freq="D")
-    daily = rows.set_index("time").reindex(calendar)
-    return figures.StationSeries(
-        name,
-        calendar.to_numpy("datetime64[D]"),
-        daily["estimate"].to_numpy(np.float32),
-        daily["soil_moisture"].to_numpy(np.float32),
-        daily["baseline"].to_numpy(np.float32) if daily["baseline"].notna().any() else None,
-    )
-
-
-def _provenance(
-    config: RunConfig, product: Product, card: ModelCard | None, found: Findings
-) -> report.Section:
-    keys = [f"produce/{product.name} {config_key}" for config_key in sorted(found.year.tiles)]
-    rows = {
-        "Store": found.year.store_url,
-        "Version": found.year.version,
-        "Ledger": f"{config.layout.ledger}: {', '.join(keys)}, {found.year.year}",
-        "smcloud": f"{__version__}, Python {platform.python_version()}",
-        "Packages": ", ".join(_versions()),
-    }
-    pieces = [report.facts(rows)]
-    if card is not None:
-        pieces = [report.facts({"Model": f"{card.name}, sha256 {card.sha256}", **rows})]
-        pieces.append(report.folded("Model card", report.code(card.to_json().decode())))
-    text = json.dumps(config.model_dump(mode="json"), indent=1, sort_keys=True)
-    pieces.append(report.folded("Run file", report.code(text)))
-    return report.Section("provenance", "Where it comes from", pieces)
-
-
-def _versions() -> list[str]:
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except ModuleNotFoundError:
-            continue
-    return found
-
-
 def _interval_row(
     label: str, counted: str, scores: Mapping[str, Interval], is_headline: bool = False
 ) -> report.ScoreRow:
-    values = {name: _value(interval) for name, interval in scores.items()}
+    values = {name: report.Value.of(interval) for name, interval in scores.items()}
     return report.ScoreRow(label, counted, values, is_headline)
-
-
-def _value(interval: Interval) -> report.Value:
-    return report.Value(*(float(part) for part in interval))
-
-
-def _plain_value(found: Mapping[str, float]) -> report.Value:
-    return report.Value(found["value"], found["low"], found["high"])

@@ -1,14 +1,17 @@
 """The part of the report that only a simulated Earth can fill: the product against its truth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from smcloud.production.findings import Findings, TruthFinding
+from smcloud.grids.grid import Window
+from smcloud.production.findings import Findings
 from smcloud.production.station_pairs import BASELINE
 from smcloud.publish.map import Panel, Style, map_picture
 from smcloud.validation import figures, report
 from smcloud.validation.metrics import bias, correlation, rmse, unbiased_rmse
 from smcloud.validation.overview import Overview, cells_of
-from smcloud.validation.pairs import Floats
+from smcloud.validation.pairs import Floats, PairStats
 
 HALF = 4.6
 """Width in inches of a picture that shares a line with another."""
@@ -41,23 +44,35 @@ def truth_sections(found: Findings) -> list[report.Section]:
             )
         ),
     ]
-    errors, bias_map, r_map = (report.figure(p) for p in _error_maps(found.overview, truth))
+    sums = [(part.window, part.product) for part in truth.parts]
+    errors, bias_map, r_map = (
+        report.figure(p) for p in error_maps(found.overview, sums, "the truth")
+    )
     pieces += [errors, report.side_by_side([bias_map, r_map])]
     return [report.Section("truth", "Against the truth", pieces)]
 
 
-def _error_maps(overview: Overview, truth: TruthFinding) -> list[report.Picture]:
+def error_maps(
+    overview: Overview, parts: Sequence[tuple[Window, PairStats]], reference: str
+) -> list[report.Picture]:
+    """Return maps of RMSE and ubRMSE, bias, and R, from the sums (12, rows, cols) of blocks."""
     scores = {"R": correlation, "RMSE": rmse, "ubRMSE": unbiased_rmse, "bias": bias}
     whole = {name: np.full(overview.land_days.shape, np.nan) for name in scores}
-    for part in truth.parts:
-        cells = part.product.total(axis=0)
-        target = cells_of(part.window, overview.window, overview.cell)
+    for window, months in parts:
+        cells = months.total(axis=0)
+        target = cells_of(window, overview.window, overview.cell)
         for name, score in scores.items():
             whole[name][target] = score(cells)
     side = f"cells of {overview.cell} km" if overview.cell > 1 else "every pixel"
     error = Style("m³ m⁻³", 0.0, _round_top(whole["RMSE"]), "magma_r", extend="max")
     reach = _round_top(np.abs(whole["bias"]))
-    departure = Style("product minus truth, m³ m⁻³", -reach, reach, "BrBG", extend="both")
+    departure = Style(
+        f"product minus {reference.removeprefix('the ')}, m³ m⁻³",
+        -reach,
+        reach,
+        "BrBG",
+        extend="both",
+    )
     return [
         report.Picture(
             map_picture(overview, [Panel(n, whole[n]) for n in ("RMSE", "ubRMSE")], error),
@@ -66,7 +81,7 @@ def _error_maps(overview: Overview, truth: TruthFinding) -> list[report.Picture]
         ),
         report.Picture(
             map_picture(overview, [Panel("bias", whole["bias"])], departure, inches=HALF),
-            "Green: wetter than the truth. Brown: drier.",
+            f"Green: wetter than {reference}. Brown: drier.",
             "Map of the bias",
         ),
         report.Picture(

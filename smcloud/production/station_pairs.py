@@ -1,6 +1,7 @@
 """Estimates beside measurements: the product's own pixels, and the model at stations elsewhere."""
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,8 @@ class Baseline:
 
 
 BASELINE = Baseline("era5land", "swvl1", "ERA5-Land")
+RAIN = "tp"
+"""Variable of the baseline's cube: precipitation of the day, mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,9 @@ class Stations:
 def stations_of(config: RunConfig, product: Product, listener: Listener) -> Stations | None:
     """Return the stations of a run; None, with a warning, where none were ingested."""
     try:
-        stations, daily = read_stations(config.layout.stations)
+        stations, daily = read_stations(
+            config.layout.stations, maximum_depth_m=config.stations.maximum_depth_m
+        )
     except NotFoundError:
         listener.warn(f"no stations below {config.layout.stations}: the report does without them")
         return None
@@ -82,12 +87,12 @@ def stations_of(config: RunConfig, product: Product, listener: Listener) -> Stat
     return Stations(target, sites.reset_index(drop=True))
 
 
-def baseline_layer(config: RunConfig, year: int) -> Layer | None:
-    """Return the baseline's cube of one year; None where there is no such cube."""
+def baseline_layer(config: RunConfig, year: int, variable: str = BASELINE.variable) -> Layer | None:
+    """Return a variable of the baseline's cube of one year; None where there is no such cube."""
     url = join(config.cube_prefix(BASELINE.source), year_store(year))
     if not open_objects(url).exists("zarr.json"):
         return None
-    return Layer(url, SOURCES[BASELINE.source].schema, year, BASELINE.variable, required=False)
+    return Layer(url, SOURCES[BASELINE.source].schema, year, variable, required=False)
 
 
 def test_pairs(config: RunConfig, stations: Stations | None) -> pd.DataFrame:
@@ -138,6 +143,24 @@ def product_pairs(
         pairs["baseline"] = np.float32(np.nan)
     measured = known.daily[["station", "time", "soil_moisture"]]
     return pairs.merge(measured, on=["station", "time"], how="left")[PAIR_COLUMNS]
+
+
+def rain_at(config: RunConfig, stations: Stations, names: Collection[str]) -> pd.DataFrame | None:
+    """Return the baseline's daily precipitation at some stations: station, time, rain (mm).
+
+    None where no year has a cube, or none of it is known.
+    """
+    chosen = stations.only(stations.sites["station"].isin(set(names)).to_numpy())
+    years = sorted(set(chosen.daily["time"].dt.year))
+    frames = [
+        _series_frame(chosen, layer, coarse_series(layer, *chosen.lonlat), "rain")
+        for year in years
+        if (layer := baseline_layer(config, year, RAIN)) is not None
+    ]
+    if not frames or not len(chosen.sites):
+        return None
+    found = pd.concat(frames, ignore_index=True)
+    return found if found["rain"].notna().any() else None
 
 
 def no_pairs() -> pd.DataFrame:

@@ -1,67 +1,48 @@
-"""The validate stage: pairs on the cluster, scores with intervals, a report and a map per year."""
+"""The validate stage: scores with intervals, a report and a map a year, pages of the model."""
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 from distributed import Client
 
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError
-from smcloud.core.layout import join, year_store
+from smcloud.core.layout import join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
-from smcloud.grids.grid import Window
 from smcloud.models.base import ModelCard, load_card
-from smcloud.models.scoring import SplitScores
-from smcloud.production.block_map import over_blocks
+from smcloud.production.assessment import Assessment, read_assessment
 from smcloud.production.cluster import refuse_memory_urls
-from smcloud.production.findings import Findings, StationFinding, TruthFinding
+from smcloud.production.examination import Examiner, examine_model
+from smcloud.production.findings import Findings
+from smcloud.production.report_comparison import comparison_page
 from smcloud.production.report_page import page_of
-from smcloud.production.station_pairs import (
-    BASELINE,
-    baseline_layer,
-    product_pairs,
-    stations_of,
-    test_pairs,
-)
+from smcloud.production.report_splits import SPLIT_LABELS
+from smcloud.production.report_strategies import AGAINST_LABELS, gain_lines, label_of, variants_of
+from smcloud.production.report_study import FIRST, study_pages
+from smcloud.production.station_pairs import BASELINE
 from smcloud.production.store_year import StoreYear, published_year
 from smcloud.production.train_stage import read_scores
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
 from smcloud.publish.map import year_map
-from smcloud.simulate.truth import TRUTH_SCHEMA
-from smcloud.validation.collocation import Comparison, Layer, score_block
-from smcloud.validation.metrics import (
-    StationScores,
-    all_scores,
-    draw_weights,
-    overall_interval,
-    score_stations,
-)
-from smcloud.validation.overview import Overview, cell_size, mosaic, summarise_block
-from smcloud.validation.pairs import PairStats
-from smcloud.validation.report import render
-from smcloud.validation.splits import SplitKind
+from smcloud.validation.metrics import StationScores, all_scores
+from smcloud.validation.report import Link, render
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-MAP_DAY = "07-15"
-"""The day beside the annual mean on the map; the middle of a season."""
 REPORT, MAP, SCORES_FILE, STATIONS_FILE = "report.html", "map.png", "scores.json", "stations.csv"
-MIN_STATION_DAYS = 30
+COMPARISON = "comparison.html"
 
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """One line of the table that the command prints."""
+    """One line of the table that the command prints; a model's own lines are of no year."""
 
-    year: int
+    year: int | None
     estimate: str
     against: str
     counted: str
@@ -70,141 +51,94 @@ class ScoreLine:
 
 @dataclass(frozen=True)
 class ValidateResult:
-    """Scores of every year, and where the reports and maps are."""
+    """Scores of every year and of the model, and where the reports and maps are.
+
+    Attributes
+    ----------
+    lines : tuple of ScoreLine
+    reports, maps : tuple of str
+        One a year.
+    pages : tuple of str
+        The model's report, first of its pages; empty without an assessment.
+    told : tuple of str
+        What is said in words: what selection gains, what is absent.
+    """
 
     lines: tuple[ScoreLine, ...]
     reports: tuple[str, ...]
     maps: tuple[str, ...]
+    pages: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 def run(config: RunConfig, client: Client | None, listener: Listener) -> ValidateResult:
-    """Score every published year of a run and write its report, map and tables.
+    """Score every published year of a run and its model; write their reports, maps and tables.
 
-    Below ``reports/<product>/<year>/``: report.html, map.png, scores.json, stations.csv. The
-    product is scored against the stations that its model has never seen and, on the simulated
-    Earth, against the truth at every pixel; ERA5-Land is scored on the same pairs.
+    Below ``reports/<product>/<year>/``: report.html, map.png, scores.json, stations.csv, and
+    comparison.html where the run names products to compare with. The product is scored against
+    the stations that its model has never seen and, on the simulated Earth, against the truth at
+    every pixel; ERA5-Land is scored on the same pairs. Below ``reports/<product>/models/<model>/``:
+    the pages of the model's assessment, if training made one. Without any published year they are
+    all that is written.
 
     Raises
     ------
     NotFoundError
-        If a year is not published.
+        If a year is not published; without any published year, if there is no assessment either.
     CubeError
         If a block of the product is absent or damaged.
     """
     refuse_memory_urls(client, (config.store.root,))
     product = product_named(config.product)
-    published = {year: published_year(config, year) for year in config.years}
+    models = open_objects(config.layout.model(""))
+    assessment = read_assessment(models, config.model_name)
+    published = _published(config, assessment, listener)
     card = _card_of(config, listener)
-    splits = {} if card is None else read_scores(open_objects(config.layout.model("")), card.name)
+    splits = {} if card is None or not published else read_scores(models, card.name)
     lines: list[ScoreLine] = []
-    reports, maps = [], []
-    for year in config.years:
-        examiner = _Examiner(config, product, card, published[year], client, listener)
-        found = examiner.examine(splits)
+    folders = []
+    for year in published:
+        found = Examiner(config, product, published[year], client, listener).examine(splits)
         folder = join(config.layout.reports(product.name), str(year))
-        _write(folder, config, product, card, found)
+        _write_year(folder, config, product, card, found, assessment)
         lines += _lines(found)
-        reports.append(join(folder, REPORT))
-        maps.append(join(folder, MAP))
-    return ValidateResult(tuple(lines), tuple(reports), tuple(maps))
+        folders.append(folder)
+    reports, maps = (tuple(join(folder, name) for folder in folders) for name in (REPORT, MAP))
+    if assessment is None:
+        return ValidateResult(tuple(lines), reports, maps)
+    study = examine_model(config, product, card, assessment, listener, has_maps=bool(published))
+    years = [Link(str(year), f"../../{year}/{REPORT}") for year in published]
+    pages = study_pages(config, product, study, years)
+    folder = join(config.layout.reports(product.name), "models", assessment.model)
+    for name, page in pages.items():
+        open_objects(folder).put(name, render(page).encode())
+    return ValidateResult(
+        (*lines, *_model_lines(assessment)),
+        reports,
+        maps,
+        tuple(join(folder, name) for name in pages),
+        (*gain_lines(assessment), *study.absent),
+    )
 
 
-@dataclass(frozen=True)
-class _Examiner:
-    """Finds out everything about one year; blocks run on the cluster."""
-
-    config: RunConfig
-    product: Product
-    card: ModelCard | None
-    year: StoreYear
-    client: Client | None
-    listener: Listener
-
-    def examine(self, splits: Mapping[SplitKind, SplitScores]) -> Findings:
-        """Return the findings of the year."""
-        cell = cell_size(self.config.produce.block_pixels, self.year.blocks)
-        baseline = baseline_layer(self.config, self.year.year)
-        stations = stations_of(self.config, self.product, self.listener)
-        unseen = test_pairs(self.config, stations)
-        inside = product_pairs(stations, self.year, baseline)
-        is_unseen = inside["station"].isin(set(unseen["station"]))
-        return Findings(
-            self.year,
-            self._overview(cell),
-            splits,
-            self._truth(baseline, cell),
-            self._scored(unseen, block="block"),
-            self._scored(inside[is_unseen]),
-            int(inside.loc[~is_unseen, "station"].nunique()),
-        )
-
-    def _overview(self, cell: int) -> Overview:
-        day, layer, part_of = map_day(self.year.year), self.year.layer, self.year.part_of
-        return mosaic(
-            self._over_blocks(
-                "overview",
-                summarise_block,
-                lambda block: (layer, block, part_of(block), cell, (day,)),
-            )
-        )
-
-    def _truth(self, baseline: Layer | None, cell: int) -> TruthFinding | None:
-        """Return the scores against the truth at every pixel; None where there is no truth."""
-        if not self.config.store.truth:
-            return None
-        url = join(self.config.store.truth, year_store(self.year.year))
-        if not open_objects(url).exists("zarr.json"):
-            self.listener.warn(f"no truth at {url}: the report does without it")
-            return None
-        truth = Layer(url, TRUTH_SCHEMA, self.year.year, "soil_moisture", required=False)
-        comparison = Comparison(self.year.layer, truth, baseline, cell)
-        parts = self._over_blocks("truth", score_block, lambda block: (comparison, block))
-        product = PairStats.stacked([part.product.total() for part in parts])
-        reference = PairStats.stacked([part.baseline.total() for part in parts])
-        if product.n.sum() == 0:
-            self.listener.warn(f"the truth at {url} knows no pixel of the produced blocks")
-            return None
-        weights = draw_weights(np.arange(len(parts)), seed=self.config.train.seed)
-        return TruthFinding(
-            tuple(parts),
-            overall_interval(product, weights),
-            overall_interval(reference, weights) if reference.n.sum() else {},
-        )
-
-    def _scored(self, pairs: pd.DataFrame, block: str | None = None) -> StationFinding | None:
-        """Return the scores of stations with enough days; None without any."""
-        # The baseline is scored on the days of the product, so that the two can be compared.
-        pairs = pairs.assign(baseline=pairs["baseline"].where(pairs["estimate"].notna()))
-        days = pairs.dropna(subset=["estimate", "soil_moisture"])["station"].value_counts()
-        if days.empty or days.max() < MIN_STATION_DAYS:
-            return None
-
-        def scored(column: str) -> StationScores:
-            return score_stations(
-                pairs,
-                column,
-                block=block,
-                min_pairs=MIN_STATION_DAYS,
-                seed=self.config.train.seed,
-            )
-
-        has_baseline = bool(pairs["baseline"].notna().any())
-        return StationFinding(
-            pairs, scored("estimate"), scored("baseline") if has_baseline else None
-        )
-
-    def _over_blocks(
-        self,
-        stage: str,
-        function: Callable[..., T],
-        arguments: Callable[[Window], tuple[object, ...]],
-    ) -> list[T]:
-        return over_blocks(stage, self.year, function, arguments, self.client, self.listener)
-
-
-def map_day(year: int) -> np.datetime64:
-    """Return the day of a year that maps show beside the means."""
-    return np.datetime64(f"{year:04d}-{MAP_DAY}", "D")
+def _published(
+    config: RunConfig, assessment: Assessment | None, listener: Listener
+) -> dict[int, StoreYear]:
+    """Return the published years; none, with a warning, where the model alone can be told of."""
+    found: dict[int, StoreYear] = {}
+    missing: NotFoundError | None = None
+    for year in config.years:
+        try:
+            found[year] = published_year(config, year)
+        except NotFoundError as err:
+            missing = missing or err
+    if missing is None:
+        return found
+    # A year that is missing among others is a fault; a study produces none at all.
+    if found or assessment is None:
+        raise missing
+    listener.warn(f"no maps to validate, the report is of the model alone: {missing}")
+    return found
 
 
 def _card_of(config: RunConfig, listener: Listener) -> ModelCard | None:
@@ -215,12 +149,20 @@ def _card_of(config: RunConfig, listener: Listener) -> ModelCard | None:
         return None
 
 
-def _write(
-    folder: str, config: RunConfig, product: Product, card: ModelCard | None, found: Findings
+def _write_year(
+    folder: str,
+    config: RunConfig,
+    product: Product,
+    card: ModelCard | None,
+    found: Findings,
+    assessment: Assessment | None,
 ) -> None:
     target = open_objects(folder)
+    links = _links(config, assessment)
     target.put(MAP, year_map(found.overview, found.year.year))
-    target.put(REPORT, render(page_of(config, product, card, found)).encode())
+    target.put(REPORT, render(page_of(config, product, card, found, links)).encode())
+    if config.compare.products:
+        target.put(COMPARISON, render(comparison_page(product, found, links)).encode())
     lines = [
         {
             "estimate": line.estimate,
@@ -236,8 +178,18 @@ def _write(
         target.put(STATIONS_FILE, table.encode())
 
 
+def _links(config: RunConfig, assessment: Assessment | None) -> list[Link]:
+    """Return the links between a year's pages and the model's; none where there is one page."""
+    links = []
+    if config.compare.products:
+        links.append(Link("Other products", COMPARISON))
+    if assessment is not None:
+        links.append(Link("The model", f"../models/{assessment.model}/{FIRST}"))
+    return [Link("The maps", REPORT), *links] if links else []
+
+
 def _lines(found: Findings) -> list[ScoreLine]:
-    """Return the lines of one year: test stations, and the truth where there is one."""
+    """Return the lines of one year: test stations, the truth where there is one, other products."""
     year, lines = found.year.year, []
     for where, finding in (
         ("unseen stations, median", found.test),
@@ -254,9 +206,46 @@ def _lines(found: Findings) -> list[ScoreLine]:
                 scores = {n: float(value) for n, value in all_scores(total).items()}
                 counted = f"{int(total.n):,} pairs"
                 lines.append(ScoreLine(year, name, "truth, every pixel", counted, scores))
+    return lines + _comparison_lines(found)
+
+
+def _comparison_lines(found: Findings) -> list[ScoreLine]:
+    lines = []
+    for coarse in found.comparison.coarse:
+        source = coarse.compared.source
+        for what, scores in (("area means", coarse.overall), ("anomalies", coarse.anomalies)):
+            told = {
+                name: float(interval.value)
+                for name, interval in scores.items()
+                if name == "R" or coarse.compared.has_same_units
+            }
+            counted = f"{coarse.n_cells:,} cells"
+            lines.append(ScoreLine(found.year.year, "product", f"{source}, {what}", counted, told))
+    for fine in found.comparison.fine:
+        told = {name: float(interval.value) for name, interval in fine.overall.items()}
+        counted = f"{int(fine.months.total().n):,} pairs"
+        against = f"{fine.compared.source}, common pixels"
+        lines.append(ScoreLine(found.year.year, "product", against, counted, told))
     return lines
 
 
 def _median_line(year: int, estimate: str, where: str, scores: StationScores) -> ScoreLine:
     median = {str(name): float(row["value"]) for name, row in scores.median.iterrows()}
     return ScoreLine(year, estimate, where, f"{len(scores.stations)} stations", median)
+
+
+def _model_lines(found: Assessment) -> list[ScoreLine]:
+    """Return the medians of every strategy: split, variant, and what it was scored against."""
+    variants: Sequence[str] = variants_of(found)
+    return [
+        ScoreLine(
+            None,
+            label_of(scores.split, scores.variant, variants),
+            AGAINST_LABELS[scores.against].lower() + ", median",
+            f"{scores.stations} stations",
+            {name: ends["value"] for name, ends in scores.median.items()},
+        )
+        for split in SPLIT_LABELS
+        for scores in found.scores
+        if scores.split == split and not scores.network and not scores.why_not and scores.median
+    ]

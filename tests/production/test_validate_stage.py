@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smcloud.cli.validate import show
 from smcloud.core.errors import CubeError, NotFoundError, UserError
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
-from smcloud.production import validate_stage
+from smcloud.production import examination, validate_stage
 from smcloud.production.store_year import published_year
 from smcloud.validation.pairs import PairStats
 
-from . import product_root
+from . import product_root, study_root
 
 
 class Heard(Silent):
@@ -111,3 +112,84 @@ def test_a_lost_block_stops_the_scores(tmp_path):
     store.delete(lost)
     with pytest.raises(CubeError, match="lacks the object"):
         validate_stage.run(config, None, Silent())
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    """A root with an assessment, a published year and a truth of stations."""
+    config = product_root.build(tmp_path_factory.mktemp("studied"))
+    study_root.write(config)
+    open_objects(config.store.truth).put(
+        "stations.parquet", study_root.truth_of_stations().to_parquet(index=False)
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def with_model(studied):
+    return validate_stage.run(studied, None, Silent())
+
+
+@pytest.fixture(scope="module")
+def study(studied):
+    """The same root for a run that produced no map."""
+    return studied.model_copy(update={"years": (2017, 2018)})
+
+
+def paths(urls):
+    return [Path(url.removeprefix("file://")) for url in urls]
+
+
+def test_an_assessment_adds_the_pages_of_the_model(with_model):
+    pages, (year,) = paths(with_model.pages), paths(with_model.reports)
+    names = {page.name for page in pages}
+    assert names >= {"report.html", "selection.html", "model.html", "uncertainty.html"}
+    assert all(page.exists() for page in pages)
+    first = pages[0]
+    assert (first.parent / "../../2019/report.html").resolve() == year
+    assert 'href="../../2019/report.html"' in first.read_text()
+    assert 'href="../models/glass-sm/report.html"' in year.read_text()
+    assert "Precision" in (first.parent / "selection.html").read_text()
+    assert "No maps" not in first.read_text()
+
+
+def test_the_lines_of_a_model_are_of_no_year(with_model):
+    model = [line for line in with_model.lines if line.year is None]
+    label = "new stations in new years, selected stations"
+    assert any(line.estimate == label and "unselected" in line.against for line in model)
+    assert any("truth" in line.against for line in model)
+
+
+def test_the_command_prints_what_was_found(with_model, capsys):
+    show(with_model)
+    told = capsys.readouterr().out
+    assert "selection helps" in told
+    assert "page" in told
+
+
+def test_a_study_without_maps_reports_of_the_model_alone(study):
+    heard = Heard()
+    result = validate_stage.run(study, None, heard)
+    assert result.reports == result.maps == ()
+    assert any("no maps to validate" in text for text in heard.warnings)
+    pages = paths(result.pages)
+    assert len(pages) >= 4
+    assert "No maps: no year of the product is published" in pages[0].read_text()
+    before = [page.read_bytes() for page in pages]
+    validate_stage.run(study, None, Silent())
+    assert [page.read_bytes() for page in pages] == before
+
+
+def test_one_missing_year_among_others_is_still_refused(studied):
+    with pytest.raises(NotFoundError, match="run `smcloud produce`"):
+        validate_stage.run(studied.model_copy(update={"years": (2019, 2020)}), None, Silent())
+
+
+def test_rain_stands_beside_the_series_where_the_reanalysis_has_it(study, monkeypatch):
+    known = pd.DataFrame(
+        {"station": "GULF/site0", "time": product_root.DAYS.astype("datetime64[s]"), "rain": 2.0}
+    )
+    monkeypatch.setattr(examination, "rain_at", lambda *_: known)
+    pages = paths(validate_stage.run(study, None, Silent()).pages)
+    page = next(page for page in pages if page.name == "stations.html").read_text()
+    assert "precipitation of ERA5-Land" in page

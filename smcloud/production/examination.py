@@ -1,0 +1,221 @@
+"""Finding out about one product year, or a model: pairs on the cluster, scores with intervals.
+
+Here things are found; the modules `report_*` tell them.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+
+from smcloud.core.config import RunConfig
+from smcloud.core.errors import NotFoundError
+from smcloud.core.layout import join, year_store
+from smcloud.core.listener import Listener
+from smcloud.core.objects import open_objects
+from smcloud.grids.grid import Window
+from smcloud.models.base import ModelCard
+from smcloud.models.scoring import SplitScores
+from smcloud.production.assessment import Assessment
+from smcloud.production.block_map import over_blocks
+from smcloud.production.comparison import Comparer
+from smcloud.production.findings import Findings, StationFinding, StudyFindings, TruthFinding
+from smcloud.production.station_pairs import (
+    Stations,
+    baseline_layer,
+    product_pairs,
+    rain_at,
+    stations_of,
+    test_pairs,
+)
+from smcloud.production.store_year import StoreYear
+from smcloud.products.base import Product
+from smcloud.simulate.truth import TRUTH_SCHEMA
+from smcloud.validation.collocation import Comparison, Layer, score_block
+from smcloud.validation.metrics import (
+    StationScores,
+    draw_weights,
+    overall_interval,
+    score_stations,
+)
+from smcloud.validation.overview import Overview, cell_size, mosaic, summarise_block
+from smcloud.validation.pairs import PairStats
+from smcloud.validation.splits import SplitKind
+
+T = TypeVar("T")
+MAP_DAY = "07-15"
+"""The day beside the annual mean on the map; the middle of a season."""
+MIN_STATION_DAYS = 30
+SELECTION = "selection.parquet"
+STATION_TRUTH = "stations.parquet"
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Finds out everything about one year; blocks run on the cluster."""
+
+    config: RunConfig
+    product: Product
+    year: StoreYear
+    client: Client | None
+    listener: Listener
+
+    def examine(self, splits: Mapping[SplitKind, SplitScores]) -> Findings:
+        """Return the findings of the year."""
+        cell = cell_size(self.config.produce.block_pixels, self.year.blocks)
+        baseline = baseline_layer(self.config, self.year.year)
+        stations = stations_of(self.config, self.product, self.listener)
+        unseen = test_pairs(self.config, stations)
+        inside = product_pairs(stations, self.year, baseline)
+        is_unseen = inside["station"].isin(set(unseen["station"]))
+        seed, year = self.config.train.seed, self.year.year
+        test = with_rain(self.config, stations, scored(unseen, seed, block="block"), year)
+        region = with_rain(self.config, stations, scored(inside[is_unseen], seed), year)
+        return Findings(
+            self.year,
+            self._overview(cell),
+            splits,
+            self._truth(baseline, cell),
+            test,
+            region,
+            int(inside.loc[~is_unseen, "station"].nunique()),
+            Comparer(self.config, self.year, self.client, self.listener).compare(cell),
+        )
+
+    def _overview(self, cell: int) -> Overview:
+        day, layer, part_of = map_day(self.year.year), self.year.layer, self.year.part_of
+        return mosaic(
+            self._over_blocks(
+                "overview",
+                summarise_block,
+                lambda block: (layer, block, part_of(block), cell, (day,)),
+            )
+        )
+
+    def _truth(self, baseline: Layer | None, cell: int) -> TruthFinding | None:
+        """Return the scores against the truth at every pixel; None where there is no truth."""
+        if not self.config.store.truth:
+            return None
+        url = join(self.config.store.truth, year_store(self.year.year))
+        if not open_objects(url).exists("zarr.json"):
+            self.listener.warn(f"no truth at {url}: the report does without it")
+            return None
+        truth = Layer(url, TRUTH_SCHEMA, self.year.year, "soil_moisture", required=False)
+        comparison = Comparison(self.year.layer, truth, baseline, cell)
+        parts = self._over_blocks("truth", score_block, lambda block: (comparison, block))
+        product = PairStats.stacked([part.product.total() for part in parts])
+        reference = PairStats.stacked([part.baseline.total() for part in parts])
+        if product.n.sum() == 0:
+            self.listener.warn(f"the truth at {url} knows no pixel of the produced blocks")
+            return None
+        weights = draw_weights(np.arange(len(parts)), seed=self.config.train.seed)
+        return TruthFinding(
+            tuple(parts),
+            overall_interval(product, weights),
+            overall_interval(reference, weights) if reference.n.sum() else {},
+        )
+
+    def _over_blocks(
+        self,
+        stage: str,
+        function: Callable[..., T],
+        arguments: Callable[[Window], tuple[object, ...]],
+    ) -> list[T]:
+        return over_blocks(stage, self.year, function, arguments, self.client, self.listener)
+
+
+def examine_model(
+    config: RunConfig,
+    product: Product,
+    card: ModelCard | None,
+    assessment: Assessment,
+    listener: Listener,
+    *,
+    has_maps: bool,
+) -> StudyFindings:
+    """Return what is known of a model apart from its maps: its assessment and its stations."""
+    stations = stations_of(config, product, listener)
+    test = scored(test_pairs(config, stations), config.train.seed, block="block")
+    found = StudyFindings(
+        card,
+        assessment,
+        _table(join(config.layout.model(assessment.model), SELECTION)),
+        _table(join(config.store.truth, STATION_TRUTH)) if config.store.truth else None,
+        with_rain(config, stations, test, last_year(test)),
+    )
+    return replace(found, absent=tuple(_absent(config, found, has_maps=has_maps)))
+
+
+def scored(pairs: pd.DataFrame, seed: int, block: str | None = None) -> StationFinding | None:
+    """Return the scores of stations with enough days; None without any."""
+    # The baseline is scored on the days of the product, so that the two can be compared.
+    pairs = pairs.assign(baseline=pairs["baseline"].where(pairs["estimate"].notna()))
+    days = pairs.dropna(subset=["estimate", "soil_moisture"])["station"].value_counts()
+    if days.empty or days.max() < MIN_STATION_DAYS:
+        return None
+
+    def score(column: str) -> StationScores:
+        return score_stations(pairs, column, block=block, min_pairs=MIN_STATION_DAYS, seed=seed)
+
+    has_baseline = bool(pairs["baseline"].notna().any())
+    return StationFinding(pairs, score("estimate"), score("baseline") if has_baseline else None)
+
+
+def with_rain(
+    config: RunConfig, stations: Stations | None, found: StationFinding | None, year: int
+) -> StationFinding | None:
+    """Return the finding with the precipitation at the stations that are drawn."""
+    if found is None or stations is None:
+        return found
+    return replace(found, rain=rain_at(config, stations, found.shown(year)))
+
+
+def last_year(found: StationFinding | None) -> int:
+    """Return the last year of the pairs, 0 without any."""
+    years = [] if found is None else found.pairs["time"].dt.year
+    return int(max(years, default=0))
+
+
+def map_day(year: int) -> np.datetime64:
+    """Return the day of a year that maps show beside the means."""
+    return np.datetime64(f"{year:04d}-{MAP_DAY}", "D")
+
+
+def _table(url: str) -> pd.DataFrame | None:
+    """Return the Parquet table at a URL; None where there is none."""
+    folder, _, key = url.rpartition("/")
+    try:
+        return pd.read_parquet(io.BytesIO(open_objects(folder).get(key)))
+    except NotFoundError:
+        return None
+
+
+def _absent(config: RunConfig, found: StudyFindings, *, has_maps: bool) -> list[str]:
+    """Return a line for everything that a run could have had and did not."""
+    assessment = found.assessment
+    reasons = {
+        "No maps: no year of the product is published, so pixels are not compared with anything.": (
+            not has_maps
+        ),
+        "No selection of stations: [selection] use is false.": found.selection is None,
+        "No test on the truth: the run names no simulated Earth ([store] truth).": (
+            not config.store.truth
+        ),
+        "No search for parameters: the run file has no [tune].": not assessment.tuning,
+        "No ablation: [train] ablation is false.": not assessment.ablation,
+        "No networks held out whole: [train] held_out_networks is empty.": not any(
+            scores.network for scores in assessment.scores
+        ),
+        "No uncertainty: the model has no intervals to judge.": not assessment.coverage,
+        "No precipitation beside the series: no ERA5-Land cube holds it.": (
+            found.test is not None and found.test.rain is None
+        ),
+        "No series of single stations: training kept no estimates with days enough.": (
+            found.test is None
+        ),
+    }
+    return [line for line, is_absent in reasons.items() if is_absent]

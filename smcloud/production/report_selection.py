@@ -1,0 +1,129 @@
+"""The page of the selection: which stations were kept and dropped, and how often that was right."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from smcloud.core.errors import UserError
+from smcloud.production.findings import StudyFindings
+from smcloud.publish.point_map import Points, station_map
+from smcloud.validation import report
+from smcloud.validation.figures import BLUE, INK, ORANGE
+from smcloud.validation.selection import counted_reasons
+from smcloud.validation.verdicts import precision_recall
+
+SHOWN = {
+    "n": "days",
+    "r": "R",
+    "r_anomaly": "R, anomalies",
+    "r_again": "R, second triplet",
+    "error_std": "error, m³ m⁻³",
+    "snr_db": "SNR, dB",
+}
+"""Columns of the table of stations that are shown, and their heads."""
+
+
+def selection_sections(found: StudyFindings) -> list[report.Section]:
+    """Return map, reasons, verdicts and table of the stations that selection judged."""
+    table = found.selection
+    if table is None or table.empty:
+        return []
+    kept = int(table["kept"].sum())
+    pieces = [
+        report.paragraph(
+            "Triple collocation compares each station with two products whose errors have nothing "
+            "to do with its own, and says how closely it follows what all three share. Only the "
+            "stations and years that the stored model is fitted and stopped on were judged; test "
+            f"stations were not. {kept} of {len(table)} stations are kept."
+        ),
+        report.figure(
+            report.Picture(
+                station_map(_points(table, found.representative)),
+                "Stations that the model may learn from, and those that were dropped.",
+                f"Map of {kept} stations kept and {len(table) - kept} dropped",
+            )
+        ),
+        report.text_table(
+            "Why", ["", "stations"], [[words, str(n)] for words, n in counted_reasons(table)]
+        ),
+        *_verdicts(table, found.representative),
+        report.folded("Every station, its figures and the reason", _stations(table)),
+    ]
+    return [report.Section("selection", "Stations kept and dropped", pieces)]
+
+
+def _points(table: pd.DataFrame, representative: pd.DataFrame | None) -> list[Points]:
+    kept = table["kept"].to_numpy(bool)
+    lon, lat = (table[name].to_numpy(float) for name in ("longitude", "latitude"))
+    kinds = [
+        Points("kept", lon[kept], lat[kept], BLUE),
+        Points("dropped", lon[~kept], lat[~kept], ORANGE, "X"),
+    ]
+    if representative is not None:
+        wrong = _is_wrong(table, representative)
+        kinds.append(Points("wrongly so", lon[wrong], lat[wrong], INK, "."))
+    return [kind for kind in kinds if kind.lon.size]
+
+
+def _is_wrong(table: pd.DataFrame, representative: pd.DataFrame) -> np.ndarray:
+    known = representative.drop_duplicates("station").set_index("station")["representative"]
+    truth = table["station"].map(known)
+    wrong = truth.notna() & (truth.fillna(False).astype(bool) != table["kept"].astype(bool))
+    return wrong.to_numpy(bool)
+
+
+def _verdicts(table: pd.DataFrame, representative: pd.DataFrame | None) -> list[str]:
+    if representative is None:
+        return [
+            report.paragraph(
+                "Nobody knows which stations of the real Earth are representative, so precision "
+                "and recall cannot be told."
+            )
+        ]
+    try:
+        found = precision_recall(table, representative)
+    except UserError as err:
+        return [report.paragraph(str(err), is_warning=True)]
+    rows = [
+        ["kept", str(found.kept_right), str(found.kept_wrong)],
+        ["dropped", str(found.dropped_wrong), str(found.dropped_right)],
+    ]
+    return [
+        report.subheading("How often the rule is right"),
+        report.paragraph(
+            "The simulated Earth knows which stations are representative; the rule does not. "
+            f"Precision, the share of kept stations that are: {_share(found.precision)} "
+            f"({_interval(found.precision_interval)}), while keeping every station would give "
+            f"{_share(found.representative_share)}. Recall, the share of representative stations "
+            f"that are kept: {_share(found.recall)} ({_interval(found.recall_interval)})."
+        ),
+        report.text_table(
+            "Stations by verdict and truth", ["", "representative", "not representative"], rows
+        ),
+    ]
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if np.isfinite(value) else "unknown"
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return f"95 %: {_share(ends[0])} to {_share(ends[1])}"
+
+
+def _stations(table: pd.DataFrame) -> str:
+    columns = {name: head for name, head in SHOWN.items() if name in table}
+    rows = []
+    for row in table.sort_values(["kept", "station"], ascending=[False, True]).to_dict("records"):
+        numbers = [_number(name, row[name]) for name in columns]
+        rows.append([str(row["station"]), *numbers, str(row["reason"])])
+    heads = ["station", *columns.values(), "verdict and reason"]
+    return report.text_table("Stations judged", heads, rows, text_from=len(columns) + 1)
+
+
+def _number(name: str, value: object) -> str:
+    if not isinstance(value, int | float | np.number) or not np.isfinite(float(value)):
+        return "–"
+    digits = {"n": 0, "snr_db": 1}.get(name, 3)
+    return f"{float(value):,.{digits}f}".replace("-", "−")

@@ -1,0 +1,51 @@
+"""Maps of stations and coarse cells show each value where it belongs."""
+
+import numpy as np
+import pytest
+
+from smcloud.grids.grid import Window, grid_named
+from smcloud.publish.map import Panel, Style
+from smcloud.publish.point_map import Points, _at_view, _view_around, cell_map, station_map
+
+STYLE = Style("R", 0.0, 1.0, "viridis")
+
+
+@pytest.mark.parametrize("name", ["global025", "ease2_36km", "ease2_9km", "era5land"])
+def test_a_view_shows_the_cell_that_holds_each_of_its_pixels(name):
+    grid = grid_named(name)
+    row, col = (int(i) for i in grid.pixel_of(9.0, 44.0))
+    window = Window(row - 4, row + 4, col - 3, col + 3)
+    values = np.arange(48, dtype=float).reshape(8, 6)
+    lon, lat = grid.lonlat(window)
+    view = _view_around((lon.min(), lon.max(), lat.min(), lat.max()), 0.0)
+    found = _at_view(grid, window, values, view)
+    at_row, at_col = grid.pixel_of(view.lon[[0, 40, -1]], view.lat[[0, 40, -1]])
+    for number, k in enumerate((0, 40, -1)):
+        assert found[k, k] == values[at_row[number] - window.row0, at_col[number] - window.col0]
+
+
+def test_beyond_the_window_nothing_is_known():
+    grid = grid_named("global025")
+    window = Window(180, 184, 756, 760)
+    view = _view_around((8.0, 12.0, 42.0, 46.0), 0.0)
+    found = _at_view(grid, window, np.ones((4, 4)), view)
+    assert np.isfinite(found).any()
+    assert np.isnan(found[0]).all()
+
+
+def test_maps_of_cells_are_drawn_with_gaps_and_without_any_value():
+    grid, window = grid_named("global025"), Window(180, 184, 756, 760)
+    values = np.full((4, 4), np.nan)
+    assert cell_map(grid, window, [Panel("none", values)], STYLE).startswith(b"\x89PNG")
+    values[1, 2] = 0.5
+    first, second = (
+        cell_map(grid, window, [Panel("a", values), Panel("b", values)], STYLE) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_a_map_of_stations_is_drawn_of_one_station_and_of_the_globe():
+    one = Points("kept", np.array([9.0]), np.array([44.0]), "#0072b2")
+    far = Points("dropped", np.array([-179.0, 179.0]), np.array([-60.0, 80.0]), "#d55e00", "X")
+    assert station_map([one]).startswith(b"\x89PNG")
+    assert station_map([one, far]).startswith(b"\x89PNG")
