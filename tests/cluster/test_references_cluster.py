@@ -15,7 +15,8 @@ from smcloud.sources.registry import SOURCES
 pytestmark = pytest.mark.cluster
 
 PLACES = {"NET/bologna": (44.5, 11.3, "h18v04"), "NET/iasi": (47.2, 27.6, "h19v04")}
-DAYS = np.arange(np.datetime64("2019-02-10"), np.datetime64("2019-02-20"))
+DAYS = np.arange(np.datetime64("2019-02-06"), np.datetime64("2019-02-16"))
+"""The last days of the first slab, which has 46."""
 
 
 def value_at(name, day, lat, lon):
