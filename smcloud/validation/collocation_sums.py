@@ -54,9 +54,10 @@ def common_sums(values: Series, cell: int) -> tuple[Floats, Floats, Flags]:
     sums = np.empty((n_series, -(-n_times // cell), N_SUMS))
     means = np.empty((n_series, members))
     is_present = np.empty((n_series, members), np.bool_)
+    common, ends = np.empty((members, n_times)), np.empty(sums.shape[1], np.int64)
     for series in range(n_series):
-        _common_means(values[series], means[series], is_present[series])
-        _sum_cells(values[series], means[series], cell, sums[series])
+        _gather(values[series], cell, common, ends, is_present[series])
+        _sum_cells(common, ends, means[series], sums[series])
     return sums, means, is_present
 
 
@@ -103,68 +104,102 @@ def window_means(values: Floats, slot: Indices, window: SlotWindow) -> Floats:
 
 
 @compiled
-def _common_means(values: Series, means: Floats, is_present: Flags) -> None:
-    """Write the mean of each member over the common samples and whether it has any value."""
+def _gather(values: Series, cell: int, common: Floats, ends: Indices, is_present: Flags) -> None:
+    """Write the common samples one after another, `common` (3, n_times), and where cells end.
+
+    Unknown values come anywhere, so that a branch on them would be mispredicted: each sample is
+    written, and the next one over it unless all three of its members are known.
+    """
     x, y, z = values[0], values[1], values[2]
-    total_x, total_y, total_z, count = 0.0, 0.0, 0.0, 0
+    count = 0
     has_x, has_y, has_z = False, False, False
-    for time in range(x.size):
-        is_x, is_y, is_z = np.isfinite(x[time]), np.isfinite(y[time]), np.isfinite(z[time])
-        has_x, has_y, has_z = has_x or is_x, has_y or is_y, has_z or is_z
-        if is_x and is_y and is_z:
-            total_x += x[time]
-            total_y += y[time]
-            total_z += z[time]
-            count += 1
-    known = float(count) if count > 0 else np.nan
-    means[0], means[1], means[2] = total_x / known, total_y / known, total_z / known
+    for number in range(ends.size):
+        for time in range(number * cell, min((number + 1) * cell, x.size)):
+            is_x, is_y, is_z = np.isfinite(x[time]), np.isfinite(y[time]), np.isfinite(z[time])
+            has_x, has_y, has_z = has_x | is_x, has_y | is_y, has_z | is_z
+            common[0, count], common[1, count], common[2, count] = x[time], y[time], z[time]
+            count += is_x & is_y & is_z
+        ends[number] = count
     is_present[0], is_present[1], is_present[2] = has_x, has_y, has_z
 
 
 @compiled
-def _sum_cells(values: Series, means: Floats, cell: int, out: Floats) -> None:
-    """Write the sums of one series over each cell, `out` (n_cells, N_SUMS)."""
-    x, y, z = values[0], values[1], values[2]
+def _sum_cells(common: Floats, ends: Indices, means: Floats, out: Floats) -> None:
+    """Write the means of all common samples, and the sums over each cell about them."""
+    n_common = ends[-1] if ends.size else 0
+    total_x, total_y, total_z = 0.0, 0.0, 0.0
+    for sample in range(n_common):
+        total_x += common[0, sample]
+        total_y += common[1, sample]
+        total_z += common[2, sample]
+    known = float(n_common) if n_common > 0 else np.nan
+    means[0], means[1], means[2] = total_x / known, total_y / known, total_z / known
+    first = 0
+    for number in range(ends.size):
+        _sum_cell(common, first, ends[number], means, out[number])
+        first = ends[number]
+
+
+@compiled
+def _sum_cell(common: Floats, first: int, end: int, means: Floats, row: Floats) -> None:
+    """Write the sums of the samples `first` to `end`, in the order of N_SUMS."""
+    x, y, z = common[0], common[1], common[2]
     mean_x, mean_y, mean_z = means[0], means[1], means[2]
-    for number in range(len(out)):
-        n, sx, sy, sz = 0.0, 0.0, 0.0, 0.0
-        xx, yy, zz, xy, xz, yz = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for time in range(number * cell, min((number + 1) * cell, x.size)):
-            a, b, c = x[time] - mean_x, y[time] - mean_y, z[time] - mean_z
-            if np.isfinite(a) and np.isfinite(b) and np.isfinite(c):
-                n += 1.0
-                sx, sy, sz = sx + a, sy + b, sz + c
-                xx, yy, zz = xx + a * a, yy + b * b, zz + c * c
-                xy, xz, yz = xy + a * b, xz + a * c, yz + b * c
-        row = out[number]
-        row[0], row[1], row[2], row[3] = n, sx, sy, sz
-        row[4], row[5], row[6] = xx, yy, zz
-        row[7], row[8], row[9] = xy, xz, yz
+    sx, sy, sz = 0.0, 0.0, 0.0
+    xx, yy, zz, xy, xz, yz = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for sample in range(first, end):
+        a, b, c = x[sample] - mean_x, y[sample] - mean_y, z[sample] - mean_z
+        sx, sy, sz = sx + a, sy + b, sz + c
+        xx, yy, zz = xx + a * a, yy + b * b, zz + c * c
+        xy, xz, yz = xy + a * b, xz + a * c, yz + b * c
+    row[0], row[1], row[2], row[3] = end - first, sx, sy, sz
+    row[4], row[5], row[6] = xx, yy, zz
+    row[7], row[8], row[9] = xy, xz, yz
 
 
 @compiled
 def _draw(cells: Floats, length: int, chances: Floats, out: Floats) -> None:
     """Write the sums of each draw, `out` (draws, N_SUMS), from occupied cells on a circle."""
-    n_cells, n_sums = cells.shape
-    whole, left = n_cells // length, n_cells % length
-    blocks, ends = np.zeros((n_cells, n_sums)), np.zeros((n_cells, n_sums))
-    for start in range(n_cells):
-        for step in range(length):
-            cell = cells[(start + step) % n_cells]
-            for which in range(n_sums):
-                blocks[start, which] += cell[which]
-                if step < left:
-                    ends[start, which] += cell[which]
+    n_cells = len(cells)
+    whole = n_cells // length
+    blocks, ends = np.zeros(cells.shape), np.zeros(cells.shape)
+    _add_neighbours(cells, length, blocks)
+    _add_neighbours(cells, n_cells % length, ends)
+    starts = np.empty(whole, np.int64)
     for draw in range(len(out)):
-        row = out[draw]
         # Rounding may bring a chance just below one to the cell after the last.
-        start = min(int(chances[draw, whole] * n_cells), n_cells - 1)
-        for which in range(n_sums):
-            row[which] = ends[start, which]
         for block in range(whole):
-            start = min(int(chances[draw, block] * n_cells), n_cells - 1)
-            for which in range(n_sums):
-                row[which] += blocks[start, which]
+            starts[block] = min(int(chances[draw, block] * n_cells), n_cells - 1)
+        last = min(int(chances[draw, whole] * n_cells), n_cells - 1)
+        _add_blocks(blocks, starts, ends[last], out[draw])
+
+
+@compiled
+def _add_neighbours(cells: Floats, length: int, out: Floats) -> None:
+    """Add to each row the sums of the `length` cells that begin there, around the circle."""
+    for start in range(len(cells)):
+        for step in range(length):
+            cell = cells[(start + step) % len(cells)]
+            for which in range(cell.size):
+                out[start, which] += cell[which]
+
+
+@compiled
+def _add_blocks(blocks: Floats, starts: Indices, last: Floats, row: Floats) -> None:
+    """Write the sums of one draw: of the blocks at `starts` and of the last, shorter one.
+
+    Ten variables stay in registers, a row of an array would be stored after every block.
+    """
+    n, sx, sy, sz = last[0], last[1], last[2], last[3]
+    xx, yy, zz, xy, xz, yz = last[4], last[5], last[6], last[7], last[8], last[9]
+    for start in starts:
+        one = blocks[start]
+        n, sx, sy, sz = n + one[0], sx + one[1], sy + one[2], sz + one[3]
+        xx, yy, zz = xx + one[4], yy + one[5], zz + one[6]
+        xy, xz, yz = xy + one[7], xz + one[8], yz + one[9]
+    row[0], row[1], row[2], row[3] = n, sx, sy, sz
+    row[4], row[5], row[6] = xx, yy, zz
+    row[7], row[8], row[9] = xy, xz, yz
 
 
 @compiled
