@@ -4,9 +4,13 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import rasterio
+import rasterio.transform
 
 from smcloud.core.listener import Silent
+from smcloud.grids.grid import GLOBAL025
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TableColumns
 from smcloud.production.train_stage import TrainRequest, train_table
@@ -59,3 +63,19 @@ def test_a_model_on_the_pairs_is_scored_on_stations_it_never_saw(table, tmp_path
     assert not scores["year"].possible
     unseen, random = (scores[kind].overall["RMSE"]["value"] for kind in ("station", "random"))
     assert random < unseen
+
+
+def test_cells_of_esa_cci_are_cells_of_our_quarter_degree_grid(realdata):
+    """A station's cell by our grid is the one that the GeoTIFF of its maker has there."""
+    folder = realdata / "delaware-2018-01"
+    stations = pd.read_csv(folder / "NetworkPoints" / "deos_met.csv")
+    lon, lat = stations["Longitude"].to_numpy(), stations["Latitude"].to_numpy()
+    with rasterio.open(folder / "ESAGrids" / "ESA_CCI_SM_v45_Delaware_20180105.tif") as raster:
+        inside = (lon > raster.bounds.left) & (lon < raster.bounds.right)
+        inside &= (lat > raster.bounds.bottom) & (lat < raster.bounds.top)
+        expected = rasterio.transform.rowcol(raster.transform, lon[inside], lat[inside])
+        north_west = GLOBAL025.pixel_of(raster.bounds.left + 0.1, raster.bounds.top - 0.1)
+    row, col = GLOBAL025.pixel_of(lon[inside], lat[inside])
+    np.testing.assert_array_equal(row - north_west[0], expected[0])
+    np.testing.assert_array_equal(col - north_west[1], expected[1])
+    assert inside.sum() > 20
