@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+PIECE_PAIRS = 2**16
+"""Pairs that are summed at once where groups are many: ten arrays of so many fit a cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,26 @@ class PairStats:
     ) -> PairStats:
         """Return the sums over `axis`; the other axes are the groups.
 
-        With (time, y, x) blocks and axis 0 this gives the sums behind an error map.
+        With (time, y, x) blocks and axis 0 this gives the sums behind an error map. Large arrays
+        are summed in pieces of whole groups, which bounds memory and stays in the cache.
         """
+        x, y = np.asarray(estimate), np.asarray(reference)
+        sides = _widest_kept(x, axis)
+        if sides is None or x.shape != y.shape:
+            return cls._along(x, y, axis)
+        side, place = sides
+        at_once = max(2, PIECE_PAIRS * x.shape[side] // x.size)
+        cuts = range(at_once, x.shape[side], at_once)
+        pieces = zip(np.split(x, cuts, side), np.split(y, cuts, side), strict=True)
+        parts = [cls._along(*piece, axis) for piece in pieces]
+        return cls(
+            *(np.concatenate([getattr(p, f.name) for p in parts], place) for f in fields(cls))
+        )
+
+    @classmethod
+    def _along(
+        cls, estimate: npt.ArrayLike, reference: npt.ArrayLike, axis: int | tuple[int, ...]
+    ) -> PairStats:
         x, y = _pairs(estimate, reference)
         known = np.isfinite(x) & np.isfinite(y)
         n = known.sum(axis=axis, dtype=np.float64)
@@ -191,6 +211,19 @@ def _pairs(estimate: npt.ArrayLike, reference: npt.ArrayLike) -> tuple[Floats, F
             f"expected estimate and reference of one shape, found {x.shape}, {y.shape}"
         )
     return x, y
+
+
+def _widest_kept(values: npt.NDArray[Any], axis: int | tuple[int, ...]) -> tuple[int, int] | None:
+    """Return the longest axis that is not summed, and its place among the groups.
+
+    None where there is none, or nothing to gain from pieces.
+    """
+    summed = {one % values.ndim for one in np.atleast_1d(axis).tolist()} if values.ndim else {0}
+    kept = [one for one in range(values.ndim) if one not in summed]
+    if not kept or values.size <= PIECE_PAIRS:
+        return None
+    side = max(kept, key=lambda one: values.shape[one])
+    return side, kept.index(side)
 
 
 def _spread(reduced: Floats, axis: int | tuple[int, ...] | None) -> Floats:
