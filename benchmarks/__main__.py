@@ -14,6 +14,7 @@ from benchmarks import (
     compare,
     features,
     glass,
+    ismn_reading,
     kernel,
     plot,
     selection,
@@ -21,6 +22,7 @@ from benchmarks import (
     stores,
     tile,
     training,
+    uncertainty,
 )
 from benchmarks.record import RESULTS, BenchmarkError, record_of, write
 
@@ -47,6 +49,8 @@ PARTS = {
     "training": Part(training.measure, training.show),
     "stages": Part(stages.measure, stages.show),
     "selection": Part(selection.measure, selection.show),
+    "uncertainty": Part(uncertainty.measure, uncertainty.show),
+    "ismn_reading": Part(ismn_reading.measure, ismn_reading.show),
     "collocation": Part(collocation.measure, collocation.show),
 }
 

@@ -1,5 +1,7 @@
 """A year with half widths and an area: the same estimates, the same bytes in every layout."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xgboost
@@ -21,7 +23,8 @@ from smcloud.production.recipe import recipe_of
 from smcloud.production.store_year import published_year
 from smcloud.production.verify import verify
 from smcloud.products.base import NO_ESTIMATE, OUTSIDE_AREA
-from smcloud.products.glass_sm import UNCERTAINTY
+from smcloud.products.glass_sm import GLASS_SM, UNCERTAINTY
+from smcloud.products.registry import PRODUCTS
 from tests.production.small_world import (
     BLOCKS,
     MODEL,
@@ -223,3 +226,16 @@ def test_a_damaged_part_of_the_model_stops_the_run_before_it_writes(world, confi
     with pytest.raises(ModelError, match="is not there"):
         run(config, None, Silent())
     assert not (world / "out" / "products").exists()
+
+
+def test_a_year_whose_flags_have_one_byte_is_verified_and_opened(world, config, monkeypatch):
+    """Stores of schema version 1 stay what they were."""
+    make_model(world)
+    flag = replace(GLASS_SM.schema.variable("quality_flag"), dtype="uint8")
+    variables = (GLASS_SM.schema.variables[0], flag)
+    old = replace(GLASS_SM, schema=replace(GLASS_SM.schema, variables=variables, version=1))
+    with monkeypatch.context() as patch:
+        patch.setitem(PRODUCTS, "glass-sm", old)
+        run(config, None, Silent())
+    assert verify(config, None, Silent()).damages == ()
+    assert stored(config)["quality_flag"].dtype == np.uint8
