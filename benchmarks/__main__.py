@@ -15,6 +15,7 @@ from benchmarks import (
     features,
     glass,
     ismn_reading,
+    ismn_reading,
     kernel,
     plot,
     selection,
@@ -50,6 +51,7 @@ PARTS = {
     "stages": Part(stages.measure, stages.show),
     "selection": Part(selection.measure, selection.show),
     "uncertainty": Part(uncertainty.measure, uncertainty.show),
+    "ismn_reading": Part(ismn_reading.measure, ismn_reading.show),
     "ismn_reading": Part(ismn_reading.measure, ismn_reading.show),
     "collocation": Part(collocation.measure, collocation.show),
 }

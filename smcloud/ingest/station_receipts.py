@@ -48,7 +48,8 @@ class StationReceipt:
 def ingest_station_files(task: StationFiles, rules: StationRules, url: str) -> StationReceipt:
     """Store the daily means of a task's files below `url`, and return its receipt.
 
-    The receipt is stored last. Without a single sensor nothing is stored at all.
+    The receipt is stored last, and only beside at least one sensor: an archive of which nothing can
+    be used leaves nothing behind.
     """
     read = read_station_files(task, rules)
     sensors = sensor_files(read.sensors)
@@ -58,9 +59,16 @@ def ingest_station_files(task: StationFiles, rules: StationRules, url: str) -> S
     receipt = StationReceipt(part.key, part.rows, len(task.series), copies, broken)
     if part.rows:
         write_part(part, url)
-        text = json.dumps(asdict(receipt), sort_keys=True, indent=1)
-        open_objects(url).put(_key(task, rules), text.encode())
+        write_receipt(task, rules, receipt, url)
     return receipt
+
+
+def write_receipt(
+    task: StationFiles, rules: StationRules, receipt: StationReceipt, url: str
+) -> None:
+    """Store the receipt of a task below `url`."""
+    text = json.dumps(asdict(receipt), sort_keys=True, indent=1)
+    open_objects(url).put(_key(task, rules), text.encode())
 
 
 def _elsewhere(files: SensorFiles) -> list[BadGranule]:

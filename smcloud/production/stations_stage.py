@@ -21,6 +21,7 @@ from smcloud.ingest.station_receipts import (
     finished,
     ingest_station_files,
     remove_others,
+    write_receipt,
 )
 from smcloud.ingest.stations import Row, write_table
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
@@ -114,6 +115,9 @@ def ingest_stations(
             f"malformed, {found.other_variables} hold other variables"
         )
     stations = write_table(rows, url)
+    for task, receipt in receipts.items():
+        if task not in done and not receipt.rows:
+            write_receipt(task, rules, receipt, url)
     remove_others(found.tasks, rules, url)
     return _summary(from_url, found, ordered, stations, broken, len(done), started)
 

@@ -152,6 +152,17 @@ def test_a_second_run_reads_only_what_changed(tmp_path, monkeypatch):
     assert len(ran) == 3
 
 
+def test_malformed_files_are_told_again_without_reading_them_again(tmp_path, monkeypatch):
+    files = {name_of("A"): series_text("A"), name_of("C", network="OTHER"): "no good data here"}
+    write_folder(tmp_path / "in", files)
+    first, _ = ingested(tmp_path / "in", tmp_path / "out")
+    ran = counted(monkeypatch)
+    second, told = ingested(tmp_path / "in", tmp_path / "out")
+    assert (ran, second.tasks_skipped) == ([], 2)
+    assert second.broken == first.broken
+    assert name_of("C", network="OTHER") in told.warnings[0]
+
+
 def test_a_run_that_was_cut_short_goes_on(tmp_path, monkeypatch):
     write_folder(
         tmp_path / "in", {name_of(f"S{n:02d}"): series_text(f"S{n:02d}") for n in range(20)}
