@@ -135,7 +135,7 @@ def _importance_figure(items: Sequence[Importance], heading: str) -> str:
         key=lambda item: (-_known(item.rmse_rise if permuted else item.gain), item.name),
     )
     measures = ["share of the gain"]
-    measures += ["rise of RMSE when permuted, m³ m⁻³", "fall of median R"] if permuted else []
+    measures += ["RMSE rise, m³ m⁻³", "median R fall"] if permuted else []
     rows = [
         Worth(
             item.name,
@@ -146,7 +146,8 @@ def _importance_figure(items: Sequence[Importance], heading: str) -> str:
     ]
     picture = report.Picture(
         worth_picture(measures, rows),
-        "Lines are one standard deviation over the repeats. Orange: the estimates are better "
+        "Left as trained; the others when the values are permuted at the test stations. Lines are "
+        "one standard deviation over the repeats. Orange: the estimates are better "
         "without.",
         f"Importance by gain and by permutation: {heading.lower()}",
     )
@@ -162,7 +163,7 @@ def _ablation(found: Assessment) -> list[report.Section]:
         Worth(item.name, (item.rmse_rise, item.median_ubrmse_rise, item.median_r_fall))
         for item in ordered
     ]
-    measures = ["rise of RMSE, m³ m⁻³", "rise of median ubRMSE, m³ m⁻³", "fall of median R"]
+    measures = ["RMSE rise, m³ m⁻³", "median ubRMSE rise", "median R fall"]
     pieces = [
         report.paragraph(
             "A model trained anew without all features of one driver, on the test stations of the "

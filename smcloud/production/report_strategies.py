@@ -34,7 +34,7 @@ AGAINST_NOTES: Mapping[Against, str] = {
         "A real Earth has no such table."
     ),
 }
-VARIANT_LABELS = {"all": "all stations", "selected": "selected stations"}
+VARIANT_LABELS = {"all": "taught by all", "selected": "taught by selected"}
 NOT_A_REPRODUCTION = (
     "Figures of papers are of other data: other stations, years and drivers, on the real Earth. "
     "They stand here for scale; nothing on this page reproduces them."
@@ -223,7 +223,9 @@ def _gain_row(label: str, gain: Difference) -> list[str]:
 
 
 def _in_words(where: str, score: str, gain: Difference) -> str:
-    size = f"{report.number('bias', gain.value)} (median over {gain.stations} stations)"
+    low, high = (report.number("bias", end) for end in (gain.low, gain.high))
+    ends = f"95 %: {low} to {high}; " if np.isfinite(gain.low) else ""
+    size = f"{report.number('bias', gain.value)} ({ends}median over {gain.stations} stations)"
     if not np.isfinite(gain.low) or gain.low <= 0 <= gain.high:
         verdict = "these stations cannot tell whether selection helps or harms"
     elif (gain.value > 0) == (score == "R"):

@@ -50,8 +50,8 @@ def coverages(found: Assessment) -> dict[str, Coverage]:
     return {
         f"{words.get(split, split)}, {covers}": Coverage.from_json(body)
         for split, parts in found.coverage.items()
-        for covers, body in parts.items()
-        if body
+        for covers in MEANINGS  # the point first: it is what the intervals are made for
+        if (body := parts.get(covers))
     }
 
 

@@ -56,9 +56,9 @@ def test_there_is_a_page_for_each_question_and_each_links_to_all(pages):
 def test_the_first_page_sets_splits_and_variants_side_by_side(pages):
     page = pages[FIRST]
     for text in (
-        "new stations in new years, selected stations",
-        "new stations in new years, all stations",
-        "random days (reference), all stations",
+        "new stations in new years, taught by selected",
+        "new stations in new years, taught by all",
+        "random days (reference), taught by all",
         "On the same unselected test stations",
         "On those test stations that pass the rule themselves",
         "On the truth of the test stations&#x27; pixels",

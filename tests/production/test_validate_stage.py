@@ -155,7 +155,7 @@ def test_an_assessment_adds_the_pages_of_the_model(with_model):
 
 def test_the_lines_of_a_model_are_of_no_year(with_model):
     model = [line for line in with_model.lines if line.year is None]
-    label = "new stations in new years, selected stations"
+    label = "new stations in new years, taught by selected"
     assert any(line.estimate == label and "unselected" in line.against for line in model)
     assert any("truth" in line.against for line in model)
 
