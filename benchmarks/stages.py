@@ -32,10 +32,10 @@ from smcloud.core.listener import Silent
 from smcloud.cube.store import create_store
 from smcloud.grids.grid import TILE_PIXELS
 from smcloud.ingest.cubes import ingest_slab
+from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.index import index_granules, list_bucket
 from smcloud.ingest.plan import keys_of, plan_ingest
 from smcloud.ingest.receipts import IngestReceipt
-from smcloud.ingest.stations import StationRules
 from smcloud.production import (
     ingest_stage,
     produce_stage,
