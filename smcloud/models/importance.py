@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from smcloud.models.boosting import booster_of, forest_of
+from smcloud.models.boosting import booster_of
 from smcloud.models.constraints import Constraints
 from smcloud.models.fold_jobs import FoldJob, TrainingData
 from smcloud.models.folds import Variant
+from smcloud.models.forest import Forest
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.rows import Floats
 from smcloud.models.scoring import FoldScores, SplitScores, merged, station_sums
@@ -111,13 +112,13 @@ def gains(model: bytes, features: Sequence[str]) -> dict[str, float]:
     return {name: found.get(f"f{n}", 0.0) / total for n, name in enumerate(features)}
 
 
-def permuted_scores(data: TrainingData, job: PermuteJob, model: bytes) -> FoldScores:
+def permuted_scores(data: TrainingData, job: PermuteJob, forest: Forest) -> FoldScores:
     """Return the sums per test station with the job's features permuted, a set of rows a repeat.
 
     A permutation deals the values of whole rows among all test rows: those of one group stay
     together, and so keep what they tell of each other.
     """
-    table, forest = data.table, forest_of(model)
+    table = data.table
     split = data.split(job.kind, job.fold)
     samples = table.samples(data.rules.block_degrees)
     test = split.test[:: -(-split.test.size // MOST_ROWS)]

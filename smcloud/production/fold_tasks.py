@@ -23,8 +23,10 @@ from smcloud.core.errors import NotFoundError, StoreError
 from smcloud.core.layout import Layout, join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import Objects, open_objects
+from smcloud.models.boosting import forest_of
 from smcloud.models.fold_jobs import FoldJob, TrainingData, score_job
 from smcloud.models.folds import StationSelection
+from smcloud.models.forest import Forest
 from smcloud.models.importance import PermuteJob, permuted_scores
 from smcloud.models.samples import TableColumns, training_table
 from smcloud.models.scoring import FoldScores
@@ -167,8 +169,7 @@ def perform(place: Place, job: Job, data: TrainingData | None = None) -> FoldSco
     """Do one job and store what it finds: the task of a worker, which reads the data itself."""
     data = _data_at(place) if data is None else data
     if isinstance(job, PermuteJob):
-        model = place.models.get(f"{place.model}/{job.model}.ubj")
-        scores = permuted_scores(data, job, model)
+        scores = permuted_scores(data, job, _forest_at(place, job.model))
     else:
         scores, estimates = score_job(data, job)
         if estimates is not None:
@@ -181,6 +182,12 @@ def keep_estimates(place: Place, job: FoldJob, estimates: pd.DataFrame) -> None:
     """Store the estimates of a test set, for the report."""
     reports = open_objects(Layout(place.root).reports(place.reports))
     reports.put(job.estimates, estimates.to_parquet(index=False))
+
+
+@lru_cache(maxsize=1)
+def _forest_at(place: Place, sha256: str) -> Forest:
+    """Return the stored model; a process keeps the last, for every group asks the same one."""
+    return forest_of(place.models.get(f"{place.model}/{sha256}.ubj"))
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from smcloud.models.base import content_hash
+from smcloud.models.boosting import forest_of
 from smcloud.models.constraints import Constraints
 from smcloud.models.fold_jobs import TrainingData, score_job
 from smcloud.models.folds import fit_fold
@@ -40,7 +41,7 @@ def model(data) -> bytes:
 
 def permuted(data, model, *features: str, repeats: int = 3, seed: int = 1):
     job = PermuteJob("p", *FOLD, features, repeats, seed, content_hash(model))
-    return permuted_scores(data, job, model)
+    return permuted_scores(data, job, forest_of(model))
 
 
 def test_gain_is_shared_among_the_features_that_the_trees_use(model) -> None:

@@ -1,4 +1,4 @@
-"""An assessment from end to end: folds, selection, search, networks, and what a resumed one redoes."""
+"""An assessment from end to end: folds, selection, search, networks, and being resumed."""
 
 from dataclasses import replace
 
