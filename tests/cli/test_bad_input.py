@@ -30,7 +30,8 @@ import pytest
 import zarr
 
 from smcloud.core.listener import Silent
-from smcloud.ingest.stations import DailySeries, Sensor, write_stations
+from smcloud.ingest.daily_means import DailySeries
+from smcloud.ingest.stations import Sensor, write_stations
 from smcloud.production.lease import hold
 from smcloud.simulate.samples import SAMPLE_START, SAMPLE_TILE, write_sample
 from smcloud.sources.archive import LIMITS

@@ -15,7 +15,8 @@ from smcloud.cube.store import create_store, write_shard
 from smcloud.grids.grid import SIN1KM
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import blocks_of, parse_window
-from smcloud.ingest.stations import DailySeries, Sensor, write_stations
+from smcloud.ingest.daily_means import DailySeries
+from smcloud.ingest.stations import Sensor, write_stations
 from smcloud.models.base import ModelCard, content_hash, save_model
 from smcloud.models.scoring import SplitScores
 from smcloud.production.versions import Pointer, write_pointer
