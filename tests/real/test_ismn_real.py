@@ -127,3 +127,27 @@ def test_static_variables_of_real_stations(realdata):
     assert clay
     assert all(0.0 <= value <= 100.0 for value in clay)
     assert "Cfa" in {row.value for row in rows if row.name == "climate classification"}
+
+
+@pytest.mark.filterwarnings("ignore")  # its own, of pandas' newer ways
+def test_the_ismn_package_reads_the_same_values_and_flags(realdata):
+    """Every real series in both formats, against the network's own reader."""
+    base, handlers = pytest.importorskip("ismn.base"), pytest.importorskip("ismn.filehandlers")
+    samples, networks = realdata / "ismn/samples", realdata / "ismn/networks/multinetwork"
+    roots = [
+        networks / "header_values",
+        samples / "Data_seperate_files_header_20170810_20180809",
+        samples / "Data_seperate_files_20170810_20180809",
+        samples / "zip_archives/ceop/Data_seperate_files_20170810_20180809.zip",
+    ]
+    compared = 0
+    for root in map(base.IsmnRoot, roots):
+        for name, content in contents_of(root.path).items():
+            ours, theirs = read_stm(content, name), handlers.DataFile(root, name).read_data()
+            np.testing.assert_array_equal(ours.times, theirs.index.to_numpy())
+            values = theirs["soil_moisture"].where(theirs["soil_moisture"] > -900.0)
+            np.testing.assert_array_equal(ours.values, values.to_numpy(np.float32))
+            assert ours.flags.tolist() == theirs["soil_moisture_flag"].tolist()
+            compared += 1
+        root.close()
+    assert compared == 14

@@ -108,3 +108,33 @@ def test_the_whole_folder_is_read_and_what_cannot_be_is_named(realdata, tmp_path
     assert [bad.name.rsplit("/", 1)[-1] for bad in summary.broken] == [
         "SMOSMANIA_SMOSMANIA_NBN_20100304_20130801.stm"
     ]
+
+
+def test_what_repeats_another_file_is_counted_once(realdata, tmp_path):
+    """The folder holds most series several times: in both formats, unpacked and zipped."""
+    summary, stations, daily = read(realdata / "ismn", tmp_path)
+    assert (summary.files, summary.copies, summary.sensors) == (29, 17, 11)
+    assert summary.files == summary.sensors + summary.copies + len(summary.broken)
+    assert flags_of(stations, ABRAMS)["U"] == 46_231
+    assert not daily.duplicated(["station_id", "day"]).any()
+    again = ingest_stations(str(realdata / "ismn"), str(tmp_path), StationRules(), None, Silent())
+    assert again.tasks_skipped == again.tasks
+    assert (again.flags, again.days, again.broken) == (summary.flags, summary.days, summary.broken)
+
+
+def test_two_inch_probes_are_surface_and_cosmic_rays_are_not(realdata, tmp_path):
+    read(realdata / "ismn", tmp_path)
+    shallow, daily = read_stations(f"{tmp_path}/stations", maximum_depth_m=0.05, years=(2009, 2010))
+    assert set(shallow["network"]) == {"MAQU", "SCAN", "SMOSMANIA", "SOILSCAPE"}
+    assert set(daily["day"].dt.year) == {2009, 2010}
+
+
+def test_flags_of_the_day_tell_frost_in_winter_alone(realdata, tmp_path):
+    """MAQU lies at 3,400 m. Days with frost all through are unknown, so spring and autumn count."""
+    folder = realdata / "ismn" / "networks" / "multinetwork"
+    ingest_stations(str(folder), str(tmp_path), StationRules(), None, Silent())
+    days = pd.read_parquet(tmp_path / "stations" / "daily")
+    maqu = days[days["station_id"].str.startswith(MAQU)]
+    frost = maqu["flags"].str.contains("D01|D03")
+    assert frost.any()
+    assert not frost[maqu["day"].dt.month.isin([7, 8])].any()
