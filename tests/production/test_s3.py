@@ -14,10 +14,13 @@ import pytest
 from smcloud.core.errors import BusyError, StoreError
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
+from smcloud.ingest.daily_means import StationRules
 from smcloud.production.doctor import examine
 from smcloud.production.lease import hold
 from smcloud.production.produce_stage import run
+from smcloud.production.stations_stage import ingest_stations
 from smcloud.production.verify import verify
+from tests.ingest.station_archives import name_of, series_text, write_folder, write_zip
 from tests.production.small_world import BLOCKS, config_of, write_run
 
 pytestmark = pytest.mark.s3
@@ -146,3 +149,24 @@ def test_a_year_is_produced_damaged_and_restored_in_a_bucket(world, bucket):
     assert (damage.object, damage.fault) == (key, "damaged")
     run(config, None, Silent(), redo="damaged")
     assert {info.key: store.get(info.key) for info in store.list()} == before
+
+
+def test_a_station_archive_in_a_bucket_is_that_of_a_folder(bucket, tmp_path):
+    """Plain files, and a zip of which each task reads its members by ranges."""
+    files = {name_of(f"S{n:02d}"): series_text(f"S{n:02d}") for n in range(10)}
+    write_folder(tmp_path / "in", files)
+    write_zip(tmp_path / "in.zip", files)
+    objects = open_objects(bucket)
+    objects.put("archive.zip", (tmp_path / "in.zip").read_bytes())
+    for name, text in files.items():
+        objects.put(f"plain/{name}", text.encode())
+    found = []
+    for number, source in enumerate((tmp_path / "in", f"{bucket}/plain", f"{bucket}/archive.zip")):
+        out = f"{bucket}/out{number}"
+        summary = ingest_stations(str(source), out, StationRules(), None, Silent())
+        assert (summary.sensors, summary.days, summary.broken) == (10, 20, ())
+        listed = open_objects(f"{out}/stations/daily").list()
+        found.append([info.key for info in listed])
+        again = ingest_stations(str(source), out, StationRules(), None, Silent())
+        assert again.tasks_skipped == again.tasks == 2
+    assert found[0] == found[1] == found[2]
