@@ -31,6 +31,12 @@ MEMORY = 0.9
 """Lag-one autocorrelation of the truth; errors have half of it."""
 SCORES = {"R": "pearson_r", "RMSE": "rmsd", "ubRMSE": "ubrmsd", "bias": "bias"}
 """Our scores and pytesmo's names for them."""
+COVERED = {"tiny": (20, 400, 30), "small": (600, 1500, 300), "large": (2000, 1500, 1000)}
+"""Series, days and draws of which it is asked how often intervals hold the known figure."""
+MEMORIES = (0.0, 0.7, 0.9)
+"""Lag-one autocorrelation of their errors."""
+BLOCKS = (1, 30, 60)
+SLOPES, ERRORS, SIGNAL = np.array([1.0, 0.8, 1.2]), np.array([0.03, 0.04, 0.05]), 0.05
 JOBS = ("triple collocation", "with intervals", "scores")
 RELATIVE = 1e-7
 """Differences of rounding: an SNR is a difference of nearly equal numbers."""
@@ -72,16 +78,38 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
         "draws": draws,
         "jobs": [_row(job, spreads, *counts.get(job, (stations, stations))) for job in JOBS],
         "status": made["ours triple collocation"].counts(),
+        "coverage": coverage(scale, seed),
     }
 
 
-def series(stations: int, days: int, seed: int) -> Floats:
-    """Return three members (stations, 3, days) of one truth, with gaps."""
+def coverage(scale: str, seed: int) -> list[dict[str, float]]:
+    """Return how often 95 % intervals hold the error and the correlation that are known."""
+    n_series, days, draws = COVERED[scale]
+    known_r = 1 / np.sqrt(1 + (ERRORS / (SLOPES * SIGNAL)) ** 2)
+    rows = []
+    for memory in MEMORIES:
+        values = series(n_series, days, seed, memory)
+        for block in BLOCKS:
+            found = bootstrap(values, seed=seed, draws=draws, block_days=block)
+            rows.append(
+                {
+                    "memory": memory,
+                    "block_days": block,
+                    "error_std": _share_inside(found.error_std_low, ERRORS, found.error_std_high),
+                    "r": _share_inside(found.r_low, known_r, found.r_high),
+                }
+            )
+    return rows
+
+
+def series(stations: int, days: int, seed: int, memory: float = MEMORY / 2) -> Floats:
+    """Return three members (stations, 3, days) of one truth with known errors, and gaps."""
     rng = np.random.default_rng(seed)
     values = np.empty((stations, 3, days))
-    truth = 0.05 * _red(rng, (stations, days), MEMORY)
-    for member, (slope, error) in enumerate(((1.0, 0.03), (0.8, 0.04), (1.2, 0.05))):
-        found = 0.2 + slope * truth + error * _red(rng, (stations, days), MEMORY / 2)
+    truth = SIGNAL * _red(rng, (stations, days), MEMORY)
+    for member in range(3):
+        noise = ERRORS[member] * _red(rng, (stations, days), memory)
+        found = 0.2 + SLOPES[member] * truth + noise
         found[rng.random(found.shape) < UNKNOWN_SHARE / 3] = np.nan
         values[:, member] = found
     return values
@@ -160,7 +188,11 @@ def show(found: Mapping[str, Any]) -> str:
             row["pytesmo_stations"] < found["stations"]
         )
         lines.append(f"{row['job']:<30}{ours:>10.3f}{theirs:>10.3f}{theirs / ours:>7.1f}x{note}")
-    return "\n".join([*lines, "values are equal"])
+    lines += ["values are equal", f"{'95 % intervals hold, %':<30}{'error_std':>10}{'r':>10}"]
+    for row in found["coverage"]:
+        words = f"errors' lag one {row['memory']}, {row['block_days']}-day blocks"
+        lines.append(f"{words:<36}{100 * row['error_std']:>4.0f}{100 * row['r']:>10.0f}")
+    return "\n".join(lines)
 
 
 def _keep(made: dict[str, Any], name: str, work: Callable[[], object]) -> None:
@@ -182,6 +214,12 @@ def _row(job: str, spreads: Mapping[str, Spread], ours: int, theirs: int) -> dic
 def _red(rng: np.random.Generator, shape: tuple[int, int], memory: float) -> Floats:
     shocks = rng.normal(0, np.sqrt(1 - memory**2), shape)
     return np.asarray(lfilter([1.0], [1.0, -memory], shocks, axis=-1))
+
+
+def _share_inside(low: Floats | None, known: Floats, high: Floats | None) -> float:
+    assert low is not None
+    assert high is not None
+    return float(((low <= known) & (known <= high)).mean())
 
 
 def _common(members: Floats) -> Floats:

@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from smcloud.core.errors import UserError
 from smcloud.validation.collocation_sums import (
@@ -83,8 +85,7 @@ MEANINGS = {
 
 def status_text(bits: int) -> str:
     """Return what stands against a result, as words for a table; "ok" when nothing does."""
-    found = [words for bit, words in MEANINGS.items() if int(bits) & bit]
-    return "; ".join(found) or "ok"
+    return "; ".join(words for bit, words in MEANINGS.items() if int(bits) & bit) or "ok"
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +219,10 @@ def bootstrap(
     A circular block bootstrap in time (Politis and Romano 1992), since soil moisture and its
     errors remember: whole blocks of days are drawn with replacement, all three members together.
     The ends are percentiles of the draws, of the signed variance and r2, so that draws without
-    an error_std or an r still count, as 0. Cells of time (a fifth of a block, or less) without a
-    common sample are left out first. Every series sees the same random numbers: a result does not
-    depend on what other series were asked for.
+    an error_std or an r still count, as 0; they lie further out the fewer the blocks are
+    (expanded percentiles, Hesterberg 2015, doi:10.1080/00031305.2015.1089789). Cells of time (a
+    fifth of a block, or less) without a common sample are left out first. Every series sees the
+    same random numbers: a result does not depend on what other series were asked for.
 
     Parameters
     ----------
@@ -232,7 +234,7 @@ def bootstrap(
         Length of a block: longer than the errors remember, much shorter than the series. 1 draws
         single days, as if they were independent. Default [M].
     confidence
-        Share of the draws between the two ends.
+        How often the interval should hold the truth.
 
     Raises
     ------
@@ -248,7 +250,8 @@ def bootstrap(
     ends = np.full((len(series), 3, MEMBERS, 2), np.nan)
     for piece in _pieces(len(series), draws + n_cells):
         sums, *_ = common_sums(series[piece], cell)
-        ends[piece] = _ends(draw_blocks(sums, length, chances), confidence)
+        blocks = (sums[..., 0] > 0).sum(axis=1) / length
+        ends[piece] = _ends(draw_blocks(sums, length, chances), _tails(blocks, confidence))
     ends[(found.status & (Status.TOO_FEW | Status.CONSTANT)) != 0] = np.nan
     return _with_intervals(found, ends)
 
@@ -352,10 +355,7 @@ def _checked(values: npt.ArrayLike, minimum: int) -> Series:
             f"(series, 3, times), found {series.shape}"
         )
     if minimum < MEMBERS:
-        raise UserError(
-            f"expected a minimum of 3 or more common samples, found {minimum}: "
-            "fewer have no covariance to speak of"
-        )
+        raise UserError(f"expected a minimum of 3 or more common samples, found {minimum}")
     kind = np.float32 if series.dtype == np.float32 else np.float64
     return np.ascontiguousarray(series, dtype=kind)
 
@@ -454,22 +454,29 @@ def _pieces(n_series: int, rows: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def _ends(drawn: Floats, confidence: float) -> Floats:
+def _tails(blocks: Floats, confidence: float) -> Floats:
+    """Return the share of draws beyond each end: what Student's t leaves for so many blocks."""
+    free = np.maximum(blocks, 2.0) - 1
+    reach = np.sqrt((free + 1) / free) * student.ppf((1 + confidence) / 2, free)
+    return np.asarray(normal.cdf(-reach))
+
+
+def _ends(drawn: Floats, tails: Floats) -> Floats:
     """Return the ends (n_series, drawn, 3, 2) of what is made of sums (n_series, draws, N_SUMS)."""
     covariance = covariances(drawn)
     signal = signal_variance(covariance)
     r = extended_r(covariance)
     r[signal < 0] = 0.0  # there is no such r: a draw that says so counts as no correlation
     made = (_diagonal(covariance) - signal, r, scaling(covariance))  # ERROR, R, BETA
-    tail = (1 - confidence) / 2
-    return _percentiles(np.moveaxis(np.stack(made, axis=1), 2, -1), (tail, 1 - tail))
+    levels = np.stack([tails, 1 - tails], axis=-1)[:, None, None]
+    return _percentiles(np.moveaxis(np.stack(made, axis=1), 2, -1), levels)
 
 
-def _percentiles(drawn: Floats, levels: tuple[float, ...]) -> Floats:
+def _percentiles(drawn: Floats, levels: Floats) -> Floats:
     """Return percentiles along the last axis, linear between draws; NaN draws take no part."""
     ordered = np.sort(drawn, axis=-1)  # NaN come last
     last = np.isfinite(ordered).sum(axis=-1, keepdims=True) - 1
-    place = np.asarray(levels) * last
+    place = levels * last
     below = np.clip(np.floor(place).astype(np.int64), 0, None)
     above = np.minimum(below + 1, np.maximum(last, 0))
     lower = np.take_along_axis(ordered, below, axis=-1)
