@@ -27,7 +27,7 @@ def show(summary: TrainSummary) -> None:
         console.print("  the model was trained by an earlier smcloud: no assessment", markup=False)
     else:
         show_strategies(summary, found)
-        show_selection(found)
+        show_selection(summary, found)
         show_search(found)
         show_importance(found)
         show_coverage(found)
@@ -99,7 +99,7 @@ def _interval(score: Mapping[str, float]) -> str:
     return f"{score['value']:.3f} [{score['low']:.3f} to {score['high']:.3f}]"
 
 
-def show_selection(found: Assessment) -> None:
+def show_selection(summary: TrainSummary, found: Assessment) -> None:
     """Print how many stations to learn from were kept, and why the others were not."""
     if found.selection is None:
         return
@@ -110,6 +110,14 @@ def show_selection(found: Assessment) -> None:
     console.print(
         f"  triple collocation keeps {kept} of {stations} stations ({reasons})", markup=False
     )
+    right = summary.verdicts
+    if right is not None:
+        low, high = right.precision_interval
+        console.print(
+            f"  selection: precision {right.precision:.2f} [{low:.2f} to {high:.2f}], "
+            f"{right.representative_share:.2f} without it; recall {right.recall:.2f}",
+            markup=False,
+        )
 
 
 def show_search(found: Assessment) -> None:

@@ -24,6 +24,7 @@ from smcloud.models.uncertainty import Spread
 from smcloud.production.assessment import Assessment, read_assessment, write_assessment
 from smcloud.production.train_request import TrainRequest
 from smcloud.validation.splits import SplitKind
+from smcloud.validation.verdicts import Verdicts
 from smcloud.version import __version__
 
 SCORES = "scores.json"
@@ -49,6 +50,8 @@ class TrainSummary:
         True if an equal training had been finished before, and nothing was done.
     assessment : Assessment or None
         Everything else that is known of the model.
+    verdicts : Verdicts or None
+        How often the selection of stations is right, where a simulated Earth knows.
     """
 
     card: ModelCard
@@ -58,6 +61,7 @@ class TrainSummary:
     dropped: int
     repeated: bool
     assessment: Assessment | None = None
+    verdicts: Verdicts | None = None
 
     @property
     def headline(self) -> SplitKind:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from smcloud.core.objects import Objects, open_objects
 from smcloud.models.applicability import Area, fit_area
 from smcloud.models.base import content_hash
 from smcloud.models.fold_jobs import FoldJob, TrainingData, coverage_figures
-from smcloud.models.folds import FoldFit, Variant, fit_fold
+from smcloud.models.folds import FoldFit, StationSelection, Variant, fit_fold, with_selected
 from smcloud.models.importance import (
     Ablation,
     Importance,
@@ -134,7 +134,7 @@ class ModelTraining:
             self.stamp,
             request.columns,
             request.rules,
-            request.selection,
+            None if self.data.selection is None else self.data.selection.rules,
         )
         self.runner = FoldRunner(place, self.data, self.client, self.listener)
         self.shipped: Fold = (SHIPPED, 0, request.variants[0])
@@ -224,15 +224,33 @@ class ModelTraining:
             self.data.table,
             self.data.split(kind, number),
             params,
-            self.data.needed_selection() if variant == "selected" else None,
+            self._selection() if variant == "selected" else None,
             client=self.client,
             route=request.route,
             checkpoints=join(prefix, "checkpoints"),
             listener=self.listener,
         )
-        if fit.selection is not None:
-            write_selection(prefix, fit.selection)
         return fit
+
+    def _selection(self) -> StationSelection:
+        """Return the selection with its intervals, which the table of stations shows."""
+        known = self.data.needed_selection()
+        return replace(known, rules=self.request.selection or known.rules)
+
+    def _selected(self, fit: FoldFit) -> pd.DataFrame | None:
+        """Return, and store, why each station to fit was kept, whichever variant is stored."""
+        if self.request.selection is None:
+            return None
+        found = fit.selection
+        if found is None:
+            split = self.data.split(*self.shipped[:2])
+            try:
+                found = with_selected(self.data.table, split, self._selection())[1]
+            except UserError as err:
+                self.listener.warn(str(err))
+                return None
+        write_selection(Layout(self.request.root).model(self.request.name), found)
+        return found
 
     def _run_folds(self, tuning: Mapping[Fold, TuningResult], stored: Stored) -> list[FoldScores]:
         """Return the scores of every fold and variant, that of the stored model among them."""
@@ -340,7 +358,7 @@ class ModelTraining:
             headline=headline(scores),
             shipped=shipped,
             scores=strategies(folds, known, request.rules.seed),
-            selection=_selection_figures(stored.fit.selection),
+            selection=_selection_figures(self._selected(stored.fit)),
             tuning=tuple(tuning.values()),
             tuned_test=self._tuned_test(tuning, stored, folds),
             importance=importance,

@@ -35,7 +35,12 @@ from smcloud.production.model_files import (
     years_of,
 )
 from smcloud.production.model_files import read_scores as read_scores
-from smcloud.production.references_stage import build_references, rules_of
+from smcloud.production.references_stage import (
+    build_references,
+    read_selection,
+    rules_of,
+    verdicts_of,
+)
 from smcloud.production.samples_stage import build_samples, training_keys
 from smcloud.production.train_model import ModelTraining
 from smcloud.production.train_request import SHIPPED as SHIPPED
@@ -82,7 +87,10 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> TrainSu
         sites=sites_of(rows, _sensors_of(config.layout)),
     )
     _note_in_ledger(config, summary, keys)
-    return summary
+    if summary.assessment is None or summary.assessment.selection is None:
+        return summary
+    selection = read_selection(config.layout.model(config.model_name))
+    return replace(summary, verdicts=verdicts_of(config, selection))
 
 
 def train_table(
@@ -213,7 +221,9 @@ def _data_of(
     if request.selection is not None:
         if references is None:
             raise UserError("a selection of stations needs references: none were given")
-        selection = StationSelection(references, request.selection)
+        # Intervals decide nothing: the folds do without them.
+        rules = replace(request.selection, bootstrap_draws=0)
+        selection = StationSelection(references, rules)
     held = {name for name, network in networks.items() if network in request.held_out_networks}
     return TrainingData(table, request.rules, selection, frozenset(held), networks)
 
