@@ -62,7 +62,7 @@ class CoarseFinding:
     third : str
         Title of the third member of the triple collocation; empty without.
     parts : tuple of CellScores
-        One per area with land.
+        One per area with cells to compare.
     overall, anomalies : mapping
         Every score over all cells and days, of values and of anomalies; intervals from a bootstrap
         over the areas.
@@ -80,7 +80,7 @@ class CoarseFinding:
 
     @property
     def n_cells(self) -> int:
-        """Return how many cells have land."""
+        """Return how many cells were compared."""
         return sum(part.cells.rows.size for part in self.parts)
 
     @property
@@ -206,11 +206,8 @@ class Comparer:
             self.client,
             self.listener,
         )
-        totals = PairStats.stacked([part.product.total() for part in parts])
-        if totals.n.sum() == 0:
-            return None
-        weights = draw_weights(np.arange(len(parts)), seed=self.config.train.seed)
-        return FineFinding(_compared(name), tuple(parts), overall_interval(totals, weights))
+        overall = _overall([part.product.total() for part in parts], self.config.train.seed)
+        return FineFinding(_compared(name), tuple(parts), overall) if overall else None
 
     def _third(self, name: str, absent: list[str]) -> Layer | None:
         """Return the third member, unless it is the product itself."""
@@ -268,21 +265,24 @@ def _coarse_finding(
     chosen: CompareConfig,
     seed: int,
 ) -> CoarseFinding:
-    weights = draw_weights(np.arange(len(parts)), seed=seed)
-
-    def overall(which: str) -> dict[str, Interval]:
-        sums = PairStats.stacked([getattr(part, which).total() for part in parts])
-        return overall_interval(sums, weights)
-
     return CoarseFinding(
         _compared(name),
         "" if third is None else SOURCES[third.schema.name].title,
         parts,
-        overall("pairs"),
-        overall("anomalies"),
+        _overall([part.pairs.total() for part in parts], seed),
+        _overall([part.anomalies.total() for part in parts], seed),
         chosen.minimum_share,
         chosen.window_days,
     )
+
+
+def _overall(sums: Sequence[PairStats], seed: int) -> dict[str, Interval]:
+    """Return every score over all sums, with a bootstrap over those that have pairs; or nothing."""
+    known = [part for part in sums if part.n > 0]
+    if not known:
+        return {}
+    weights = draw_weights(np.arange(len(known)), seed=seed)
+    return overall_interval(PairStats.stacked(known), weights)
 
 
 def _near(area: Window, blocks: Sequence[Window]) -> tuple[Window, ...]:

@@ -201,13 +201,14 @@ def _absent(config: RunConfig, found: StudyFindings, *, has_maps: bool) -> list[
         "No maps: no year of the product is published, so pixels are not compared with anything.": (
             not has_maps
         ),
-        "No selection of stations: [selection] use is false.": found.selection is None,
+        "No selection of stations beside the model ([selection] use makes one).": found.selection
+        is None,
         "No test on the truth: the run names no simulated Earth ([store] truth).": (
             not config.store.truth
         ),
-        "No search for parameters: the run file has no [tune].": not assessment.tuning,
-        "No ablation: [train] ablation is false.": not assessment.ablation,
-        "No networks held out whole: [train] held_out_networks is empty.": not any(
+        "No search for parameters ([tune] makes one).": not assessment.tuning,
+        "No models without a driver ([train] ablation makes them).": not assessment.ablation,
+        "No network held out whole ([train] held_out_networks names them).": not any(
             scores.network for scores in assessment.scores
         ),
         "No uncertainty: the model has no intervals to judge.": not assessment.coverage,

@@ -20,6 +20,8 @@ AGAINST_LABELS: Mapping[Against, str] = {
     "selected": "On those test stations that pass the rule themselves",
     "truth": "On the truth of the test stations' pixels",
 }
+ALONE_LABELS: Mapping[Against, str] = {**AGAINST_LABELS, "all": "On the test stations"}
+"""Headings where no second model was taught by selected stations."""
 AGAINST_NOTES: Mapping[Against, str] = {
     "all": (
         "Every test station, whether the rule would keep it or not. Both models are asked the "
@@ -108,9 +110,11 @@ def _table_of(found: Assessment, against: Against) -> list[str]:
     ]
     if not rows:
         return []
+    is_compared = len(variants_of(found)) > 1
+    notes = [report.paragraph(AGAINST_NOTES[against])] if is_compared or against == "truth" else []
     return [
-        report.subheading(AGAINST_LABELS[against]),
-        report.paragraph(AGAINST_NOTES[against]),
+        report.subheading(AGAINST_LABELS[against] if is_compared else ALONE_LABELS[against]),
+        *notes,
         report.score_table("Medians over stations; intervals are 95 %", "stations", rows),
     ]
 

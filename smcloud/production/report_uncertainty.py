@@ -7,7 +7,7 @@ import numpy as np
 from smcloud.production.assessment import Assessment
 from smcloud.production.report_splits import SPLIT_LABELS
 from smcloud.validation import report
-from smcloud.validation.coverage import MEANINGS, Coverage, CoverageRow
+from smcloud.validation.coverage import MEANINGS, NOMINAL, Coverage, CoverageRow
 from smcloud.validation.study_figures import Group, Line, groups_picture, reliability_picture
 
 SHOWN_NETWORKS = 20
@@ -27,6 +27,7 @@ def uncertainty_sections(found: Assessment) -> list[report.Section]:
             "stations that neither fit nor stop had. The test stations below had no part in it."
         ),
         report.paragraph("What is covered: " + "; ".join(_meanings(scored)) + "."),
+        *_unscored(main),
         report.figure(
             report.Picture(
                 reliability_picture(curves, _bins(main)),
@@ -42,6 +43,15 @@ def uncertainty_sections(found: Assessment) -> list[report.Section]:
         *_networks(scored),
     ]
     return [report.Section("uncertainty", "Do the intervals hold what they promise?", pieces)]
+
+
+def _unscored(coverage: Coverage) -> list[str]:
+    known = {row.nominal for row in coverage.by("all")}
+    missing = [f"{level:.0%}" for level in NOMINAL if level not in known]
+    if not missing:
+        return []
+    words = f"No interval promises {' or '.join(missing)}: the calibrate set has too few stations."
+    return [report.paragraph(words, is_warning=True)]
 
 
 def coverages(found: Assessment) -> dict[str, Coverage]:

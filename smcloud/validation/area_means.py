@@ -129,15 +129,20 @@ def reach(cells: Cells, area: Window) -> Window:
 def compare_area(
     comparison: CoarseComparison, area: Window, blocks: tuple[Window, ...]
 ) -> CellScores | None:
-    """Return the scores of the cells whose centre lies in `area`; None where no cell has land.
+    """Return the scores of the cells whose centre lies in `area`; None where there are none.
 
-    `blocks` are the product's blocks that may hold pixels of these cells.
+    `blocks` are the product's blocks that may hold pixels of these cells. Cells of which too little
+    was produced for a mean on any day are left out: they are no gaps of the product.
     """
-    cells = _with_land(cells_in(comparison.reference.schema.on, area), area)
-    if cells is None:
+    cells = cells_in(comparison.reference.schema.on, area)
+    if cells.rows.size == 0:
         return None
-    where, land = cells
-    ours = area_means(comparison, where, land, blocks)
+    land = _land_pixels(cells, [reach(cells, area)])
+    enough = _land_pixels(cells, blocks) >= _needed(comparison, land)
+    if not enough.any():
+        return None
+    where = Cells(cells.grid, cells.rows[enough], cells.cols[enough])
+    ours = area_means(comparison, where, land[enough], blocks)
     theirs = cell_series(comparison.reference, *where.lonlat)
     days = comparison.product.open().times
     third = None if comparison.third is None else cell_series(comparison.third, *where.lonlat)
@@ -177,7 +182,7 @@ def area_means(
             is_known = np.isfinite(chosen)
             total[:, steps] += membership @ np.where(is_known, chosen, 0).astype(np.float64)
             known[:, steps] += membership @ is_known.astype(np.float64)
-    enough = known >= np.maximum(comparison.minimum_share * land, 1)[:, None]
+    enough = known >= _needed(comparison, land)[:, None]
     mean = np.full(total.shape, np.nan, np.float32)
     np.divide(total, known, out=mean, where=enough, casting="same_kind")
     return mean
@@ -194,16 +199,17 @@ def cell_series(layer: Layer, lon: Floats, lat: Floats) -> Floats32:
     return found
 
 
-def _with_land(cells: Cells, area: Window) -> tuple[Cells, Floats] | None:
-    """Return the cells that have land, and how many land pixels each has."""
-    if cells.rows.size == 0:
-        return None
-    _, at = _members(cells, reach(cells, area))
-    land = np.bincount(at, minlength=cells.rows.size).astype(np.float64)
-    has_land = land > 0
-    if not has_land.any():
-        return None
-    return Cells(cells.grid, cells.rows[has_land], cells.cols[has_land]), land[has_land]
+def _land_pixels(cells: Cells, windows: Sequence[Window]) -> Floats:
+    """Return how many land pixels of the windows, which do not overlap, lie in each cell."""
+    count = np.zeros(cells.rows.size)
+    for window in windows:
+        count += np.bincount(_members(cells, window)[1], minlength=count.size)
+    return count
+
+
+def _needed(comparison: CoarseComparison, land: Floats) -> Floats:
+    """Return the known pixels that each cell needs for a mean; one at least."""
+    return np.maximum(comparison.minimum_share * land, 1.0)
 
 
 def _members(cells: Cells, window: Window) -> tuple[Indices, Indices]:

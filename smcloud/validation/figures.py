@@ -144,9 +144,10 @@ def _draw_rain(axes: Axes, station: StationSeries) -> None:
     above.bar(station.days, station.rain, width=1.0, color=RAIN, linewidth=0)
     top = np.nanmax(station.rain, initial=10.0)
     above.set_ylim(2.6 * top, 0)
-    above.set_yticks([0, float(np.floor(top))])
+    above.set_yticks([0, float(np.floor(top))], ["0", f"{np.floor(top):.0f} mm"])
     above.tick_params(colors=MUTED, labelsize=7.5, length=2)
     above.spines[:].set_visible(False)
+    axes.set_ylim(top=1.25 * axes.get_ylim()[1])  # room for the rain
     axes.set_zorder(above.get_zorder() + 1)
     axes.patch.set_visible(False)
 

@@ -153,6 +153,7 @@ def test_known_days_and_collocation_are_told_for_each_cell(comparison):
     np.testing.assert_array_equal(both, found.pairs.n)
     assert found.collocation.r.shape == (found.cells.rows.size, 3)
     assert np.isfinite(found.collocation.r).any()
+    assert (ours > 0).all()  # cells of which too little was produced are no gaps
     assert int(found.months.n.sum()) == int(both.sum())
 
 
