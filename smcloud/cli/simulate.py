@@ -8,7 +8,14 @@ import typer
 from smcloud.cli.console import RichListener, console
 from smcloud.core.errors import ConfigError
 from smcloud.simulate.gates import run_gates
-from smcloud.simulate.request import DEFAULT_SOURCES, FOLDERS, TRUTH, SimulateRequest
+from smcloud.simulate.request import (
+    DEFAULT_SOURCES,
+    FOLDERS,
+    PLAIN,
+    REFERENCES,
+    TRUTH,
+    SimulateRequest,
+)
 from smcloud.simulate.run import simulate as write_earth
 
 STATIONS_WORD = "stations"
@@ -41,6 +48,21 @@ def simulate(
         str,
         typer.Option(help=f"Comma separated, of {', '.join(FOLDERS)}, {TRUTH}"),
     ] = ",".join(DEFAULT_SOURCES),
+    references: Annotated[
+        bool,
+        typer.Option("--references", help=f"Also the satellites {', '.join(REFERENCES)}"),
+    ] = False,
+    shared_error: Annotated[
+        float,
+        typer.Option(help="Share of SMAP's moisture that is the reanalysis's: correlated errors"),
+    ] = 0.0,
+    sites: Annotated[
+        str,
+        typer.Option(
+            help="`varied`: networks with calibrations of their own, odd sites with a course of "
+            "their own, land cover and climate told; or `plain`"
+        ),
+    ] = PLAIN,
     workers: Annotated[int, typer.Option(help="Processes; 0 is one per core", min=0)] = 0,
     gates: Annotated[
         bool, typer.Option("--gates", help="Print how hard this Earth is, and write nothing")
@@ -65,7 +87,9 @@ def simulate(
         window=window,
         at_stations=at == STATIONS_WORD,
         stations=STATIONS if stations is None else stations,
-        sources=tuple(dict.fromkeys(_words([sources]))),
+        sources=tuple(dict.fromkeys([*_words([sources]), *(REFERENCES if references else ())])),
+        sites=sites,
+        shared_error=shared_error,
         workers=workers or os.cpu_count() or 1,
     )
     listener = RichListener()

@@ -18,6 +18,7 @@ from smcloud.core.errors import MissingExtraError
 from smcloud.core.listener import Listener, Silent
 from smcloud.grids.land import is_land
 from smcloud.simulate.noise import Floats
+from smcloud.simulate.reference_days import judge_references
 from smcloud.simulate.station_days import OPTICAL, StationDays, station_days
 from smcloud.simulate.stations import place_stations
 from smcloud.simulate.world import Earth
@@ -31,6 +32,9 @@ BANDS: Mapping[str, Band] = MappingProxyType(
         "unseen_median_r": (0.60, 0.85),
         "unseen_median_ubrmse": (0.04, 0.07),
         "worst_optical_share": (-1.0, 0.5),
+        "smap_median_r": (0.50, 0.70),
+        "smap_minus_active_r": (0.03, 0.40),
+        "odd_sites_lost_r": (0.10, 0.60),
     }
 )
 """Name of a gate to its least and greatest value (science of the project, simulated Earth)."""
@@ -122,15 +126,19 @@ def run_gates(
         If XGBoost is not installed.
     """
     listener = listener or Silent()
-    listener.begin("gates", 2, "steps")
+    listener.begin("gates", 3, "steps")
     earth = Earth(seed)
     days = np.arange(f"{min(years)}-01-01", f"{max(years) + 1}-01-01", dtype="datetime64[D]")
-    table = station_days(earth, place_stations(seed, stations, is_land), days)
+    placed = place_stations(seed, stations, is_land)
+    table = station_days(earth, placed, days)
     listener.advance()
     gates, figures = judge(table, bands, seed, threads)
     listener.advance()
+    more, shown = judge_references(earth, placed, days[days >= days[-1].astype("datetime64[Y]")])
+    listener.advance()
     listener.end()
-    return GateReport(seed, stations, table.day.size, gates, figures)
+    checked = tuple(Gate(name, value, *bands[name]) for name, value in more.items())
+    return GateReport(seed, stations, table.day.size, gates + checked, {**figures, **shown})
 
 
 def judge(

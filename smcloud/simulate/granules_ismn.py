@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from smcloud.simulate.hdf_eos import Array
-from smcloud.simulate.records import SoilMap, Station, StationSeries
+from smcloud.simulate.records import Site, SoilMap, Station, StationSeries
 
 Stations = Sequence[tuple[StationSeries, SoilMap]]
 
@@ -113,7 +113,7 @@ def members(layout: str, stations: Stations) -> list[tuple[str, bytes]]:
         probe = f"sm_{station.depth_from:.6f}_{station.depth_to:.6f}_{station.sensor}"
         span = f"{_compact(series.times[0])}_{_compact(series.times[-1])}"
         files[f"{place}/{stem}_{probe.replace(' ', '-')}_{span}.stm"] = station_text(layout, series)
-        files[f"{place}/{stem}_static_variables.csv"] = static_text(soil)
+        files[f"{place}/{stem}_static_variables.csv"] = static_text(soil, station.site)
     return sorted(files.items())
 
 
@@ -134,7 +134,7 @@ def station_text(layout: str, series: StationSeries) -> bytes:
     return (end.join(lines) + end).encode()
 
 
-def static_text(soil: SoilMap) -> bytes:
+def static_text(soil: SoilMap, site: Site) -> bytes:
     """Return the content of a ``static_variables.csv``: soil of two layers, land cover, climate.
 
     Saturation is 1 - bulk density / 2.65.
@@ -154,10 +154,14 @@ def static_text(soil: SoilMap) -> bytes:
                 f"{name};{unit};{top:.2f};{bottom:.2f};{number:.2f};;HWSD;simulated soil;;;;;;"
             )
     rows += [
-        f"land cover classification;;;;130;Grassland;CCI_landcover_{year};simulated;;;;;;"
+        f"land cover classification;;;;{site.land_cover};{site.land_cover_name};"
+        f"CCI_landcover_{year};simulated;;;;;;"
         for year in (2000, 2005, 2010)
     ]
-    rows.append("climate classification;;;;Cfa;Temperate;koeppen_geiger_2007;simulated;;;;;;")
+    rows.append(
+        f"climate classification;;;;{site.climate};{site.climate_name};"
+        "koeppen_geiger_2007;simulated;;;;;;"
+    )
     return ("\r\n".join(rows) + "\r\n").encode()
 
 

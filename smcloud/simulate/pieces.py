@@ -28,7 +28,13 @@ from smcloud.simulate.hdf_eos import TilePixels
 from smcloud.simulate.pool import Report
 from smcloud.simulate.records import SoilMap, Station, StationSeries
 from smcloud.simulate.request import FOLDERS
-from smcloud.simulate.stations import measure
+from smcloud.simulate.station_truth import (
+    DAYS_KEY,
+    STATIONS_KEY,
+    station_day_table,
+    station_table,
+)
+from smcloud.simulate.stations import Record, hourly_series, observe_all
 from smcloud.simulate.tile_files import store_file
 from smcloud.simulate.world import Earth
 
@@ -132,12 +138,14 @@ class StationsPiece:
     """All stations, in two downloads: even networks a folder, odd networks a zip.
 
     The folder has the format of header and values, the zip that of CEOP; no station is in both.
+    With `with_truth` the truth about the stations is written too: it comes out of the same run.
     """
 
     out: str
     seed: int
     stations: tuple[Station, ...]
     years: tuple[int, ...]
+    with_truth: bool = False
 
     def _layouts(self) -> dict[str, tuple[str, ...]]:
         """Return the networks of each download; a lone network has a folder and no zip."""
@@ -150,26 +158,40 @@ class StationsPiece:
         return download_name(layout, first, np.datetime64(date(self.years[-1], 12, 31)))
 
     def keys(self) -> list[str]:
-        """Return one key per download: its zip, or the last file of its folder."""
+        """Return one key per download (its zip, or the last file of its folder) and table."""
         ends = {HEADER: "/Metadata.xml", CEOP: ".zip"}
-        return [
+        downloads = [
             f"granules/{FOLDERS['ismn']}/{self._name(layout)}{ends[layout]}"
             for layout in self._layouts()
         ]
+        return downloads + ([STATIONS_KEY, DAYS_KEY] if self.with_truth else [])
 
     def only(self, missing: Keys) -> "StationsPiece":
         """Return this piece: a download is written whole."""
         return self
 
     def run(self, report: Report) -> None:
-        """Measure and write every download; each counts as one file."""
-        measured = self._measured()
+        """Measure and write every download and table; each counts as one file."""
+        earth, record = Earth(self.seed), self._observed()
         for layout, networks in self._layouts().items():
-            records = [pair for pair in measured if pair[0].station.network in networks]
+            own = [k for k, one in enumerate(self.stations) if one.network in networks]
             with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
                 write = write_zip if layout == CEOP else write_folder
-                write(Path(folder), self._name(layout), layout, records)
+                write(Path(folder), self._name(layout), layout, self._measured(earth, record, own))
                 report(1, self._store(Path(folder)))
+        if self.with_truth:
+            self._write_truth(record, report)
+
+    def _write_truth(self, record: Record, report: Report) -> None:
+        objects = open_objects(self.out)
+        tables = {
+            STATIONS_KEY: station_table(self.stations, record),
+            DAYS_KEY: station_day_table(self.stations, record),
+        }
+        for key, table in tables.items():
+            data = table.to_parquet(index=False, compression="zstd")
+            objects.put(key, data)
+            report(1, len(data))
 
     def _store(self, folder: Path) -> int:
         """Put all files of a folder, its ``Metadata.xml`` last; return their bytes."""
@@ -182,19 +204,25 @@ class StationsPiece:
             total += len(data)
         return total
 
-    def _measured(self) -> list[tuple[StationSeries, SoilMap]]:
+    def _observed(self) -> Record:
         days = np.concatenate(
             [
                 np.arange(np.datetime64(f"{year}-01-01"), np.datetime64(f"{year + 1}-01-01"))
                 for year in self.years
             ]
         )
-        earth = Earth(self.seed)
-        lon = np.array([station.longitude for station in self.stations])
-        lat = np.array([station.latitude for station in self.stations])
-        soil = earth.soil_map(lon, lat)
+        return observe_all(Earth(self.seed), self.stations, days)
+
+    def _measured(
+        self, earth: Earth, record: Record, own: list[int]
+    ) -> list[tuple[StationSeries, SoilMap]]:
+        """Return the series of some of the stations, each with the mapped soil of its place."""
+        stations = [self.stations[k] for k in own]
+        lon = np.array([station.longitude for station in stations])
+        lat = np.array([station.latitude for station in stations])
+        soil = vars(earth.soil_map(lon, lat))
         each = [
-            SoilMap(**{name: value[k : k + 1] for name, value in vars(soil).items()})
-            for k in range(len(self.stations))
+            SoilMap(**{name: value[k : k + 1] for name, value in soil.items()})
+            for k in range(len(stations))
         ]
-        return list(zip(measure(earth, self.stations, days), each, strict=True))
+        return list(zip(hourly_series(record.of(own), stations), each, strict=True))

@@ -198,6 +198,38 @@ class ReanalysisDay:
 
 
 @dataclass(frozen=True, order=True)
+class Site:
+    """What sets the site and the make of one probe apart from others; unseen.
+
+    Attributes
+    ----------
+    gain, offset : float
+        Calibration that the whole network shares: factor, and m3 m-3.
+    depth_share : float
+        How far the probe follows the layer below in place of 0-5 cm: 0 to 1.
+    unrest : float
+        Standard deviation (m3 m-3) of an error that lasts for weeks: poor contact, cracks, roots.
+    rain_scatter : float
+        Spread of the rain about that of the pixel beyond the usual.
+    is_watered : bool
+        Irrigated where its pixel is not.
+    land_cover, land_cover_name, climate, climate_name : str
+        As the static variables of the network tell them: class of ESA CCI, and Koeppen's.
+    """
+
+    gain: float = 1.0
+    offset: float = 0.0
+    depth_share: float = 0.0
+    unrest: float = 0.0
+    rain_scatter: float = 0.0
+    is_watered: bool = False
+    land_cover: str = "130"
+    land_cover_name: str = "Grassland"
+    climate: str = "Cfa"
+    climate_name: str = "Temperate"
+
+
+@dataclass(frozen=True, order=True)
 class Station:
     """One in situ probe, and the unseen truth about its site."""
 
@@ -214,6 +246,7 @@ class Station:
     """`new`: flags G, C.., D.., M; `old`: U instead of G, no M (downloads before 2013)."""
     is_representative: bool
     """Whether its site resembles its 1 km pixel; unseen."""
+    site: Site = Site()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from smcloud.grids.land import is_land
 from smcloud.grids.tiles import TileYear, parse_window, tile_window, tiles_of
 from smcloud.simulate.hdf_eos import Array, TilePixels
 from smcloud.simulate.records import Station
+from smcloud.simulate.sites import varied
 from smcloud.simulate.stations import Accept, Bounds, place_stations
+from smcloud.simulate.world import Earth
 
 FOLDERS: Mapping[str, str] = {
     "mod11a1": "MOD11A1",
@@ -26,6 +28,12 @@ FOLDERS: Mapping[str, str] = {
     "terrain": "DEM",
     "soilgrids": "SoilGrids",
     "ismn": "ISMN",
+    "smap_l3": "SPL3SMP",
+    "smap_l3e": "SPL3SMP_E",
+    "smap_sentinel": "SPL2SMAP_S",
+    "cci_active": "CCI-active",
+    "cci_passive": "CCI-passive",
+    "cci_combined": "CCI-combined",
 }
 """Folder below ``granules/`` of every source that can be simulated."""
 TRUTH = "truth"
@@ -43,7 +51,13 @@ DEFAULT_SOURCES = (
     TRUTH,
 )
 """What glass-sm needs."""
+REFERENCES = ("smap_l3", "smap_l3e", "smap_sentinel", "cci_active", "cci_passive", "cci_combined")
+"""Satellites that estimates are held against: never features, and written only when asked for."""
+PLAIN, VARIED = "plain", "varied"
+SITES = (PLAIN, VARIED)
+"""What stations are like: see `sites`."""
 WHOLE_TILE = f"{TILE_PIXELS}x{TILE_PIXELS}"
+FIRST_SMAP_YEAR = 2015
 STATION_RADIUS = 1
 """Pixels on each side of a station's own that are simulated with ``--at stations``."""
 
@@ -70,6 +84,11 @@ class SimulateRequest:
         How many stations stand in the tiles (in the window, if there is one).
     sources : tuple of str
         Keys of `FOLDERS`, and ``truth``.
+    sites : str
+        ``plain``, or ``varied``: networks and sites differ as a study of them needs.
+    shared_error : float
+        Share of SMAP's moisture that is the reanalysis's, so that the errors of both are
+        correlated; 0 to below 1.
     workers : int
         Processes; 1 runs in this one.
 
@@ -87,6 +106,8 @@ class SimulateRequest:
     at_stations: bool = False
     stations: int = 60
     sources: tuple[str, ...] = DEFAULT_SOURCES
+    sites: str = PLAIN
+    shared_error: float = 0.0
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -108,11 +129,35 @@ class SimulateRequest:
             raise ConfigError("--stations must be at least 0 and --workers at least 1")
         if self.stations == 0 and self.at_stations:
             raise ConfigError("--at stations needs stations: give --stations 1 or more")
+        self._check_references()
         for tile in self.tiles:
             for year in self.years:
                 TileYear(SIN1KM.name, tile, year)
             if self.window:
                 parse_window(self.window, tile)
+
+    def _check_references(self) -> None:
+        if self.sites not in SITES:
+            raise ConfigError(f"--sites {self.sites!r}: expected one of {', '.join(SITES)}")
+        if not 0 <= self.shared_error < 1:
+            raise ConfigError(
+                f"--shared-error {self.shared_error:g}: expected a share from 0 to below 1"
+            )
+        if self.shared_error and not {"smap_l3", "smap_l3e"} & set(self.sources):
+            raise ConfigError(
+                "--shared-error concerns SMAP: ask for it with --references or --sources smap_l3"
+            )
+        smap = {"smap_l3", "smap_l3e", "smap_sentinel"} & set(self.sources)
+        if smap and (early := [year for year in self.years if year < FIRST_SMAP_YEAR]):
+            raise ConfigError(
+                f"SMAP delivers from {FIRST_SMAP_YEAR}-03-31, asked is {early[0]}: "
+                "give later years, or --sources without smap_l3, smap_l3e and smap_sentinel"
+            )
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Return the reference satellites that are asked for."""
+        return tuple(source for source in REFERENCES if source in self.sources)
 
     @property
     def area(self) -> str:
@@ -149,6 +194,14 @@ def stations_of(request: SimulateRequest) -> dict[str, tuple[Station, ...]]:
     ConfigError
         If the land of a tile or window is too small for so many stations.
     """
+    found = _placed_stations(request)
+    if request.sites == PLAIN:
+        return found
+    earth = Earth(request.seed)
+    return {tile: varied(earth, own) for tile, own in found.items()}
+
+
+def _placed_stations(request: SimulateRequest) -> dict[str, tuple[Station, ...]]:
     if request.stations == 0:
         return dict.fromkeys(request.tiles, ())
     if not request.tiles:

@@ -4,7 +4,6 @@ Below the output URL lie ``granules/<product>/...`` as a user's bucket would hol
 ``truth/<year>.zarr``, which no user has. Giving the same request again writes only what is missing.
 """
 
-import json
 import logging
 import tempfile
 import time
@@ -13,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from smcloud.core.errors import ConfigError
 from smcloud.core.listener import Listener
-from smcloud.core.objects import Objects, open_objects
+from smcloud.core.objects import open_objects
 from smcloud.simulate.hdf_eos import TilePixels
+from smcloud.simulate.passport import stamp
 from smcloud.simulate.pieces import HoursPiece, SheetPiece, SoilPiece, StationsPiece, sheet_corners
 from smcloud.simulate.pool import Piece, run_pieces
 from smcloud.simulate.records import Station
+from smcloud.simulate.references import ReferencesPiece
 from smcloud.simulate.request import (
     TRUTH,
     SimulateRequest,
@@ -31,9 +31,6 @@ from smcloud.simulate.tile_files import PARTS, TILE_SOURCES, TilePart, tile_keys
 from smcloud.simulate.truth import create_scratch, shard_keys, write_truth
 
 log = logging.getLogger(__name__)
-
-PASSPORT = "simulated-earth.json"
-"""Says which Earth lies below a URL, so that two are never mixed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def simulate(request: SimulateRequest, listener: Listener) -> Summary:
     objects = open_objects(request.out)
     stations = stations_of(request)
     areas = [_area(request, tile, stations[tile]) for tile in sorted(stations)]
-    _stamp(objects, request, areas)
+    stamp(objects, request, [pixels.tile for pixels in areas])
     have = {info.key for info in objects.list()}
     total: Counter[str] = Counter()
 
@@ -109,7 +106,7 @@ def _area(request: SimulateRequest, tile: str, stations: tuple[Station, ...]) ->
     return station_pixels(tile, stations) if request.at_stations else land_pixels(request, tile)
 
 
-CoarsePiece = HoursPiece | SoilPiece | SheetPiece | StationsPiece
+CoarsePiece = HoursPiece | SoilPiece | SheetPiece | StationsPiece | ReferencesPiece
 
 
 def _coarse_pieces(
@@ -119,13 +116,25 @@ def _coarse_pieces(
 ) -> Iterator[CoarsePiece]:
     """Yield all that is not on the tiles' own pixels, longest first."""
     out, seed = request.out, request.seed
+    if request.references:
+        for year in request.years:
+            yield ReferencesPiece(
+                out, seed, year, tuple(areas), request.references, request.shared_error
+            )
+    everyone = tuple(station for tile in sorted(stations) for station in stations[tile])
+    if "ismn" in request.sources and everyone:
+        years, with_truth = tuple(sorted(request.years)), TRUTH in request.sources
+        yield StationsPiece(out, seed, everyone, years, with_truth)
+    yield from _map_pieces(request, areas)
+
+
+def _map_pieces(request: SimulateRequest, areas: list[TilePixels]) -> Iterator[CoarsePiece]:
+    """Yield reanalysis, soil and elevation."""
+    out, seed = request.out, request.seed
     if "era5land" in request.sources:
         for pixels in areas:
             for year in request.years:
                 yield HoursPiece(out, seed, pixels, year, year + 1 in request.years)
-    everyone = tuple(station for tile in sorted(stations) for station in stations[tile])
-    if "ismn" in request.sources and everyone:
-        yield StationsPiece(out, seed, everyone, tuple(sorted(request.years)))
     if "soilgrids" in request.sources:
         for pixels in areas:
             yield SoilPiece(out, seed, pixels)
@@ -219,27 +228,3 @@ class _Work:
             path, pixels = self.truth.pop(key)
             write_truth(out, piece.year, pixels, path)
             path.unlink()
-
-
-def _stamp(objects: Objects, request: SimulateRequest, areas: list[TilePixels]) -> None:
-    """Write which Earth this is, or raise if another one lies here."""
-    mine = {"seed": request.seed, "stations": request.stations}
-    told: dict[str, str] = {}
-    if objects.exists(PASSPORT):
-        found = json.loads(objects.get(PASSPORT))
-        told = dict(found.pop("tiles"))
-        for name, value in mine.items():
-            _same(objects.url, name, value, found.get(name))
-    for pixels in areas:
-        _same(objects.url, f"the part of {pixels.tile}", request.area, told.get(pixels.tile))
-        told[pixels.tile] = request.area
-    passport = {**mine, "tiles": dict(sorted(told.items()))}
-    objects.put(PASSPORT, (json.dumps(passport, indent=1) + "\n").encode())
-
-
-def _same(url: str, name: str, asked: object, found: object) -> None:
-    if found is not None and found != asked:
-        raise ConfigError(
-            f"{url} holds another simulated Earth: {name} there is {found}, asked is {asked}; "
-            "choose another --out, or remove what lies there"
-        )

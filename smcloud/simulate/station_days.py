@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM
 from smcloud.simulate.climate import day_of_year
 from smcloud.simulate.composites import LaiComposite, ReflectanceComposite, VegetationComposite
 from smcloud.simulate.noise import Doubles, Floats
 from smcloud.simulate.reanalysis import Reanalysis
 from smcloud.simulate.records import DayState, Station
 from smcloud.simulate.sensors import AlbedoSensor, LstSensor
-from smcloud.simulate.stations import Probes, site_ground
+from smcloud.simulate.stations import Probes, site_ground, station_pixel_centres
 from smcloud.simulate.world import Earth
 
 OPTICAL = ("lst_day", "lst_night", "albedo", "lai", "ndvi", "evi", "lswi", "ndwi", "nsdsi")
@@ -63,9 +62,9 @@ def station_days(
     days
         Consecutive datetime64[D].
     """
-    x, y = _pixel_centres(stations)
+    x, y = station_pixel_centres(stations)
     probes, seen, truth = _observe(earth, stations, x, y, days)
-    model = _reanalysis(earth.seed, x, y, days)
+    model = reanalysis_days(earth.seed, x, y, days)
     fixed = _static(earth, x, y)
     turn = np.array([2 * np.pi * day_of_year(day) / 365.25 for day in days])
     shape = probes.shape
@@ -84,15 +83,6 @@ def station_days(
         networks[column],
         days.astype("datetime64[D]").astype(np.int32)[row],
     )
-
-
-def _pixel_centres(stations: Sequence[Station]) -> tuple[Doubles, Doubles]:
-    """Return longitude and latitude of the centres of the stations' 1 km pixels."""
-    lon = np.array([s.longitude for s in stations])
-    lat = np.array([s.latitude for s in stations])
-    row, column = SIN1KM.pixel_of(lon, lat)
-    phi = SIN1KM.y[row] / EARTH_RADIUS_M
-    return np.rad2deg(SIN1KM.x[column] / (EARTH_RADIUS_M * np.cos(phi))), np.rad2deg(phi)
 
 
 def _day_mean(values: Floats, flags: NDArray[np.uint8]) -> Floats:
@@ -179,9 +169,9 @@ def _ratio(a: Floats, b: Floats) -> Floats:
     return index
 
 
-def _reanalysis(
+def reanalysis_days(
     seed: int, lon: Doubles, lat: Doubles, days: NDArray[np.datetime64]
-) -> list[Floats]:
+) -> tuple[Floats, Floats]:
     """Return daily swvl1 and antecedent rain (mm) at points, each (days, n)."""
     west, south = np.floor(lon * 10.0) / 10.0, np.floor(lat * 10.0) / 10.0
     east, up = (lon - west) * 10.0, (lat - south) * 10.0
@@ -198,7 +188,7 @@ def _reanalysis(
     for today in rain[1:]:
         memory = memory * RAIN_MEMORY + today
         index.append(memory)
-    return [np.stack(water[:-1]), np.stack(index)]
+    return np.stack(water[:-1]), np.stack(index)
 
 
 def _blend(values: Floats, weights: Doubles) -> Floats:

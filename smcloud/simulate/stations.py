@@ -8,20 +8,23 @@ Dorigo et al. 2021, Hydrol. Earth Syst. Sci. 25, 5749-5804).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM
 from smcloud.simulate.noise import (
     Doubles,
     Floats,
     Hashes,
+    fractal,
     mix,
     normal_of,
     pixel_hash,
     pixel_keys,
+    sphere,
     stream,
     uniform_of,
 )
@@ -40,7 +43,7 @@ BELOW_ZERO, ABOVE_60, ABOVE_FULL, FROZEN, SPIKE, STUCK, MISSING = (1 << k for k 
 UNREPRESENTATIVE_SHARE = 0.35
 _SITE_DRAWS = ("keep", "pore", "root", "slope", "leaf")
 _NAMES = ("ARDEN", "BOREAL", "CALDERA", "DELTA", "ESTEPA", "FJELL", "GARUA", "HAMADA")
-_PROBES = ("ThetaProbe-ML2X", "Hydraprobe-II-Sdi-12", "5TM", "CS616-A")
+PROBES = ("ThetaProbe-ML2X", "Hydraprobe-II-Sdi-12", "5TM", "CS616-A")
 
 
 def place_stations(
@@ -101,7 +104,7 @@ def _network(seed: int, salt: int, index: int, lon: Doubles, lat: Doubles) -> li
     luck = mix(np.array([stream(seed, "networks") ^ salt], np.uint32))
     name = f"{_NAMES[index % len(_NAMES)]}{index // len(_NAMES) + 1:02d}"
     style = "old" if index % 5 == 2 else "new"
-    probe = _PROBES[int(luck[0]) % len(_PROBES)]
+    probe = PROBES[int(luck[0]) % len(PROBES)]
     depths = (0.05, 0.05) if int(luck[0]) & 64 else (0.0, 0.05)
     lon = np.round(np.mod(lon + 180.0, 360.0) - 180.0, 5)
     lat = np.round(lat, 5)
@@ -146,8 +149,10 @@ def site_ground(earth: Earth, stations: Sequence[Station]) -> Ground:
     wilting = np.minimum(ground.wilting_point * keep, np.float32(0.65) * capacity)
     root = ground.root_depth_mm * np.exp(np.float32(0.5) * size * draw["root"])
     rain = ground.rain_factor * np.exp(np.float32(0.2) * size * draw["slope"])
+    scatter = np.float32(0.35) + np.float32(0.5) * is_odd + _of_sites(stations, "rain_scatter")
     leaves = ground.leaf_density * np.exp(np.float32(0.5) * size * draw["leaf"])
     watered = _uniform(earth.seed, "watered", lon, lat)
+    gardens = np.array([s.site.is_watered for s in stations])
     flips = is_odd & (watered < np.float32(0.12))
     return replace(
         ground,
@@ -156,10 +161,14 @@ def site_ground(earth: Earth, stations: Sequence[Station]) -> Ground:
         wilting_point=wilting.astype(np.float32),
         root_depth_mm=np.clip(root, 150.0, 2000.0).astype(np.float32),
         rain_factor=rain.astype(np.float32),
-        rain_scatter=(np.float32(0.35) + np.float32(0.5) * is_odd).astype(np.float32),
+        rain_scatter=scatter.astype(np.float32),
         leaf_density=np.clip(leaves, 0.05, 1.5).astype(np.float32),
-        is_irrigated=ground.is_irrigated ^ flips,
+        is_irrigated=(ground.is_irrigated ^ flips) | gardens,
     )
+
+
+def _of_sites(stations: Sequence[Station], name: str) -> Floats:
+    return np.array([getattr(station.site, name) for station in stations], np.float32)
 
 
 class ProbeDay(NamedTuple):
@@ -182,7 +191,12 @@ class Probes:
         self.keys = pixel_keys(lon, lat)
         self._porosity = porosity
         self._gain = 1 + np.float32(0.07) * _normal(seed, "gain", lon, lat)
+        self._gain = self._gain * _of_sites(stations, "gain")
         self._offset = np.float32(0.016) * _normal(seed, "offset", lon, lat)
+        self._offset = self._offset + _of_sites(stations, "offset")
+        self._depth_share = _of_sites(stations, "depth_share")
+        self._unrest = _of_sites(stations, "unrest")
+        self._points = sphere(lon, lat)
         self._noise = np.float32(0.004) + np.float32(0.004) * _uniform(seed, "noise", lon, lat)
         drifts = _uniform(seed, "drifts", lon, lat) < 0.2
         self._drift = np.where(drifts, np.float32(0.012), 0) * _normal(seed, "drift", lon, lat)
@@ -196,11 +210,13 @@ class Probes:
         """Return the hourly readings and flags of a day."""
         number = int(state.day.astype(int))
         truth = hourly_moisture(state)
+        truth = truth + self._depth_share * (state.root_moisture - truth)
         years = np.float32((number - 17167) / 365.25)  # 2017-01-01: drift counts from there
         heat = np.sin(np.arange(24, dtype=np.float32) * np.float32(np.pi / 12) - 2)[:, None]
         hashes = self._hourly("noise", number)
         value = self._gain * truth + self._offset + self._drift * years
         value = value + self._noise * normal_of(hashes) + np.float32(0.003) * heat
+        value = value + self._unrest * self._restless(number)
         cold = state.is_frozen
         value = np.where(cold, np.float32(0.35) * value, value)
         flags = np.where(cold, np.uint8(FROZEN), np.uint8(0)) + np.zeros_like(value, np.uint8)
@@ -214,6 +230,11 @@ class Probes:
             np.where(gone, np.float32(np.nan), value).astype(np.float32),
             np.where(gone, np.uint8(MISSING), flags).astype(np.uint8),
         )
+
+    def _restless(self, number: int) -> Floats:
+        """Return standard normal noise (n,) that lasts for about three weeks."""
+        key = stream(self.seed, "probe-unrest")
+        return fractal(key, self._points, 2.0, 1, time=number, lifetime=20.0)
 
     def _faults(
         self, value: Floats, flags: NDArray[np.uint8], number: int
@@ -255,34 +276,95 @@ def hourly_moisture(state: DayState) -> Floats:
     return state.soil_moisture_start + change * share
 
 
+@dataclass(frozen=True)
+class Record:
+    """What all probes of some stations delivered, and the truth of their pixels.
+
+    Attributes
+    ----------
+    days : datetime64[D] array (days,)
+    values : float array (24 * days, n)
+        m3 m-3, also where flagged; NaN where missing.
+    flags : uint8 array (24 * days, n)
+        Bits in the order of `FLAGS`; 0 is good.
+    pixel : float array (days, n)
+        True mean of the day in the 1 km pixel, m3 m-3.
+    """
+
+    days: NDArray[np.datetime64]
+    values: Floats
+    flags: NDArray[np.uint8]
+    pixel: Floats
+
+    def of(self, stations: Sequence[int]) -> "Record":
+        """Return the record of some of the stations, by their numbers."""
+        own = np.asarray(stations, np.intp)
+        return Record(self.days, self.values[:, own], self.flags[:, own], self.pixel[:, own])
+
+
 def observe_daily(
     earth: Earth, stations: Sequence[Station], days: NDArray[np.datetime64]
 ) -> Iterator[ProbeDay]:
     """Yield what all probes deliver, day by day."""
-    ground = site_ground(earth, stations)
-    probes = Probes(earth.seed, stations, ground.porosity)
+    for day, _ in _observe(earth, stations, days):
+        yield day
+
+
+def observe_all(earth: Earth, stations: Sequence[Station], days: NDArray[np.datetime64]) -> Record:
+    """Return what all probes deliver in some days, and the truth of their pixels."""
+    pairs = list(_observe(earth, stations, days))
+    return Record(
+        np.asarray(days).astype("datetime64[D]"),
+        np.concatenate([day.values for day, _ in pairs]),
+        np.concatenate([day.flags for day, _ in pairs]),
+        np.stack([pixel for _, pixel in pairs]),
+    )
+
+
+def _observe(
+    earth: Earth, stations: Sequence[Station], days: NDArray[np.datetime64]
+) -> Iterator[tuple[ProbeDay, Floats]]:
+    """Yield readings and pixel truth (n,); sites and pixels are stepped together."""
+    site, count = site_ground(earth, stations), len(stations)
+    probes = Probes(earth.seed, stations, site.porosity)
+    lon, lat = station_pixel_centres(stations)
+    both_lon = np.concatenate([[s.longitude for s in stations], lon])
+    both_lat = np.concatenate([[s.latitude for s in stations], lat])
+    ground = site.joined(earth.ground(lon, lat))
+    for state in earth.run(both_lon, both_lat, days, ground=ground):
+        yield probes.observe(state.part(slice(0, count))), state.soil_moisture[count:]
+
+
+def station_pixel_centres(stations: Sequence[Station]) -> tuple[Doubles, Doubles]:
+    """Return longitude and latitude of the centres of the stations' 1 km pixels, degrees."""
     lon = np.array([s.longitude for s in stations])
     lat = np.array([s.latitude for s in stations])
-    for state in earth.run(lon, lat, days, ground=ground):
-        yield probes.observe(state)
+    row, column = SIN1KM.pixel_of(lon, lat)
+    phi = SIN1KM.y[row] / EARTH_RADIUS_M
+    return np.rad2deg(SIN1KM.x[column] / (EARTH_RADIUS_M * np.cos(phi))), np.rad2deg(phi)
 
 
 def measure(
     earth: Earth, stations: Sequence[Station], days: NDArray[np.datetime64]
 ) -> Iterator[StationSeries]:
-    """Yield the hourly record of each station, in the order given.
+    """Yield the hourly record of each station, in the order given."""
+    yield from hourly_series(observe_all(earth, stations, days), stations)
+
+
+def hourly_series(record: Record, stations: Sequence[Station]) -> Iterator[StationSeries]:
+    """Yield the hourly record of each station, in the order given, as its network delivers it.
 
     In the old style good values carry U and missing hours have no row; in the new style good
     values carry G and missing hours are rows of NaN with flag M.
     """
-    record = list(observe_daily(earth, stations, days))
-    hours = np.concatenate([np.arange(24) + day.day.astype("datetime64[h]") for day in record])
-    values = np.concatenate([day.values for day in record])
-    flags = np.concatenate([day.flags for day in record])
+    hours = (record.days.astype("datetime64[h]")[:, None] + np.arange(24)).ravel()
     for k, station in enumerate(stations):
-        keep = flags[:, k] != MISSING if station.style == "old" else np.ones(hours.size, bool)
-        words = _flag_words("U" if station.style == "old" else "G")[flags[keep, k]]
-        yield StationSeries(station, hours[keep], values[keep, k], words)
+        flags = record.flags[:, k]
+        keep = flags != MISSING if station.style == "old" else np.ones(hours.size, bool)
+        # Words of this series alone: the width of a text array is that of its longest word.
+        codes, which = np.unique(flags[keep], return_inverse=True)
+        words = _flag_words("U" if station.style == "old" else "G")[codes].tolist()
+        yield StationSeries(station, hours[keep], record.values[keep, k], np.array(words)[which])
 
 
 def _flag_words(good: str) -> NDArray[np.str_]:

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from smcloud.cli import simulate as command
 from smcloud.core.errors import ConfigError
 from smcloud.simulate.gates import Gate, GateReport
-from smcloud.simulate.request import DEFAULT_SOURCES
+from smcloud.simulate.request import DEFAULT_SOURCES, REFERENCES
 from smcloud.simulate.run import Summary
 
 
@@ -86,3 +86,32 @@ def test_gates_are_printed_and_a_failed_one_fails_the_command(monkeypatch, value
     shown = smcloud("--gates", "--seed", 7)
     assert shown.exit_code == code
     assert "reanalysis_median_r" in shown.output
+
+
+def test_references_and_varied_sites_are_asked_for_by_name(asked, tmp_path):
+    smcloud(
+        *("--tiles", "h18v04,h25v05", "--year", 2019, "--at", "stations", "--stations", 200),
+        *("--references", "--sites", "varied", "--shared-error", 0.3, "--out", tmp_path),
+    )
+    (request,) = asked
+    assert request.sources == (*DEFAULT_SOURCES, *REFERENCES)
+    assert request.references == REFERENCES
+    assert (request.sites, request.shared_error) == ("varied", 0.3)
+
+
+def test_without_references_no_satellite_is_asked_for(asked, tmp_path):
+    smcloud("--tiles", "h18v04", "--year", 2019, "--out", tmp_path)
+    assert asked[0].references == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--sites", "odd"), "--sites 'odd': expected one of plain, varied"),
+        (("--shared-error", "0.3"), "--shared-error concerns SMAP"),
+    ],
+)
+def test_wrong_combinations_of_a_study_are_one_line(asked, tmp_path, words, message):
+    with pytest.raises(ConfigError, match=message):
+        smcloud("--tiles", "h18v04", "--year", 2019, "--out", tmp_path, *words)
+    assert asked == []

@@ -14,7 +14,7 @@ from smcloud.simulate.granules_ismn import (
     write_folder,
     write_zip,
 )
-from smcloud.simulate.records import SoilMap, Station, StationSeries
+from smcloud.simulate.records import Site, SoilMap, Station, StationSeries
 
 SOIL = SoilMap(*(np.array([value], np.float32) for value in (36.0, 41.0, 23.0, 1.4, 12.7)))
 
@@ -80,7 +80,7 @@ def test_a_zip_is_the_same_whenever_it_is_written(tmp_path):
 
 
 def test_statics_hold_the_mapped_soil():
-    rows = [row.split(";") for row in static_text(SOIL).decode().split("\r\n")]
+    rows = [row.split(";") for row in static_text(SOIL, Site()).decode().split("\r\n")]
     values = {(row[0], row[2]): row[4] for row in rows[1:] if len(row) > 4}
     assert values["clay fraction", "0.00"] == "23.00"
     assert values["organic carbon", "0.30"] == "1.27"

@@ -52,7 +52,7 @@ def test_swaths_leave_gaps_at_the_equator_only_and_move_from_day_to_day():
     assert (equator[0] != equator[1]).any()
     for latitude in (35.0, 60.0, -50.0):
         assert not np.isnan(Swath(lon, np.full(3600, latitude)).look(3, False).angle_degree).any()
-    look = Swath(lon, np.zeros(3600)).look(0, is_night=True)
+    look = Swath(lon, np.zeros(3600)).look(0, is_ascending=True)
     assert np.nanmax(np.abs(look.angle_degree)) < 66
     assert 21 < np.nanmin(look.hour) < np.nanmax(look.hour) < 24
 
