@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import collocation
+from benchmarks.compare import figures_of
 from benchmarks.record import BenchmarkError
 from smcloud.validation.triple_collocation import bootstrap, triple_collocation
 
@@ -11,8 +12,10 @@ from smcloud.validation.triple_collocation import bootstrap, triple_collocation
 def test_every_job_has_its_row_and_equal_values(tmp_path):
     found = collocation.measure("tiny", 0, tmp_path)
     assert [row["job"] for row in found["jobs"]] == list(collocation.JOBS)
-    assert all(row["seconds_per_thousand"] > 0 for row in found["jobs"])
+    assert all(row["smcloud_seconds"] > 0 for row in found["jobs"])
     assert found["status"]["series"] == 6
+    judged = dict(figures_of(found))
+    assert {"jobs / scores / smcloud_seconds", "jobs / scores / pytesmo_seconds"} <= set(judged)
     lines = collocation.show(found).splitlines()
     assert "values are equal" in lines
     assert len(found["coverage"]) == len(collocation.MEMORIES) * len(collocation.BLOCKS)
