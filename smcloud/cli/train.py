@@ -12,9 +12,10 @@ from smcloud.core.errors import UserError
 from smcloud.models.parameters import known_device
 from smcloud.production.run_file import read_run
 from smcloud.production.table_stage import (
+    MOST_ROWS,
     TableOptions,
     exceeds_memory,
-    open_table,
+    opened,
     request_for,
     train_rows,
 )
@@ -54,6 +55,9 @@ def train(
     ] = 3,
     rounds: Annotated[int, typer.Option(help="Most trees")] = 300,
     seed: Annotated[int, typer.Option(help="Seed of splits and trees")] = 0,
+    most_rows: Annotated[
+        int, typer.Option(help="Rows that a training takes, evenly over the days; 0 for all")
+    ] = MOST_ROWS,
     workers: Annotated[int, typer.Option(help="Worker processes; 0 trains here")] = 0,
     scheduler: Annotated[str, typer.Option(help="Address of a running Dask scheduler")] = "",
     distributed: Annotated[
@@ -93,6 +97,7 @@ def train(
         permutations,
         rounds,
         seed,
+        most_rows,
         distributed,
         known_device(device or "cpu"),
     )
@@ -117,16 +122,16 @@ def _train_product(run_file: str, distributed: bool, device: str) -> None:
 
 def _train_table(options: TableOptions, cluster: ClusterConfig, is_asked: bool) -> None:
     listener = RichListener()
-    source = open_table(options)
-    request = request_for(options, source)
-    if not is_asked and exceeds_memory(source, request):
-        listener.note("the rows exceed this host's free memory: training over a cluster's workers")
-        is_asked = True
-    if not is_asked:
-        show(train_rows(source, options, request, None, listener))
-        return
-    with cluster_from(cluster, listener) as client:
-        show(train_rows(source, options, request, client, listener))
+    with opened(options) as source:
+        request = request_for(options, source)
+        if not is_asked and exceeds_memory(source, request):
+            listener.note("the rows exceed this host's free memory: over a cluster's workers")
+            is_asked = True
+        if not is_asked:
+            show(train_rows(source, options, request, None, listener))
+            return
+        with cluster_from(cluster, listener) as client:
+            show(train_rows(source, options, request, client, listener))
 
 
 def register(app: typer.Typer) -> None:

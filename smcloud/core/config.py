@@ -91,6 +91,8 @@ class TrainConfig(_Section):
     folds: Positive = 1
     """Folds of each split that are trained and scored, one a task; a fifth of the blocks, days or
     years (less if `folds` is more than five) is the test set of each."""
+    most_rows: Annotated[int, Field(ge=0)] = 0
+    """Rows that each training takes, evenly over the days of all stations; 0 takes all."""
     held_out_networks: tuple[str, ...] = ()
     """Networks that one more model never sees and is scored on; names as in the station table."""
     monotone: dict[str, Literal[-1, 0, 1]] = {}

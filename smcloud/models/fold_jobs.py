@@ -98,6 +98,8 @@ class TrainingData:
         Stations of the networks that the split "network" holds out.
     networks : mapping
         Station to its network, where known.
+    most_rows : int
+        Rows of fit and stop that a training takes, every so-manieth day of all stations; 0 for all.
     """
 
     table: TrainingTable
@@ -105,6 +107,7 @@ class TrainingData:
     selection: StationSelection | None = None
     held_out: frozenset[str] = frozenset()
     networks: Mapping[str, str] = field(default_factory=dict)
+    most_rows: int = 0
     _selected: dict[tuple[SplitKind, int], Split | UserError] = field(
         default_factory=dict, repr=False
     )
@@ -123,7 +126,7 @@ class TrainingData:
         return split_samples(samples, kind, self.rules, fold=fold)
 
     def fitted_split(self, kind: SplitKind, fold: int, variant: Variant) -> Split:
-        """Return the fold whose fit and stop hold the rows of the variant; found out once.
+        """Return the fold whose fit and stop hold the rows that a training of the variant takes.
 
         Raises
         ------
@@ -131,7 +134,7 @@ class TrainingData:
             If no station is selected.
         """
         if variant == "all":
-            return self.split(kind, fold)
+            return self._few(self.split(kind, fold))
         if (kind, fold) not in self._selected:
             try:
                 found: Split | UserError = with_selected(
@@ -143,7 +146,16 @@ class TrainingData:
         kept = self._selected[kind, fold]
         if isinstance(kept, UserError):
             raise kept
-        return kept
+        return self._few(kept)
+
+    def _few(self, split: Split) -> Split:
+        """Return the split with no more rows to fit and to stop on than are wanted."""
+        found = split.fit.size + split.stop.size
+        every = -(-found // self.most_rows) if self.most_rows else 1
+        if every == 1:
+            return split
+        fit, stop = (thinned(rows, self.table.days, every) for rows in (split.fit, split.stop))
+        return replace(split, fit=fit, stop=stop)
 
     def needed_selection(self) -> StationSelection:
         """Return the selection; there must be one."""

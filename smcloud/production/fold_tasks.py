@@ -53,7 +53,7 @@ class Place:
         Root, name of the model, name of the folder of reports.
     stamp : str
         Hash of all data and rules.
-    columns, rules, selection
+    columns, rules, selection, most_rows
         What is needed to read the rows as `TrainingData`.
     """
 
@@ -64,6 +64,7 @@ class Place:
     columns: TableColumns
     rules: SplitRules
     selection: SelectionRules | None
+    most_rows: int = 0
 
     @property
     def data_url(self) -> str:
@@ -201,5 +202,10 @@ def _data_at(place: Place) -> TrainingData:
         references = pd.read_parquet(io.BytesIO(source.get(REFERENCES)))
         selection = StationSelection(references, place.selection)
     return TrainingData(
-        table, place.rules, selection, frozenset(sites["held_out"]), sites["networks"]
+        table,
+        place.rules,
+        selection,
+        frozenset(sites["held_out"]),
+        sites["networks"],
+        place.most_rows,
     )

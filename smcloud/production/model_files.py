@@ -215,6 +215,7 @@ def data_stamp(data: TrainingData, request: TrainRequest) -> str:
         references,
         sorted(data.held_out),
         sorted(data.networks.items()),
+        request.most_rows,
         versions_of(request),
         FORMAT,
     ]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import psutil
+import pyarrow as pa
 from distributed import Client
 
 from smcloud.core.errors import UserError
 from smcloud.core.listener import Listener
 from smcloud.core.objects import normalise_url, open_objects
+from smcloud.models.mapped_table import mapped_table, needs_mapping
 from smcloud.models.parameters import BoostingParams, Device
 from smcloud.models.samples import TableColumns, numeric_columns, read_table
 from smcloud.models.training import TRAINING_BYTES
@@ -19,6 +25,10 @@ from smcloud.production.model_files import TrainSummary
 from smcloud.production.train_request import TrainRequest
 from smcloud.production.train_stage import train_table
 from smcloud.validation.splits import SplitRules
+
+PARQUET = (".parquet", ".pq")
+MOST_ROWS = 2_000_000
+"""Rows that a training on a user's table takes by default: some minutes on two cores."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,8 @@ class TableOptions:
         Of the search for parameters; 0 for none.
     permutations : int
         Repeats of each permutation importance; 0 for none.
-    rounds, seed : int
+    rounds, seed, most_rows : int
+        Most trees, seed of splits and trees, rows that a training takes (0 for all).
     distributed : bool
         Sum histograms over the workers.
     device : "cpu" or "cuda"
@@ -73,6 +84,7 @@ class TableOptions:
     permutations: int = 3
     rounds: int = 300
     seed: int = 0
+    most_rows: int = MOST_ROWS
     distributed: bool = False
     device: Device = "cpu"
 
@@ -95,8 +107,9 @@ class TableOptions:
         return normalise_url(self.table).rpartition("/")[2]
 
 
-def open_table(options: TableOptions) -> pd.DataFrame:
-    """Return the rows of the user's table.
+@contextmanager
+def opened(options: TableOptions) -> Iterator[pd.DataFrame]:
+    """Give the rows of the user's table; one larger than memory is mapped while it is open.
 
     Raises
     ------
@@ -104,7 +117,21 @@ def open_table(options: TableOptions) -> pd.DataFrame:
         If it is neither Parquet nor CSV, or damaged.
     """
     folder, _, name = normalise_url(options.table).rpartition("/")
-    return read_table(open_objects(folder).get(name), name)
+    if not name.endswith(PARQUET):
+        yield read_table(open_objects(folder).get(name), name)
+        return
+    with open_objects(folder).fetch(name) as path, TemporaryDirectory() as scratch:
+        yield _mapped(path, Path(scratch), name)
+
+
+def _mapped(path: Path, scratch: Path, name: str) -> pd.DataFrame:
+    try:
+        if needs_mapping(path):
+            return mapped_table(path, scratch)
+    except (pa.ArrowInvalid, OSError) as err:
+        reason = str(err).splitlines()[0]
+        raise UserError(f"the table {name} cannot be read: {reason}") from err
+    return read_table(path.read_bytes(), name)
 
 
 def request_for(options: TableOptions, source: pd.DataFrame) -> TrainRequest:
@@ -130,12 +157,14 @@ def request_for(options: TableOptions, source: pd.DataFrame) -> TrainRequest:
         tuning=(TuningRules(options.candidates, seed=options.seed) if options.candidates else None),
         held_out_networks=options.held_out,
         permutations=options.permutations,
+        most_rows=options.most_rows,
     )
 
 
 def exceeds_memory(source: pd.DataFrame, request: TrainRequest) -> bool:
     """Return whether growing trees on a table takes more memory than this host has free."""
-    needed = len(source) * len(request.columns.features) * TRAINING_BYTES
+    rows = min(len(source), request.most_rows or len(source))
+    needed = rows * len(request.columns.features) * TRAINING_BYTES
     return bool(needed > psutil.virtual_memory().available)
 
 

@@ -135,6 +135,7 @@ class ModelTraining:
             request.columns,
             request.rules,
             None if self.data.selection is None else self.data.selection.rules,
+            request.most_rows,
         )
         self.runner = FoldRunner(place, self.data, self.client, self.listener)
         self.shipped: Fold = (SHIPPED, 0, request.variants[0])
@@ -218,37 +219,38 @@ class ModelTraining:
 
     def _fitted(self, params: BoostingParams) -> FoldFit:
         request = self.request
-        kind, number, variant = self.shipped
-        prefix = Layout(request.root).model(request.name)
-        fit = fit_fold(
+        split = self.data.fitted_split(*self.shipped)
+        whole = self.data.split(*self.shipped[:2])
+        if split.fit.size < whole.fit.size and request.most_rows:
+            self.listener.note(
+                f"{split.fit.size:,} of {whole.fit.size:,} rows to fit are used: all stations, "
+                "fewer days"
+            )
+        return fit_fold(
             self.data.table,
-            self.data.split(kind, number),
+            split,
             params,
-            self._selection() if variant == "selected" else None,
             client=self.client,
             route=request.route,
-            checkpoints=join(prefix, "checkpoints"),
+            checkpoints=join(Layout(request.root).model(request.name), "checkpoints"),
             listener=self.listener,
         )
-        return fit
 
     def _selection(self) -> StationSelection:
         """Return the selection with its intervals, which the table of stations shows."""
         known = self.data.needed_selection()
         return replace(known, rules=self.request.selection or known.rules)
 
-    def _selected(self, fit: FoldFit) -> pd.DataFrame | None:
+    def _selected(self) -> pd.DataFrame | None:
         """Return, and store, why each station to fit was kept, whichever variant is stored."""
         if self.request.selection is None:
             return None
-        found = fit.selection
-        if found is None:
-            split = self.data.split(*self.shipped[:2])
-            try:
-                found = with_selected(self.data.table, split, self._selection())[1]
-            except UserError as err:
-                self.listener.warn(str(err))
-                return None
+        split = self.data.split(*self.shipped[:2])
+        try:
+            found = with_selected(self.data.table, split, self._selection())[1]
+        except UserError as err:
+            self.listener.warn(str(err))
+            return None
         write_selection(Layout(self.request.root).model(self.request.name), found)
         return found
 
@@ -358,7 +360,7 @@ class ModelTraining:
             headline=headline(scores),
             shipped=shipped,
             scores=strategies(folds, known, request.rules.seed),
-            selection=_selection_figures(self._selected(stored.fit)),
+            selection=_selection_figures(self._selected()),
             tuning=tuple(tuning.values()),
             tuned_test=self._tuned_test(tuning, stored, folds),
             importance=importance,

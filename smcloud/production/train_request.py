@@ -66,6 +66,8 @@ class TrainRequest:
         Repeats of each permutation importance; 0 leaves it out.
     ablation : bool
         Train once more without each group of features.
+    most_rows : int
+        Rows that a training takes, every so-manieth day of all stations; 0 for all.
     has_uncertainty : bool
         Fit the uncertainty and the area of applicability of the stored model.
     """
@@ -89,6 +91,7 @@ class TrainRequest:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     permutations: int = 0
     ablation: bool = False
+    most_rows: int = 0
     has_uncertainty: bool = True
 
     @property
@@ -166,6 +169,7 @@ def request_of(config: RunConfig, product: Product, *, has_truth: bool) -> Train
         groups=groups_by_driver(features),
         permutations=chosen.permutations,
         ablation=chosen.ablation,
+        most_rows=chosen.most_rows,
     )
 
 

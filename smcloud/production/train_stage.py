@@ -225,7 +225,9 @@ def _data_of(
         rules = replace(request.selection, bootstrap_draws=0)
         selection = StationSelection(references, rules)
     held = {name for name, network in networks.items() if network in request.held_out_networks}
-    return TrainingData(table, request.rules, selection, frozenset(held), networks)
+    return TrainingData(
+        table, request.rules, selection, frozenset(held), networks, request.most_rows
+    )
 
 
 def _note_in_ledger(config: RunConfig, summary: TrainSummary, keys: tuple[TileYear, ...]) -> None:

@@ -1,9 +1,12 @@
 """`smcloud train` on a table of the user's own: one command, one readable answer."""
 
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import typer
 import xgboost
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 
 from smcloud.cli import train
 from smcloud.core.errors import UserError
+from smcloud.production import table_stage
 
 app = typer.Typer()
 train.register(app)
@@ -112,3 +116,23 @@ def test_missing_options_are_named(table: str) -> None:
     assert "needs --target, --group, --time, --out" in invoke("--table", table, fails=True)
     assert "one of them" in invoke(fails=True)
     assert "one of them" in invoke("run.toml", "--table", table, fails=True)
+
+
+def test_a_table_larger_than_memory_goes_over_a_cluster_from_mapped_columns(
+    table: str, tmp_path, monkeypatch
+) -> None:
+    """With memory said to be gone, the rows are mapped and the histograms summed over workers."""
+    path = str(tmp_path / "mine.parquet")
+    pd.read_csv(table).assign(day=lambda f: pd.to_datetime(f["day"])).to_parquet(path)
+    mapped: list[str] = []
+    real = table_stage.mapped_table
+    monkeypatch.setattr(
+        table_stage, "mapped_table", lambda *args: (mapped.append("yes"), real(*args))[1]
+    )
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(available=1000, total=8e9)
+    )
+    monkeypatch.setattr(train, "cluster_from", lambda *_: nullcontext(None))
+    said = invoke(*options(path, tmp_path), "--rounds", "5", "--permutations", "0")
+    assert mapped == ["yes"]
+    assert "exceed this host's free memory" in said

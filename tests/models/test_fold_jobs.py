@@ -156,3 +156,14 @@ def test_coverage_of_points_and_of_pixels_comes_with_a_fold(data) -> None:
     again = FoldScores.from_parquet(scores.to_parquet())
     assert again.figures == scores.figures
     assert again.to_parquet() == scores.to_parquet()
+
+
+def test_a_limit_of_rows_takes_days_away_and_no_station(data) -> None:
+    few = TrainingData(data.table, RULES, data.selection, most_rows=1500)
+    whole = data.split("station", 0)
+    for variant in ("all", "selected"):
+        used, full = (one.fitted_split("station", 0, variant) for one in (few, data))
+        assert used.fit.size + used.stop.size <= 1500
+        names = data.table.codes
+        assert set(names[used.fit]) == set(names[full.fit])
+        np.testing.assert_array_equal(used.test, whole.test)
