@@ -59,8 +59,8 @@ class CoarseFinding:
     Attributes
     ----------
     compared : Compared
-    third : str
-        Title of the third member of the triple collocation; empty without.
+    third : Compared or None
+        Third member of the triple collocation.
     parts : tuple of CellScores
         One per area with cells to compare.
     overall, anomalies : mapping
@@ -71,7 +71,7 @@ class CoarseFinding:
     """
 
     compared: Compared
-    third: str
+    third: Compared | None
     parts: tuple[CellScores, ...]
     overall: Mapping[str, Interval]
     anomalies: Mapping[str, Interval]
@@ -267,7 +267,7 @@ def _coarse_finding(
 ) -> CoarseFinding:
     return CoarseFinding(
         _compared(name),
-        "" if third is None else SOURCES[third.schema.name].title,
+        None if third is None else _compared(third.schema.name),
         parts,
         _overall([part.pairs.total() for part in parts], seed),
         _overall([part.anomalies.total() for part in parts], seed),

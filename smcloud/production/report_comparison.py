@@ -99,8 +99,8 @@ def _coarse(found: CoarseFinding) -> report.Section:
     if compared.has_same_units:
         pieces.append(_months(found.months, "Area means over all cells, month by month."))
     pieces += _coverage(found)
-    if found.third:
-        pieces += _collocation(found)
+    if found.third is not None:
+        pieces += _collocation(found, found.third)
     else:
         pieces.append(
             report.paragraph(
@@ -167,17 +167,17 @@ def _coverage(found: CoarseFinding) -> list[str]:
     ]
 
 
-def _collocation(found: CoarseFinding) -> list[str]:
-    names = ("ours", found.compared.title, found.third)
+def _collocation(found: CoarseFinding, third: Compared) -> list[str]:
+    names = ("ours", found.compared.source, third.source)
     panels = [
-        Panel(_short(name), _cells(found, partial(_member, figure="r", member=k)))
+        Panel(name, _cells(found, partial(_member, figure="r", member=k)))
         for k, name in enumerate(names)
     ]
     ours, theirs = (_cells(found, partial(_member, figure="error_std", member=k)) for k in range(2))
     pieces = [
         report.subheading("Triple collocation"),
         report.paragraph(
-            f"With {found.third} as third member, in the cell that holds the centre. The figures "
+            f"With {third.title} as third member, in the cell that holds the centre. The figures "
             "hold if the errors of the three have nothing to do with each other; they share "
             "some inputs, so read them as a comparison of cells rather than as errors."
         ),
@@ -192,7 +192,7 @@ def _collocation(found: CoarseFinding) -> list[str]:
     ]
     if found.compared.has_same_units:
         style = Style("m³ m⁻³", 0.0, _top(np.concatenate([ours, theirs])), "magma_r", extend="max")
-        errors = [Panel("ours", ours), Panel(_short(names[1]), theirs)]
+        errors = [Panel("ours", ours), Panel(names[1], theirs)]
         text = "Error standard deviation by triple collocation, each in its own units, unscaled."
         pieces.append(_map(found, errors, style, text, "Maps of error standard deviations"))
     pieces.append(_statuses(found))
@@ -276,10 +276,6 @@ def _member(part: CellScores, figure: str, member: int) -> Floats:
     if part.collocation is None:
         return np.full(part.cells.rows.shape, np.nan)
     return np.asarray(getattr(part.collocation, figure)[:, member])
-
-
-def _short(title: str) -> str:
-    return title if len(title) <= 34 else title[:33].rstrip(" ,:;") + "…"
 
 
 def _top(values: Floats) -> float:

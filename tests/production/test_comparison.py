@@ -111,7 +111,7 @@ def test_cells_lie_where_the_grid_has_them(compared):
 
 def test_the_third_may_have_units_of_its_own(compared):
     (found,) = compared.coarse
-    assert found.third == "The cci_active"
+    assert found.third.title == "The cci_active"
     r = np.concatenate([part.collocation.r for part in found.parts])
     assert np.nanmedian(r[:, 2]) > 0.7
 

@@ -1,5 +1,6 @@
 """Area means on coarse cells: each cell once, equal to the mean of its own land pixels."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -167,6 +168,14 @@ def test_two_areas_give_what_one_gives(comparison):
     for name in ("n", "mean_d", "c_xy"):
         found = np.concatenate([getattr(part.pairs, name) for part in parts])[order]
         np.testing.assert_allclose(found, getattr(whole.pairs, name), rtol=1e-12, atol=1e-15)
+
+
+def test_what_a_task_is_told_and_gives_back_travels(comparison):
+    found = compare_area(*pickle.loads(pickle.dumps((comparison, AREA, BLOCKS))))
+    back = pickle.loads(pickle.dumps(found))
+    assert back.cells.grid is GRID
+    np.testing.assert_array_equal(back.pairs.n, found.pairs.n)
+    assert len(pickle.dumps((comparison, AREA, BLOCKS))) < 4000
 
 
 def test_an_area_at_sea_has_no_cells_to_score(comparison):
