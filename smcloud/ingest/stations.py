@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,11 @@ _SCHEMA = pa.schema(
         ("flags", pa.string()),
     ]
 )
+_ENCODING: Mapping[str, Any] = {
+    "use_dictionary": [name for name in _SCHEMA.names if name != "day"],
+    "column_encoding": {"day": "DELTA_BINARY_PACKED"},
+}
+"""Days follow each other: as differences they take a hundredth of the bytes."""
 _READ = ("day", "soil_moisture", "count")
 
 Row = dict[str, str | int | float | None]
@@ -216,7 +221,7 @@ def daily_part(sensors: Sequence[SensorFiles]) -> DailyPart:
     sink = io.BytesIO()
     rows: list[Row] = []
     n_groups = 0
-    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd", **_ENCODING) as writer:
         for files in sensors:
             series = _joined(files)
             group = n_groups if series.days.size else -1
