@@ -7,7 +7,6 @@ kept.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -32,6 +31,8 @@ KEPT_BYTES = 8 * 2**20
 """A decoded layer up to this size is read once and kept while its file is open."""
 MOST_OUTSIDE = 0.5
 """Share of a layer's values outside the physical range that only other units can explain."""
+NAMES_TOLD = 8
+"""How many names an error shows of what lies beside an absent layer."""
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError)
 """What the HDF5 library raises on damage."""
 
@@ -99,9 +100,12 @@ class DayFile:
 
     def attribute(self, path: str, name: str) -> str:
         """Return a text attribute of a group or layer; empty where there is none."""
-        with suppress(KeyError):
+        try:
             return _text(self._file[path].attrs[name])
-        return ""
+        except KeyError:
+            return ""
+        except UNREADABLE as err:
+            raise damaged(self.path, _one_line(err)) from err
 
     def layer(self, path: str, kinds: str) -> h5py.Dataset:
         """Return a layer after checking that it is there, its shape and its kind of numbers.
@@ -166,15 +170,10 @@ class DayFile:
             raise GranuleError(
                 f"{self.path.name}: expected {what.path} in {what.units[0]}, found {units!r}"
             )
-        low, high = what.valid
-        given = found.attrs.get("valid_range")
-        if given is not None and np.size(given) == 2:
-            low, high = max(low, float(given[0])), min(high, float(given[1]))
-        if "valid_min" in found.attrs:
-            low = max(low, float(np.ravel(found.attrs["valid_min"])[0]))
-        if "valid_max" in found.attrs:
-            high = min(high, float(np.ravel(found.attrs["valid_max"])[0]))
-        return found, (low, high)
+        try:
+            return found, _narrowed(what.valid, found.attrs)
+        except (*UNREADABLE, TypeError) as err:
+            raise damaged(self.path, _one_line(err)) from err
 
     def cells(self, layer: h5py.Dataset, window: Window2) -> NDArray[Any]:
         """Return a window of a layer as stored, or raise `GranuleError` on damage."""
@@ -190,7 +189,7 @@ class DayFile:
             if not isinstance(group.get(part), h5py.Group):
                 break
             group, inside = group[part], f"{inside}{part}/"
-        names = sorted(group)[:8]
+        names = sorted(map(str, group))[:NAMES_TOLD]
         return f"in /{inside} " + (", ".join(names) or "nothing")
 
 
@@ -357,6 +356,19 @@ def _cells(layer: h5py.Dataset, window: Window2) -> NDArray[Any]:
     """Return a window of a layer with or without a leading day, in the machine's byte order."""
     found: NDArray[Any] = layer[(0, *window)] if layer.ndim == 3 else layer[window]
     return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
+
+
+def _narrowed(valid: tuple[float, float], attrs: Mapping[str, Any]) -> tuple[float, float]:
+    """Return a range within the one that a file gives its layer, as a pair or as two bounds."""
+    low, high = valid
+    given = attrs.get("valid_range")
+    if given is not None and np.size(given) == 2:
+        low, high = max(low, float(given[0])), min(high, float(given[1]))
+    if "valid_min" in attrs:
+        low = max(low, float(np.ravel(attrs["valid_min"])[0]))
+    if "valid_max" in attrs:
+        high = min(high, float(np.ravel(attrs["valid_max"])[0]))
+    return low, high
 
 
 def _text(value: Any) -> str:

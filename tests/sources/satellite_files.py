@@ -57,12 +57,12 @@ def write_cci(
     path = folder / (name or cci_name(product, day))
     folder.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
-        file.attrs["title"] = f"C3S Surface Soil Moisture merged {product} Product"
+        file.attrs["title"] = np.bytes_(f"C3S Surface Soil Moisture merged {product} Product")
         file["lat"] = (89.875 - 0.25 * np.arange(shape[0])).astype(np.float32)
         file["lon"] = (-179.875 + 0.25 * np.arange(shape[1])).astype(np.float32)
         if without != "sm":
             layer = file.create_dataset("sm", data=sm, compression="gzip", chunks=sm.shape)
-            layer.attrs["units"] = units or CCI_UNITS[product]
+            layer.attrs["units"] = np.bytes_(units or CCI_UNITS[product])
             layer.attrs["_FillValue"] = np.float32(-9999.0)
             layer.attrs["valid_range"] = np.array([0, 100 if product == "ACTIVE" else 1], "f4")
         if without != "flag":
@@ -100,7 +100,8 @@ def write_smap(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (name or smap_name(short_name, day))
     with h5py.File(path, "w") as file:
-        file.create_group("Metadata/DatasetIdentification").attrs["shortName"] = short_name
+        identity = file.create_group("Metadata/DatasetIdentification")
+        identity.attrs["shortName"] = np.bytes_(short_name)
         for group, suffix in SMAP_SUFFIXES.items():
             parts = {
                 "soil_moisture": square if values is None else values,
@@ -138,7 +139,7 @@ def _write_layer(file: h5py.File, path: str, grid: Grid, window: Window, cells: 
 
 
 def _describe(layer: h5py.Dataset, changes: Mapping[str, object]) -> None:
-    layer.attrs["units"] = "cm**3/cm**3"
+    layer.attrs["units"] = np.bytes_("cm**3/cm**3")
     layer.attrs["valid_min"] = np.float32(0.02)
     layer.attrs["valid_max"] = np.float32(0.5)
     for name, value in changes.items():
@@ -175,10 +176,11 @@ def write_scene(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (name or scene_name(day))
     with h5py.File(path, "w") as file:
-        file.create_group("Metadata/DatasetIdentification").attrs["shortName"] = "SPL2SMAP_S"
+        identity = file.create_group("Metadata/DatasetIdentification")
+        identity.attrs["shortName"] = np.bytes_("SPL2SMAP_S")
         group = file.create_group("Soil_Moisture_Retrieval_Data_1km")
         group["soil_moisture_1km"] = sm
-        group["soil_moisture_1km"].attrs["units"] = b"cm**3/cm**3"
+        group["soil_moisture_1km"].attrs["units"] = np.bytes_("cm**3/cm**3")
         group["EASE_row_index_1km"], group["EASE_column_index_1km"] = row, col
         flags = np.full(shape, retrieval, np.uint16)
         flags[20:40] = 1
