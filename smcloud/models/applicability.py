@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,32 @@ WHISKER = 1.5
 KNOWN_WEIGHT = 0.5
 """Least share of the weight that must be known of a row, or nothing vouches for it."""
 IMPORTANCE = "total_gain"
+LANES = 64
+"""Prototypes whose distances are summed side by side, in vector registers."""
+GLANCE = 4
+"""Features after which a group of prototypes is given up if all of them are too far already."""
+
+
+class Lanes(NamedTuple):
+    """Prototypes in groups of `LANES`, side by side.
+
+    Attributes
+    ----------
+    values, known : float32 (n_groups, n_features, LANES)
+        Scaled features, 0 where unknown; 1 where known, else 0. The last group is filled up with
+        rows of which nothing is known.
+    weights : float32 (n_features,)
+    order : int64 (n_features,)
+        Features from the heaviest to the lightest: what is far is found out soon.
+    least : float32
+        Weight that must be known of two rows together.
+    """
+
+    values: Floats
+    known: Floats
+    weights: Floats
+    order: Index
+    least: np.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,20 +147,35 @@ class Area:
         Infinity where less than half of the weight is known.
         """
         found = np.empty(columns.shape[1], np.float32)
-        rows = self._scaled(columns)
-        _nearest(rows, self.weights, self.prototypes, np.float32(KNOWN_WEIGHT), found)
-        return found / np.float32(self.mean_distance)
+        _nearest(self._scaled(columns), self._lanes, found)
+        return np.asarray(np.sqrt(found) / np.float32(self.mean_distance), np.float32)
 
     def outside(self, columns: Floats) -> NDArray[np.bool_]:
         """Say which rows of (n_features, n) are outside; many times faster than their index.
 
-        A row is inside as soon as one prototype is near enough, and its neighbour's is tried first.
+        A row is inside as soon as one prototype is near enough; the group that held one near to its
+        neighbour is tried first.
         """
         far = np.empty(columns.shape[1], np.bool_)
         most = np.float32((np.float32(self.threshold) * np.float32(self.mean_distance)) ** 2)
-        rows = self._scaled(columns)
-        _is_far(rows, self.weights, self.prototypes, np.float32(KNOWN_WEIGHT), most, far)
+        _is_far(self._scaled(columns), self._lanes, most, far)
         return far
+
+    @cached_property
+    def _lanes(self) -> Lanes:
+        """Return the prototypes as the compiled loops go through them."""
+        groups = -(-len(self.prototypes) // LANES)
+        rows = np.full((groups * LANES, self.means.size), np.nan, np.float32)
+        rows[: len(self.prototypes)] = self.prototypes
+        values = np.ascontiguousarray(rows.reshape(groups, LANES, -1).swapaxes(1, 2))
+        known = np.isfinite(values)
+        return Lanes(
+            np.where(known, values, np.float32(0)),
+            known.astype(np.float32),
+            self.weights,
+            np.argsort(-self.weights, kind="stable"),
+            np.float32(KNOWN_WEIGHT),
+        )
 
     def _scaled(self, columns: Floats) -> Floats:
         """Return rows (n, n_features) in the space of the prototypes."""
@@ -252,51 +294,104 @@ def _squared(
 
 
 @compiled
-def _known(row: Floats, weights: Floats) -> np.float32:
-    known = np.float32(0)
+def _shared(row: Floats, lanes: Lanes, shared: Floats) -> bool:
+    """Write the weight that a row and each prototype know; return whether the row knows enough.
+
+    A prototype with which it is too little gets -1, which no distance undercuts.
+    """
+    shared[:] = np.float32(0)
+    own = np.float32(0)
     for feature in range(row.size):
         if row[feature] == row[feature]:
-            known += weights[feature]
-    return known
+            own += lanes.weights[feature]
+            for group in range(lanes.known.shape[0]):
+                for lane in range(LANES):
+                    weight = lanes.known[group, feature, lane] * lanes.weights[feature]
+                    shared[group, lane] += weight
+    for group in range(lanes.known.shape[0]):
+        for lane in range(LANES):
+            if shared[group, lane] < lanes.least:
+                shared[group, lane] = np.float32(-1)
+    return bool(own >= lanes.least)
 
 
 @compiled
-def _nearest(
-    rows: Floats, weights: Floats, prototypes: Floats, least: np.float32, found: Floats
-) -> None:
-    """Write the distance of each row to the nearest prototype."""
-    for number in range(len(rows)):
-        best = np.float32(np.inf)
-        if _known(rows[number], weights) >= least:
-            for other in range(len(prototypes)):
-                away = _squared(rows[number], prototypes[other], weights, least, best)
-                best = min(best, away)
-        found[number] = np.sqrt(best)
+def _knows_as(row: Floats, other: Floats) -> bool:
+    """Say whether two rows lack the same features: their shared weights are equal then."""
+    for feature in range(row.size):
+        if (row[feature] == row[feature]) != (other[feature] == other[feature]):
+            return False
+    return True
 
 
 @compiled
-def _is_far(
-    rows: Floats,
-    weights: Floats,
-    prototypes: Floats,
-    least: np.float32,
-    most: np.float32,
-    far: Any,
-) -> None:
-    """Say of each row whether every prototype is farther than sqrt(`most`)."""
-    last = 0
-    for number in range(len(rows)):
-        far[number] = True
-        if _known(rows[number], weights) < least:
+def _is_near(
+    row: Floats, lanes: Lanes, group: int, shared: Floats, most: np.float32, sums: Floats
+) -> bool:
+    """Say whether a prototype of one group lies within sqrt(`most`); `sums` is left as it comes."""
+    for lane in range(LANES):
+        sums[lane] = np.float32(0)
+    seen = 0
+    for place in range(row.size):
+        feature = lanes.order[place]
+        value = row[feature]
+        if value != value:
             continue
-        if _squared(rows[number], prototypes[last], weights, least, most) <= most:
+        for lane in range(LANES):
+            step = (value - lanes.values[group, feature, lane]) * lanes.known[group, feature, lane]
+            sums[lane] += step * step
+        seen += 1
+        if seen % GLANCE == 0 and not _any_within(sums, shared, group, most):
+            return False
+    return _any_within(sums, shared, group, most)
+
+
+@compiled
+def _any_within(sums: Floats, shared: Floats, group: int, most: np.float32) -> bool:
+    near = 0
+    for lane in range(LANES):
+        near |= int(sums[lane] <= most * shared[group, lane])
+    return near > 0
+
+
+@compiled
+def _is_far(rows: Floats, lanes: Lanes, most: np.float32, far: NDArray[np.bool_]) -> None:
+    """Say of each row whether every prototype is farther than sqrt(`most`)."""
+    groups = lanes.values.shape[0]
+    shared = np.empty((groups, LANES), np.float32)
+    sums = np.empty(LANES, np.float32)
+    last, is_known = 0, False
+    for number in range(len(rows)):
+        row = rows[number]
+        if number == 0 or not _knows_as(row, rows[number - 1]):
+            is_known = _shared(row, lanes, shared)
+        far[number] = True
+        if not is_known:
+            continue
+        if _is_near(row, lanes, last, shared, most, sums):
             far[number] = False
             continue
-        for other in range(len(prototypes)):
-            if _squared(rows[number], prototypes[other], weights, least, most) <= most:
+        for group in range(groups):
+            if group != last and _is_near(row, lanes, group, shared, most, sums):
                 far[number] = False
-                last = other
+                last = group
                 break
+
+
+@compiled
+def _nearest(rows: Floats, lanes: Lanes, found: Floats) -> None:
+    """Write the squared distance of each row to the nearest prototype."""
+    shared = np.empty((lanes.values.shape[0], LANES), np.float32)
+    sums = np.empty(LANES, np.float32)
+    for number in range(len(rows)):
+        best = np.float32(np.inf)
+        if _shared(rows[number], lanes, shared):
+            for group in range(lanes.values.shape[0]):
+                _is_near(rows[number], lanes, group, shared, best, sums)
+                for lane in range(LANES):
+                    if shared[group, lane] > 0:
+                        best = min(best, sums[lane] / shared[group, lane])
+        found[number] = best
 
 
 @compiled
