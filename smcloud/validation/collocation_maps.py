@@ -80,9 +80,9 @@ def collocation_maps(
     ----------
     x, y, z
         Members on one grid, dims ("time", ...), NaN unknown, each in units of its own; `time` has
-        the days. Members on Dask are cut into blocks of whole series of at most
-        ``array.chunk-size`` of Dask's configuration; a task holds one block of each member,
-        and beside it one row of cells at a time.
+        the days. The first lazy member's chunks are the blocks if they hold whole series; else
+        blocks of at most ``array.chunk-size`` of Dask's configuration are cut. A task holds one
+        block of each member, and beside it one row of cells at a time.
     names
         Of the members, for the coordinate ``member``.
 
@@ -200,8 +200,9 @@ def _on_one_grid(members: list[xr.DataArray], names: Sequence[str]) -> list[xr.D
 
 def _blocks_of_whole_series(members: list[xr.DataArray]) -> list[xr.DataArray]:
     """Return members on Dask in chunks of whole series, all alike; others as they are."""
-    if all(member.chunks is None for member in members):
+    lazy = next((member for member in members if member.chunks is not None), None)
+    if lazy is None:
         return members
-    cells = {dim: "auto" for dim in members[0].dims if dim != TIME}
-    first = members[0].chunk({TIME: -1, **cells})
-    return [first, *(member.chunk(first.chunksizes) for member in members[1:])]
+    if len(lazy.chunksizes[TIME]) > 1:
+        lazy = lazy.chunk({TIME: -1} | {dim: "auto" for dim in lazy.dims if dim != TIME})
+    return [member.chunk(lazy.chunksizes) for member in members]
