@@ -29,8 +29,9 @@ from smcloud.sources.quality import Condition, kept
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 KEPT_BYTES = 8 * 2**20
 """A decoded layer up to this size is read once and kept while its file is open."""
-MOST_OUTSIDE = 0.5
-"""Share of a layer's values outside the physical range that only other units can explain."""
+MOST_OUTSIDE, ENOUGH_VALUES = 0.5, 100
+"""Share of a layer's values outside the physical range that only other units can explain, and how
+many values it takes to say so."""
 NAMES_TOLD = 8
 """How many names an error shows of what lies beside an absent layer."""
 UNREADABLE = (OSError, RuntimeError, KeyError, ValueError)
@@ -258,7 +259,7 @@ class LazyAmount(BackendArray):
         inside = (found >= np.float32(low)) & (found <= np.float32(high))
         known = int(np.isfinite(found).sum())
         outside = known - int(inside.sum())
-        if outside > MOST_OUTSIDE * known:
+        if known >= ENOUGH_VALUES and outside > MOST_OUTSIDE * known:
             raise GranuleError(
                 f"{self._name}: expected {self._what.path} of {low:g} to {high:g} "
                 f"{self._what.units[0]}, found {outside} of {known} values outside"

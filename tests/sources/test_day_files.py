@@ -77,6 +77,18 @@ def test_a_wider_range_of_the_file_does_not_widen_ours(tmp_path):
     assert np.nanmax(found) < 1.0
 
 
+@pytest.mark.parametrize("count", [1, 99, 100])
+def test_few_values_outside_are_unknown_and_many_mean_other_units(count, tmp_path):
+    values = np.full((10, 12), -9999.0, np.float32)
+    values.flat[:count] = 40.0
+    path = write(tmp_path / "a.h5", values=values)
+    if count < 100:
+        assert np.isnan(read(path, (10, 12))).all()
+    else:
+        with pytest.raises(GranuleError, match="100 of 100 values outside"):
+            read(path, (10, 12))
+
+
 def test_a_layer_is_read_once_where_it_is_small_and_by_the_window_where_not(tmp_path, monkeypatch):
     reads = []
     actual = day_files._cells
