@@ -35,7 +35,7 @@ PAIRS = (
 """Which two members share errors."""
 SHARED = (0.0, 0.3, 0.6)
 """Correlation of their errors."""
-RULES = SelectionRules(again=(), bootstrap_draws=0)
+RULES = SelectionRules(again=(), otherwise=(), bootstrap_draws=0)
 Floats = NDArray[np.float64]
 
 

@@ -137,6 +137,8 @@ class SelectionConfig(_Section):
     and cci_passive. Never cci_combined, which is scaled to a land surface model."""
     again: tuple[str, ...] = ("cci_active", "smap_l3")
     """A second triplet without ERA5-Land, reported beside the first; [] for none."""
+    otherwise: tuple[str, ...] = ("era5land", "cci_active")
+    """Judges a station that the first triplet cannot, for want of days; [] drops such stations."""
     minimum_r: float = Field(default=0.5, ge=0.0, lt=1.0)
     """A station is kept from this TC correlation up."""
     minimum_samples: Annotated[int, Field(ge=3)] = 100
@@ -152,7 +154,8 @@ class SelectionConfig(_Section):
     @property
     def sources(self) -> tuple[str, ...]:
         """Return every source that the two triplets read, each once; none where it is not used."""
-        return tuple(dict.fromkeys((*self.members, *self.again))) if self.use else ()
+        named = (*self.members, *self.again, *self.otherwise)
+        return tuple(dict.fromkeys(named)) if self.use else ()
 
 
 class ProduceConfig(_Section):

@@ -69,6 +69,7 @@ def rules_of(config: SelectionConfig, seed: int = 0) -> SelectionRules:
     rules = SelectionRules(
         members=config.members,
         again=config.again,
+        otherwise=config.otherwise,
         minimum_r=config.minimum_r,
         minimum_samples=config.minimum_samples,
         form=config.form,

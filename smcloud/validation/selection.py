@@ -31,6 +31,7 @@ from smcloud.validation.triple_collocation import (
 )
 
 IN_SITU = "soil_moisture"
+AGAIN, OTHERWISE = "_again", "_otherwise"
 PLACE_COLUMNS = ("network", "latitude", "longitude")
 FORMS = ("raw", "anomaly")
 REFUSED: Mapping[str, str] = {
@@ -59,6 +60,9 @@ class SelectionRules:
     again : (str, str) or ()
         A second triplet, judged and reported but not decisive; its default does without ERA5-Land,
         which is a predictor of the model too.
+    otherwise : (str, str) or ()
+        The triplet that decides for a station that the first cannot judge: SMAP began in 2015 and
+        sees little through dense forest, and a station is not bad for standing there.
     minimum_r : float
         Least TC correlation of the station. 0.5 is a convention and no law: no source states the
         threshold of GLASS SM. It means that a quarter of the station's variance is signal.
@@ -82,6 +86,7 @@ class SelectionRules:
 
     members: tuple[str, str] = ("era5land", "smap_l3")
     again: tuple[str, ...] = ("cci_active", "smap_l3")
+    otherwise: tuple[str, ...] = ("era5land", "cci_active")
     minimum_r: float = 0.5
     minimum_samples: int = 100
     form: Form = "raw"
@@ -91,8 +96,9 @@ class SelectionRules:
 
     def __post_init__(self) -> None:
         _check_members("members", self.members)
-        if self.again:
-            _check_members("again", self.again)
+        for key, members in (("again", self.again), ("otherwise", self.otherwise)):
+            if members:
+                _check_members(key, members)
         if self.form not in FORMS:
             known = ", ".join(FORMS)
             raise ConfigError(f"selection.form is {self.form!r}: expected one of {known}")
@@ -107,7 +113,13 @@ class SelectionRules:
     @property
     def columns(self) -> tuple[str, ...]:
         """Return every column of references that is read, each once."""
-        return tuple(dict.fromkeys((*self.members, *self.again)))
+        return tuple(dict.fromkeys((*self.members, *self.again, *self.otherwise)))
+
+    @property
+    def triplets(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the two products of each triplet, by the suffix of its columns."""
+        named = {"": self.members, AGAIN: self.again, OTHERWISE: self.otherwise}
+        return {suffix: members for suffix, members in named.items() if members}
 
     @property
     def judged(self) -> str:
@@ -144,7 +156,8 @@ def select_stations(references: pd.DataFrame, rules: SelectionRules) -> pd.DataF
     error_std_low, error_std_high (m3 m-3, of the station's own scale), snr_db, r_2, r_3, beta_2,
     beta_3 (of the other two members, in their order; beta brings a member to the station's scale),
     status (uint8, `triple_collocation.Status`); the same of the second triplet with the suffix
-    ``_again``, each with ``_anomaly`` for anomalies; kept (bool), cause (one word), reason (one
+    ``_again`` and of the one for otherwise with ``_otherwise``, each with ``_anomaly`` for
+    anomalies; kept (bool), cause (one word), reason (one
     line). Sorted by station. NaN where a figure does not exist.
 
     A station without a usable day, with too few common days or with a constant series has its
@@ -198,6 +211,8 @@ MEANINGS: Mapping[str, str] = {
     "negative_variance": "dropped: error variance of the station is negative, references disagree",
 }
 """What each cause means, in words for a table."""
+UNJUDGED = ("no_usable_day", "too_few")
+"""Causes that say nothing about the station: another triplet may know better."""
 
 
 def _check_table(references: pd.DataFrame, rules: SelectionRules) -> None:
@@ -252,12 +267,11 @@ def _batch_figures(
         columns[f"days_{name}"] = _days_known(values[:, [0, number]])
     for form in FORMS:
         series = values if form == "raw" else anomalies(values, days)
-        for suffix, members in (("", rules.members), ("_again", rules.again)):
-            if members:
-                chosen = [0, *(1 + rules.columns.index(name) for name in members)]
-                found = _collocated(series[:, chosen], rules)
-                end = suffix + ("_anomaly" if form == "anomaly" else "")
-                columns |= {f"{name}{end}": column for name, column in _figures(found).items()}
+        for suffix, members in rules.triplets.items():
+            chosen = [0, *(1 + rules.columns.index(name) for name in members)]
+            found = _collocated(series[:, chosen], rules)
+            end = suffix + ("_anomaly" if form == "anomaly" else "")
+            columns |= {f"{name}{end}": column for name, column in _figures(found).items()}
     return places.assign(**columns)
 
 
@@ -303,7 +317,12 @@ def _figures(found: TripleCollocation) -> dict[str, NDArray[np.generic]]:
 
 def _verdict(row: Mapping[str, object], rules: SelectionRules) -> tuple[str, str]:
     """Return the cause and the reason of one station's row of figures."""
-    cause, why = _fault(_Judged.of(row, rules), row, rules)
+    cause, why = _judge(row, rules, "")
+    if cause in UNJUDGED and rules.otherwise:
+        found, other = _judge(row, rules, OTHERWISE)
+        if found not in UNJUDGED:
+            pair = " and ".join(rules.otherwise)
+            cause, why = found, f"{other}; judged with {pair}, for {why}"
     return cause, f"{'kept' if cause == KEPT else 'dropped'}: {why}"
 
 
@@ -320,10 +339,10 @@ class _Judged:
     status: Status
 
     @classmethod
-    def of(cls, row: Mapping[str, object], rules: SelectionRules) -> _Judged:
-        """Return those of one row of the table."""
+    def of(cls, row: Mapping[str, object], end: str) -> _Judged:
+        """Return those of one row of the table, in columns of one ending."""
         n, r, low, high, second, third, status = (
-            float(str(row[f"{name}{rules.judged}"]))
+            float(str(row[f"{name}{end}"]))
             for name in ("n", "r", "r_low", "r_high", "r_2", "r_3", "status")
         )
         return cls(int(n), r, low, high, r * max(second, third), Status(int(status)))
@@ -335,12 +354,14 @@ class _Judged:
         return f"TC correlation {self.r:.2f}{interval} over {self.n} days"
 
 
-def _fault(judged: _Judged, row: Mapping[str, object], rules: SelectionRules) -> tuple[str, str]:
+def _judge(row: Mapping[str, object], rules: SelectionRules, triplet: str) -> tuple[str, str]:
     """Return the first thing that speaks against a station, or that nothing does."""
-    second, third = rules.members
+    members = rules.triplets[triplet]
+    second, third = members
+    judged = _Judged.of(row, triplet + rules.judged)
     if not row["days"]:
         return "no_usable_day", "the station has no usable day"
-    for name in rules.members:
+    for name in members:
         if not row[f"days_{name}"]:
             return "no_usable_day", f"{name} is unknown on all {row['days']} days of the station"
     if judged.status & Status.TOO_FEW:
@@ -354,7 +375,7 @@ def _fault(judged: _Judged, row: Mapping[str, object], rules: SelectionRules) ->
         return _beyond_one(judged, rules)
     if judged.r < rules.minimum_r:
         return "low_r", f"{judged.said} is below {rules.minimum_r:.2f}"
-    return KEPT, judged.said + _doubts(judged, row, rules)
+    return KEPT, judged.said + _doubts(judged, row, rules, triplet)
 
 
 def _beyond_one(judged: _Judged, rules: SelectionRules) -> tuple[str, str]:
@@ -369,15 +390,15 @@ def _beyond_one(judged: _Judged, rules: SelectionRules) -> tuple[str, str]:
     return "negative_variance", f"{what} is {judged.plain:.2f}, below {rules.minimum_r:.2f}"
 
 
-def _doubts(judged: _Judged, row: Mapping[str, object], rules: SelectionRules) -> str:
+def _doubts(judged: _Judged, row: Mapping[str, object], rules: SelectionRules, triplet: str) -> str:
     """Return what a reader should know of a station that is kept."""
     found = []
     if judged.status & Status.FEW:
         found.append("few days")
     if judged.status & Status.NEGATIVE_VARIANCE:
         found.append("error variance of a reference is negative")
-    if rules.again:
-        other = float(str(row[f"r_again{rules.judged}"]))
+    if rules.again and not triplet:
+        other = float(str(row[f"r{AGAIN}{rules.judged}"]))
         if not other >= rules.minimum_r:
             figure = "no figure" if np.isnan(other) else f"{other:.2f}"
             found.append(f"but {figure} with {' and '.join(rules.again)}")

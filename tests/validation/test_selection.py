@@ -18,7 +18,7 @@ from smcloud.validation.triple_collocation import Status
 from smcloud.validation.verdicts import Verdicts, by_threshold, precision_recall
 
 DAYS = np.arange(np.datetime64("2017-01-01"), np.datetime64("2020-01-01"))
-PLAIN = SelectionRules(bootstrap_draws=0)
+PLAIN = SelectionRules(otherwise=(), bootstrap_draws=0)
 
 
 def red_noise(rng, memory):
@@ -248,3 +248,20 @@ def test_other_thresholds_are_told_by_their_precision_and_recall(table):
     assert found["recall"].tolist() == [1.0, 1.0, 0.0]
     assert found["precision"].tolist()[:2] == [0.5, 1.0]
     assert np.isnan(found["precision"].iloc[2]), "of no station there is no share"
+
+
+def test_another_triplet_judges_where_the_first_has_no_days(network):
+    """A station is not bad for standing where SMAP sees nothing."""
+    dark = network.copy()
+    at = {name: dark["station"] == name for name in dark["station"].unique()}
+    dark.loc[at["NET/00"] | at["NET/01"], "smap_l3"] = np.nan
+    dark.loc[at["NET/02"], ["smap_l3", "cci_active"]] = np.nan
+    dark.loc[at["NET/04"], "soil_moisture"] = np.float32(0.31)
+    found = select_stations(dark, replace(PLAIN, otherwise=("era5land", "cci_active")))
+    reasons = found.set_index("station")["reason"]
+    assert reasons["NET/00"].startswith("kept: TC correlation 0.9")
+    judged = "judged with era5land and cci_active, for smap_l3 is unknown on all 1095 days of"
+    assert f"; {judged} the station" in reasons["NET/00"]
+    assert reasons["NET/01"].startswith("dropped: TC correlation")
+    assert reasons["NET/02"] == "dropped: smap_l3 is unknown on all 1095 days of the station"
+    assert reasons["NET/04"].endswith("does not vary over 1095 days"), "that is a verdict"
