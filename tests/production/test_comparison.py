@@ -177,3 +177,9 @@ def test_the_moisture_of_a_cube_is_the_morning_one():
     )
     assert moisture_of(both) == "soil_moisture_am"
     assert moisture_of(SOURCES["era5land"].schema) == "swvl1"
+
+
+def test_the_sources_of_a_comparison_are_each_named_once():
+    same = CompareConfig(products=("smap_l3", "cci_combined"), third="smap_l3")
+    assert same.sources == ("smap_l3", "cci_combined")
+    assert CompareConfig(third="smap_l3").sources == ()

@@ -81,6 +81,19 @@ def test_a_loss_by_selection_is_called_a_loss(findings):
     assert any("R changes by −0.030" in line and "selection harms" in line for line in lines)
 
 
+def test_a_station_of_which_nobody_knows_whether_it_passes_is_none_that_does(config, findings):
+    rows = findings.assessment.rows.copy()
+    rows["is_selected"] = rows["is_selected"].astype("boolean")
+    rows.loc[rows["station"] == rows["station"].iloc[0], "is_selected"] = None
+    page = _page(config, replace(findings, assessment=replace(findings.assessment, rows=rows)))
+    passing = int(study_root.stations()["is_selected"].iloc[1:].sum())
+    assert f"<td>R</td><td>{passing}</td>" in page
+
+
+def _page(config, findings):
+    return pages_of(config, findings)[FIRST]
+
+
 def test_published_figures_stand_beside_ours_as_other_data(pages):
     page = pages[FIRST]
     assert "nothing on this page reproduces them" in page
