@@ -209,7 +209,9 @@ def search(
         # Equal scores keep the earlier candidate: the stated parameters are never left for nothing.
         running.sort(key=lambda number: (_cost(trials[number], rules.score), number))
         if rung < rules.rungs - 1:
-            running = running[: max(1, -(-len(running) // rules.keep_one_in))]
+            kept = running[: max(1, -(-len(running) // rules.keep_one_in))]
+            # The stated parameters stay to the end: they are what the others must beat.
+            running = kept if 0 in kept else [*kept, 0]
     return TuningResult(
         *fold, rules.score, running[0], tuple(trials[number] for number in sorted(trials))
     )

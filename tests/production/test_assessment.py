@@ -35,7 +35,6 @@ def request_(tmp_path) -> TrainRequest:
         SplitRules(block_degrees=0.5, gap_days=10),
         BoostingParams(rounds=30, early_stopping=5, threads=1, trees={"max_depth": 3}),
         target_units="m3 m-3",
-        folds=2,
         selection=SelectionRules(minimum_r=0.6, minimum_samples=50, bootstrap_draws=20),
         held_out_networks=("THREE",),
         groups=GROUPS,
@@ -156,9 +155,7 @@ def test_a_finished_fold_is_not_trained_again(world, request_, monkeypatch) -> N
 
 def test_a_search_is_told_and_scored_on_the_stored_models_test_set(world, request_) -> None:
     rules = TuningRules(candidates=3, rungs=1, inner_folds=2)
-    small = replace(
-        request_, selection=None, held_out_networks=(), folds=1, ablation=False, tuning=rules
-    )
+    small = replace(request_, selection=None, held_out_networks=(), ablation=False, tuning=rules)
     found = trained(world, small)
     assessment = found.assessment
     (result,) = assessment.tuning
@@ -178,7 +175,6 @@ def test_constraints_are_kept_in_the_card_and_the_artefact(world, request_) -> N
         request_,
         selection=None,
         held_out_networks=(),
-        folds=1,
         ablation=False,
         constraints=Constraints({"rain": 1}),
     )
