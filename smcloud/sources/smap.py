@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ import xarray as xr
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
-from smcloud.grids.grid import EASE2_9KM, EASE2_36KM, Grid, Window
+from smcloud.grids.grid import EASE2_9KM, EASE2_36KM, Floats, Grid, Window
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.sources.base import Granule, Outage
 from smcloud.sources.day_files import (
@@ -149,8 +150,8 @@ class SmapDaily:
         try:
             check_short_name(file, self.short_name)
             fields: dict[str, xr.Variable] = {}
+            self._check_centres(file)
             for overpass in GROUPS:
-                self._check_centres(file, overpass)
                 fields |= self._overpass(file, overpass, rule)
         except GranuleError:
             file.close()
@@ -178,18 +179,15 @@ class SmapDaily:
             fields[f"{name}_{overpass}"] = lazy(LazyWords(file, layer), self.schema.dims, attrs)
         return fields
 
-    def _check_centres(self, file: DayFile, overpass: str) -> None:
-        """Raise `GranuleError` unless known coordinates, of some rows, are those of the grid."""
-        group, suffix = GROUPS[overpass]
-        grid = self.grid
-        rows = slice(grid.rows // (2 * CHECKED_ROWS), None, grid.rows // CHECKED_ROWS)
-        expected = {
-            "longitude": grid.lonlat(Window(0, 1, 0, grid.cols))[0],
-            "latitude": grid.lonlat(Window(0, grid.rows, 0, 1))[1][rows],
-        }
-        for name, centres in expected.items():
-            layer = file.layer(f"{group}/{name}{suffix}", "f")
-            found = file.cells(layer, (rows, slice(None)))
+    def _check_centres(self, file: DayFile) -> None:
+        """Raise `GranuleError` unless known coordinates, of some rows, are those of the grid.
+
+        Those of the morning stand for both overpasses: the layers of a file have one shape.
+        """
+        group, grid = GROUPS["am"][0], self.grid
+        for name, centres in zip(("longitude", "latitude"), _centres(grid), strict=True):
+            layer = file.layer(f"{group}/{name}", "f")
+            found = file.cells(layer, (_checked_rows(grid), slice(None)))
             known = np.isfinite(found) & (found != np.float32(FILL))
             wrong = known & ~(np.abs(found - centres) <= CENTRE_TOLERANCE_DEGREES)
             if wrong.any():
@@ -199,6 +197,19 @@ class SmapDaily:
                     f"{file.path.name}: expected {name} {there:.4f} where the grid {grid.name} has "
                     f"it, found {found[row, col]:.4f}"
                 )
+
+
+def _checked_rows(grid: Grid) -> slice:
+    """Return the rows whose coordinates are compared, spread over the grid."""
+    return slice(grid.rows // (2 * CHECKED_ROWS), None, grid.rows // CHECKED_ROWS)
+
+
+@lru_cache(maxsize=2)
+def _centres(grid: Grid) -> tuple[Floats, Floats]:
+    """Return longitude (1, cols) and latitude (some rows, 1) of cell centres, degrees."""
+    lon, _ = grid.lonlat(Window(0, 1, 0, grid.cols))
+    _, lat = grid.lonlat(Window(0, grid.rows, 0, 1))
+    return lon, lat[_checked_rows(grid)]
 
 
 def check_short_name(file: DayFile, expected: str) -> None:
