@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EARTH := --tiles h18v04 --window 240x240+600+750 --year 2019 --seed 7 --stations 60
+STUDY_EARTH := --tiles h08v05,h10v04,h18v04,h20v08,h25v05,h30v11 --year 2017,2018,2019 --at stations \
+  --stations 200 --references --sites varied --seed 7
 export MPLBACKEND := Agg
 
-.PHONY: help demo demo-s3 test lint bench real gates clean
+.PHONY: help demo demo-s3 study test lint bench real gates clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -33,6 +35,10 @@ demo-s3: $(VENV)/.demo ## The same demo against an S3 API that the command start
 	  $(BIN)/smcloud simulate $(EARTH) --out s3://smcloud-demo && \
 	  $(BIN)/smcloud run examples/glass-sm-s3.toml'
 
+study: $(VENV)/.demo ## Stations selected, folds, search, uncertainty: the study behind the model, in ./study
+	$(BIN)/smcloud simulate $(STUDY_EARTH) --out study
+	$(BIN)/smcloud run examples/glass-sm-study.toml
+
 test: $(VENV)/.test lint ## All tests, ruff, mypy strict and the layer contracts
 	$(BIN)/python -m pytest -q
 
@@ -52,5 +58,5 @@ real: $(VENV)/.demo ## The same commands on real product files (SMCLOUD_REALDATA
 gates: $(VENV)/.demo ## Print how hard the simulated Earth is
 	$(BIN)/smcloud simulate --gates
 
-clean: ## Remove what demo and real wrote
-	rm -rf demo real
+clean: ## Remove what demo, study and real wrote
+	rm -rf demo study real
