@@ -23,7 +23,9 @@ from smcloud.core.errors import NotFoundError, StoreError
 from smcloud.core.layout import Layout, join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import Objects, open_objects
+from smcloud.models.base import content_hash
 from smcloud.models.boosting import forest_of
+from smcloud.models.checkpoints import Trained
 from smcloud.models.fold_jobs import FoldJob, TrainingData, score_job
 from smcloud.models.folds import StationSelection
 from smcloud.models.forest import Forest
@@ -183,6 +185,32 @@ def keep_estimates(place: Place, job: FoldJob, estimates: pd.DataFrame) -> None:
     """Store the estimates of a test set, for the report."""
     reports = open_objects(Layout(place.root).reports(place.reports))
     reports.put(job.estimates, estimates.to_parquet(index=False))
+
+
+def keep_training(place: Place, job: FoldJob, trained: Trained) -> None:
+    """Store a finished training, the trees first and what says that they are there last."""
+    sha256 = content_hash(trained.data)
+    place.models.put(f"{place.model}/{sha256}.ubj", trained.data)
+    said = {"sha256": sha256, "rounds": trained.rounds, "history": list(trained.history)}
+    said |= {"resumed": trained.resumed, "distributed": trained.distributed}
+    place.models.put(_training_key(place, job), json.dumps(said).encode())
+
+
+def kept_training(place: Place, job: FoldJob) -> Trained | None:
+    """Return the training that `keep_training` stored; None where there is none or it is lost."""
+    try:
+        said = json.loads(place.models.get(_training_key(place, job)))
+        data = place.models.get(f"{place.model}/{said['sha256']}.ubj")
+    except NotFoundError:
+        return None
+    if content_hash(data) != said["sha256"]:
+        return None
+    history = tuple(said["history"])
+    return Trained(data, said["rounds"], history, said["resumed"], said["distributed"])
+
+
+def _training_key(place: Place, job: FoldJob) -> str:
+    return f"{place.key(job).removesuffix('.parquet')}.json"
 
 
 @lru_cache(maxsize=1)

@@ -43,7 +43,7 @@ from smcloud.models.scoring import (
 from smcloud.models.tuning import TuningResult, search
 from smcloud.models.uncertainty import Spread, fit_spread
 from smcloud.production.assessment import Assessment
-from smcloud.production.fold_tasks import FoldRunner, Place
+from smcloud.production.fold_tasks import FoldRunner, Place, keep_training, kept_training
 from smcloud.production.model_files import (
     ORDER,
     StoredModel,
@@ -207,9 +207,6 @@ class ModelTraining:
         )
         tested = rows_tested(table, split, request.rules, estimates)
         self._reports.put(_estimates_key(split.kind), tested.to_parquet(index=False))
-        self.runner.place.models.put(
-            f"{request.name}/{content_hash(trained.data)}.ubj", trained.data
-        )
         if not request.has_uncertainty:
             return Stored(fit, params, scores, None, None, {})
         spread = fit_spread(table, split, request.rules, trained, params)
@@ -226,7 +223,13 @@ class ModelTraining:
                 f"{split.fit.size:,} of {whole.fit.size:,} rows to fit are used: all stations, "
                 "fewer days"
             )
-        return fit_fold(
+        # A model made over workers has other trees than one made here.
+        job = FoldJob("", *self.shipped, params, estimates=request.route)
+        kept = kept_training(self.runner.place, job)
+        if kept is not None:
+            self.listener.note("the model itself was finished before")
+            return FoldFit(split, kept, None)
+        fit = fit_fold(
             self.data.table,
             split,
             params,
@@ -235,6 +238,8 @@ class ModelTraining:
             checkpoints=join(Layout(request.root).model(request.name), "checkpoints"),
             listener=self.listener,
         )
+        keep_training(self.runner.place, job, fit.trained)
+        return fit
 
     def _selection(self) -> StationSelection:
         """Return the selection with its intervals, which the table of stations shows."""

@@ -11,7 +11,7 @@ from smcloud.core.objects import open_objects
 from smcloud.models.constraints import Constraints
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.tuning import TuningRules
-from smcloud.production import fold_tasks
+from smcloud.production import fold_tasks, train_model
 from smcloud.production.assessment import Assessment, read_assessment
 from smcloud.production.train_request import TrainRequest
 from smcloud.production.train_stage import sites_of, train_table, with_truth
@@ -143,9 +143,12 @@ def test_a_finished_fold_is_not_trained_again(world, request_, monkeypatch) -> N
         return real(data, job)
 
     monkeypatch.setattr(fold_tasks, "score_job", counting)
-    resumed = trained(world, request_)
+    monkeypatch.setattr(train_model, "fit_fold", None)
+    listener = Recorder()
+    resumed = trained(world, request_, listener)
     assert not set(done) & set(again)
-    monkeypatch.setattr(fold_tasks, "score_job", real)
+    assert "the model itself was finished before" in listener.notes
+    monkeypatch.undo()
     unbroken = trained(world, replace(request_, root=f"{request_.root}/other"))
     assert resumed.card.to_json() == unbroken.card.to_json()
     one, other = (part.assessment for part in (resumed, unbroken))
