@@ -118,7 +118,7 @@ def write_archive(folder: Path, sensors: int, years: float, seed: int) -> Archiv
             packed.writestr(name, content)
             names.append(name)
             rows, size = rows + len(kept), size + len(content)
-    return Archive(root, package, tuple(names), rows, size)
+    return Archive(root, package, tuple(sorted(names)), rows, size)
 
 
 def _series(

@@ -10,7 +10,8 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -23,13 +24,13 @@ from distributed import Client
 
 from benchmarks.ismn_archive import Archive, real_folder, write_archive
 from benchmarks.record import BenchmarkError
-from benchmarks.timing import Taken, interleave, progress, taken
+from benchmarks.timing import Taken, progress, taken
 from smcloud.core.listener import Silent
 from smcloud.ingest.daily_means import StationRules, is_accepted, values_needed
 from smcloud.ingest.stations import read_stations
 from smcloud.production.cluster import ClusterRequest, connect
 from smcloud.production.stations_stage import ingest_stations
-from smcloud.sources.ismn import read_stm
+from smcloud.sources.ismn import MISSING_BELOW, read_stm
 
 SENSORS = {"tiny": 12, "small": 36, "large": 300}
 YEARS = {"tiny": 0.2, "small": 5.0, "large": 3.0}
@@ -37,24 +38,26 @@ ROUNDS = {"tiny": 1, "small": 3, "large": 1}
 WORKERS = 2
 FILES_A_TASK = 4
 RULES = StationRules()
-OURS, THEIRS, KNOWN = "smcloud", "ismn", "ismn, its list of sensors stored before"
+OURS, THEIRS, KNOWN = "smcloud", "ismn", "ismn, list stored"
 PANDAS = "ismn and pandas"
 VARIABLE, FLAG = "soil_moisture", "soil_moisture_flag"
 
-Series = Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Times, values (float32, NaN unknown) and flags by network/station."""
+Series = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Times, values (float32, NaN unknown) and flags."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One route of one task."""
+    """One route of one task, in the best of its rounds."""
 
     task: str
     route: str
     seconds: float
     seconds_worst: float
+    core_seconds: float
+    """Processor time of this process and the workers; a busy machine changes it little."""
     rows_per_second: float
-    peak_bytes: int = 0
+    peak_bytes: int
 
 
 def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -87,74 +90,76 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def _lines(
+    task: str, works: Mapping[str, Callable[[], None]], rounds: int, rows: int, pids: Iterable[int]
+) -> Iterator[Line]:
+    """Measure the routes of a task in turn: A B C A B C."""
+    found: dict[str, list[Taken]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            found[name].append(taken(work, pids)[1])
+    for name, every in found.items():
+        seconds = [one.seconds for one in every]
+        core = min(one.core_seconds for one in every)
+        peak = max(one.peak_bytes for one in every)
+        yield Line(task, name, min(seconds), max(seconds), core, rows / min(seconds), peak)
+
+
 def _hourly(archive: Archive, folder: Path, rounds: int) -> Iterator[Line]:
     """Measure one process that reads every series, each round with a list of sensors made anew."""
     progress("hourly series, one process")
     lists = (folder / f"list-{number}" for number in range(10_000))
     stored = folder / "stored"
-    found: dict[str, Series] = {}
-
-    def kept(name: str, read: Callable[[], Series]) -> None:
-        series = read()
-        found.setdefault(name, series)
-
-    expected = read_by_package(archive.folder, stored)
-    read_by_us(archive)  # compiles
+    same_series(read_by_us(archive), read_by_package(archive.folder, stored))
     works = {
-        OURS: partial(kept, OURS, lambda: read_by_us(archive)),
-        THEIRS: partial(kept, THEIRS, lambda: read_by_package(archive.folder, next(lists))),
-        KNOWN: partial(kept, KNOWN, lambda: read_by_package(archive.folder, stored)),
+        OURS: lambda: _consume(read_by_us(archive)),
+        THEIRS: lambda: _consume(read_by_package(archive.folder, next(lists))),
+        KNOWN: lambda: _consume(read_by_package(archive.folder, stored)),
     }
-    spreads = interleave(works, rounds)
-    for name, series in found.items():
-        _same_series(name, series, expected)
-    for name, spread in spreads.items():
-        yield Line("hourly", name, spread.best, spread.worst, archive.rows / spread.best)
+    yield from _lines("hourly", works, rounds, archive.rows, ())
 
 
-def read_by_us(archive: Archive) -> Series:
-    """Return every series of the archive's folder."""
-    found = {}
+def _consume(series: Iterable[object]) -> None:
+    deque(series, maxlen=0)
+
+
+def read_by_us(archive: Archive) -> Iterator[tuple[str, Series]]:
+    """Yield network/station and the times, values and flags of every file in the folder."""
     for name in archive.names:
         series = read_stm(archive.folder / name)
-        found[f"{series.network}/{series.station}"] = (series.times, series.values, series.flags)
-    return found
+        yield f"{series.network}/{series.station}", (series.times, series.values, series.flags)
 
 
-def read_by_package(folder: Path, lists: Path) -> Series:
-    """Return every series as the package's documentation reads them."""
+def read_by_package(folder: Path, lists: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield network/station and the frame of every series, as the package's documentation reads."""
     from ismn.interface import ISMN_Interface
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         archive = ISMN_Interface(folder, meta_path=lists)
-    found = {}
     for number in archive.get_dataset_ids(VARIABLE, -1.0, 10.0):
         frame, meta = archive.read_ts(number, return_meta=True)
-        name = f"{meta['network']['val']}/{meta['station']['val']}"
-        found[name] = _arrays(frame)
-    return found
+        yield f"{meta['network']['val']}/{meta['station']['val']}", frame
 
 
-def _arrays(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    values = frame[VARIABLE].to_numpy(np.float64)
-    values = np.where(values > -900.0, values, np.nan).astype(np.float32)
-    times = frame.index.to_numpy().astype("datetime64[s]")
-    return times, values, frame[FLAG].to_numpy().astype(str)
-
-
-def _same_series(name: str, series: Series, expected: Series) -> None:
-    if sorted(series) != sorted(expected):
-        raise BenchmarkError(f"{name} finds {len(series)} sensors, ismn {len(expected)}")
-    for site, arrays in series.items():
-        for found, wanted in zip(arrays, expected[site], strict=True):
-            is_float = found.dtype.kind == "f"
-            if not np.array_equal(found, wanted, equal_nan=is_float):
-                raise BenchmarkError(f"{site}: {name} and ismn read different values")
+def same_series(
+    ours: Iterable[tuple[str, Series]], theirs: Iterable[tuple[str, pd.DataFrame]]
+) -> None:
+    """Raise `BenchmarkError` unless both read the same times, values and flags."""
+    for (site, series), (other, frame) in zip(ours, theirs, strict=True):
+        values = frame[VARIABLE].where(frame[VARIABLE] > MISSING_BELOW).to_numpy(np.float32)
+        is_same = (
+            site == other
+            and np.array_equal(series[0], frame.index.to_numpy())
+            and np.array_equal(series[1], values, equal_nan=True)
+            and series[2].tolist() == frame[FLAG].tolist()
+        )
+        if not is_same:
+            raise BenchmarkError(f"{site}: smcloud and ismn (there {other}) read different values")
 
 
 def _daily(archive: Archive, folder: Path, rounds: int, client: Client) -> Iterator[Line]:
     """Measure folder and zip to daily means on two workers, and compare all days."""
-    pids = client.run(os.getpid).values()
+    pids = list(client.run(os.getpid).values())
     client.run(warm_up, archive.folder, archive.names[0], folder)
     for task, path in (("folder to daily", archive.folder), ("zip to daily", archive.package)):
         progress(f"{task} means, {WORKERS} workers")
@@ -163,16 +168,8 @@ def _daily(archive: Archive, folder: Path, rounds: int, client: Client) -> Itera
             OURS: partial(_ingest, path, ours, client),
             PANDAS: partial(ingest_by_package, path, archive.names, theirs, client),
         }
-        found: dict[str, list[Taken]] = {name: [] for name in works}
-        for _ in range(rounds):
-            for name, work in works.items():
-                found[name].append(taken(work, pids)[1])
+        yield from _lines(task, works, rounds, archive.rows, pids)
         _same_days(ours, theirs)
-        for name, every in found.items():
-            seconds = [one.seconds for one in every]
-            peak = max(one.peak_bytes for one in every)
-            rate = archive.rows / min(seconds)
-            yield Line(task, name, min(seconds), max(seconds), rate, peak)
 
 
 def warm_up(folder: Path, name: str, out: Path) -> None:
@@ -245,20 +242,21 @@ def _same_days(ours: Path, theirs: Path) -> None:
 
 
 def show(found: Mapping[str, Any]) -> str:
-    """Return seconds and rows per second of each route, and how many times as fast we are."""
+    """Return what each route took, and how many times as fast we are by the clock and by cores."""
     held = found["archive"]
     lines = [
         f"{held['series']} series of {held['patterns']}, {held['rows']:,} rows, "
         f"{held['text_bytes'] / 1e6:,.0f} MB of text, {held['zip_bytes'] / 1e6:,.0f} MB as a zip; "
         f"daily means on {found['workers']} workers"
     ]
-    ours: dict[str, float] = {}
+    ours: dict[str, Mapping[str, Any]] = {}
     for row in found["routes"]:
-        ours.setdefault(row["task"], row["seconds"])
-        peak = f", peak {row['peak_bytes'] / 2**20:,.0f} MiB" if row["peak_bytes"] else ""
+        best = ours.setdefault(row["task"], row)
         lines.append(
-            f"{row['task']:<16}{row['route']:<40}{row['seconds']:>8.2f} s "
-            f"(worst {row['seconds_worst']:.2f}){row['rows_per_second']:>13,.0f} rows/s  "
-            f"smcloud is {row['seconds'] / ours[row['task']]:.1f}x{peak}"
+            f"{row['task']:<16}{row['route']:<23}{row['seconds']:>7.2f} s (worst "
+            f"{row['seconds_worst']:.2f}){row['core_seconds']:>8.2f} core-s"
+            f"{row['rows_per_second']:>12,.0f} rows/s{row['peak_bytes'] / 2**20:>7,.0f} MiB; "
+            f"smcloud {row['seconds'] / best['seconds']:.1f}x, by cores "
+            f"{row['core_seconds'] / max(best['core_seconds'], 0.01):.1f}x"
         )
     return "\n".join(lines)

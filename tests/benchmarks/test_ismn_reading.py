@@ -17,16 +17,20 @@ def test_every_route_reads_the_same_values_and_is_told(tmp_path):
     tasks = [row["task"] for row in found["routes"]]
     assert tasks == ["hourly"] * 3 + ["folder to daily"] * 2 + ["zip to daily"] * 2
     text = ismn_reading.show(found)
-    assert text.count("smcloud is ") == len(tasks)
+    assert text.count(", by cores ") == len(tasks)
 
 
-def test_a_difference_stops_the_benchmark(tmp_path):
+@pytest.mark.parametrize("column", ["soil_moisture", "soil_moisture_flag"])
+def test_a_difference_stops_the_benchmark(tmp_path, column):
     archive = write_archive(tmp_path, 1, 0.1, seed=3)
-    series = ismn_reading.read_by_us(archive)
-    ((site, (times, values, flags)),) = series.items()
-    other = {site: (times, np.where(np.arange(values.size) == 5, 0.9, values), flags)}
+    ((site, (times, values, flags)),) = ismn_reading.read_by_us(archive)
+    frame = pd.DataFrame({"soil_moisture": values, "soil_moisture_flag": flags}, index=times)
+    ismn_reading.same_series(ismn_reading.read_by_us(archive), [(site, frame)])
+    other = frame.astype({column: object})
+    other.iloc[5, other.columns.get_loc(column)] = {"soil_moisture": 0.9}.get(column, "X")
+    other = other.astype({"soil_moisture": np.float32})
     with pytest.raises(BenchmarkError, match="read different values"):
-        ismn_reading._same_series("smcloud", series, other)
+        ismn_reading.same_series(ismn_reading.read_by_us(archive), [(site, other)])
 
 
 def test_without_real_files_rows_are_made_up(tmp_path, monkeypatch):
@@ -34,6 +38,6 @@ def test_without_real_files_rows_are_made_up(tmp_path, monkeypatch):
     (pattern,) = patterns(0)
     assert pattern.network == "MADE"
     archive = write_archive(tmp_path, 2, 0.05, seed=1)
-    series = ismn_reading.read_by_us(archive)
+    series = dict(ismn_reading.read_by_us(archive))
     assert sorted(series) == ["MADE/S0000", "MADE/S0001"]
     assert all(pd.unique(flags).size > 2 for _, _, flags in series.values())
