@@ -4,10 +4,15 @@ Stations, a reanalysis and a satellite see one signal that is known, each with e
 Then two of the three are given errors in common, which is what triple collocation assumes away:
 the figures show how far the TC correlation of the station moves, and which stations are kept then.
 No simulated Earth and no file is involved; the real rules select.
+
+`python -m benchmarks.selection REFERENCES TRUTH` judges the stations of a run on the simulated
+Earth instead, at several thresholds: REFERENCES is, say, `work/tables/glass-sm-references`, and
+TRUTH `earth/truth/stations.parquet`.
 """
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from smcloud.core.errors import UserError
+from smcloud.core.objects import normalise_url
+from smcloud.features.table import read_table
 from smcloud.validation.selection import SelectionRules, select_stations
 from smcloud.validation.verdicts import precision_recall
 
@@ -36,6 +44,7 @@ PAIRS = (
 SHARED = (0.0, 0.3, 0.6)
 """Correlation of their errors."""
 RULES = SelectionRules(again=(), otherwise=(), bootstrap_draws=0)
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 Floats = NDArray[np.float64]
 
 
@@ -149,3 +158,41 @@ def show(found: Mapping[str, Any]) -> str:
         for row in found["rows"]
     ]
     return "\n".join([head, title, *lines])
+
+
+def judged(references: pd.DataFrame, truth: pd.DataFrame) -> str:
+    """Return what each threshold keeps of the stations of a simulated Earth, as a table."""
+    rules = SelectionRules(bootstrap_draws=0, minimum_r=0.0)
+    everything = precision_recall(select_stations(references, rules), truth)
+    stations = truth["station"].isin(references["station"]).sum()
+    head = f"{stations} stations, {everything.representative_share:.0%} of them representative"
+    title = f"{'form':<9}{'otherwise':<11}{'from R':>7}{'kept':>6}{'precision':>20}{'recall':>20}"
+    lines = [
+        _judged_line(references, truth, replace(rules, form=form, otherwise=otherwise, minimum_r=r))
+        for form in ("raw", "anomaly")
+        for otherwise in ((), rules.otherwise)
+        for r in THRESHOLDS
+    ]
+    return "\n".join([head, title, *lines])
+
+
+def _judged_line(references: pd.DataFrame, truth: pd.DataFrame, rules: SelectionRules) -> str:
+    other = "cci_active" if rules.otherwise else "dropped"
+    start = f"{rules.form:<9}{other:<11}{rules.minimum_r:>7.1f}"
+    try:
+        found = precision_recall(select_stations(references, rules), truth)
+    except UserError:
+        return f"{start}{0:>6}"
+    precision, recall = (
+        f"{share:.2f} ({low:.2f} to {high:.2f})"
+        for share, (low, high) in (
+            (found.precision, found.precision_interval),
+            (found.recall, found.recall_interval),
+        )
+    )
+    kept = found.kept_right + found.kept_wrong
+    return f"{start}{kept:>6}{precision:>20}{recall:>20}"
+
+
+if __name__ == "__main__":
+    print(judged(read_table(normalise_url(sys.argv[1])), pd.read_parquet(sys.argv[2])))

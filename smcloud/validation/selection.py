@@ -41,6 +41,8 @@ REFUSED: Mapping[str, str] = {
     ),
 }
 """Products that must not be a member, and why."""
+PLAIN_R = 0.5
+"""Correlation with a reference that a station beyond r = 1 must reach; a convention [M]."""
 STATIONS_AT_ONCE = 64
 """Stations whose calendars are in memory together: 64 x 20 years x 4 series are 15 MB."""
 
@@ -381,13 +383,15 @@ def _judge(row: Mapping[str, object], rules: SelectionRules, triplet: str) -> tu
 def _beyond_one(judged: _Judged, rules: SelectionRules) -> tuple[str, str]:
     """Judge a station whose error variance is negative.
 
-    Where errors are independent, its plain correlation with a reference, r_x r_y, is a lower bound
-    of r_x: an excellent station passes by it, and one whose references hardly agree does not.
+    The likeliest r is then 1 (a Heywood case of factor analysis), and the plain correlations with
+    the references, r_x r_y, are theirs: where one reaches `PLAIN_R` the triplet tells something and
+    an excellent station passes; where none does, r is a ratio of small numbers and says nothing.
     """
+    floor = min(rules.minimum_r, PLAIN_R)
     what = f"error variance is negative over {judged.n} days, correlation with a reference"
-    if judged.plain >= rules.minimum_r:
+    if judged.plain >= floor:
         return KEPT, f"{what} is {judged.plain:.2f} all the same"
-    return "negative_variance", f"{what} is {judged.plain:.2f}, below {rules.minimum_r:.2f}"
+    return "negative_variance", f"{what} is {judged.plain:.2f}, below {floor:.2f}"
 
 
 def _doubts(judged: _Judged, row: Mapping[str, object], rules: SelectionRules, triplet: str) -> str:
