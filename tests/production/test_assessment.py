@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import UserError
 from smcloud.core.objects import open_objects
 from smcloud.models.constraints import Constraints
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.tuning import TuningRules
-from smcloud.production import fold_tasks, train_model
+from smcloud.production import fold_tasks, train_model, train_stage
 from smcloud.production.assessment import Assessment, read_assessment
 from smcloud.production.train_request import TrainRequest
 from smcloud.production.train_stage import sites_of, train_table, with_truth
@@ -240,3 +241,36 @@ def test_land_cover_and_climate_come_from_the_static_variables() -> None:
     assert found.loc["N/a", "climate"] == "Cfa"
     assert pd.isna(found.loc["N/b", "climate"])
     assert list(sites_of(rows, None)) == ["station", "network", "latitude", "longitude"]
+
+
+def test_a_run_with_selection_stores_what_it_chose_and_how_often_that_was_right(
+    world, tmp_path, monkeypatch
+) -> None:
+    config = RunConfig.model_validate(
+        {
+            "product": "glass-sm",
+            "years": [2018, 2019],
+            "tiles": ["h18v04"],
+            "store": {"root": str(tmp_path), "truth": str(tmp_path / "truth")},
+            "train": {"rounds": 20, "features": ["ndvi", "lai", "sand"], "permutations": 0},
+            "selection": {"use": True, "minimum_r": 0.6, "minimum_samples": 50, "draws": 10},
+        }
+    )
+    names = {"rain": "ndvi", "heat": "lai", "day": "time", "lat": "latitude", "lon": "longitude"}
+    rows = world.rows.rename(columns={**names, "sm": "soil_moisture"}).assign(tile="h18v04")
+    truth = open_objects(str(tmp_path / "truth"))
+    pixels = rows[["station", "time"]].assign(soil_moisture_pixel=rows["truth"])
+    truth.put("station_days.parquet", pixels.to_parquet(index=False))
+    known = pd.DataFrame({"station": world.sites["station"]})
+    known["representative"] = ~known["station"].isin(world.bad)
+    truth.put("stations.parquet", known.to_parquet(index=False))
+    monkeypatch.setattr(train_stage, "build_samples", lambda *_: rows)
+    monkeypatch.setattr(train_stage, "build_references", lambda *_: world.references)
+    for _ in range(2):
+        found = train_stage.run(config, None, Recorder())
+        assert found.verdicts.precision == 1.0
+        assert found.assessment.scores_of("station", "selected", "truth").stations > 5
+    assert found.repeated
+    kept = pd.read_parquet(tmp_path / "models/glass-sm/selection.parquet")
+    assert kept["kept"].sum() == found.assessment.selection["kept"]
+    assert kept["r_low"].notna().any()
