@@ -64,7 +64,7 @@ class SelectionRules:
         which is a predictor of the model too.
     otherwise : (str, str) or ()
         The triplet that decides for a station that the first cannot judge: SMAP began in 2015 and
-        sees little through dense forest, and a station is not bad for standing there.
+        is not recommended at coasts or under dense forest; a station is not bad for that.
     minimum_r : float
         Least TC correlation of the station. 0.5 is a convention and no law: no source states the
         threshold of GLASS SM. It means that a quarter of the station's variance is signal.

@@ -255,7 +255,7 @@ def test_other_thresholds_are_told_by_their_precision_and_recall(table):
 
 
 def test_another_triplet_judges_where_the_first_has_no_days(network):
-    """A station is not bad for standing where SMAP sees nothing."""
+    """A station is not bad for standing where SMAP tells nothing."""
     dark = network.copy()
     at = {name: dark["station"] == name for name in dark["station"].unique()}
     dark.loc[at["NET/00"] | at["NET/01"], "smap_l3"] = np.nan
