@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smcloud.models.folds import VARIANTS, Variant
 from smcloud.models.scoring import MEANINGS
 from smcloud.production.assessment import Against, Assessment, StrategyScores
 from smcloud.production.report_splits import SPLIT_LABELS, SPLIT_ORDER
@@ -21,6 +22,12 @@ AGAINST_LABELS: Mapping[Against, str] = {
     "selected": "On those test stations that pass the rule themselves",
     "truth": "On the truth of the test stations' pixels",
 }
+AGAINST_WORDS: Mapping[Against, str] = {
+    "all": "unselected test stations",
+    "selected": "test stations that pass the rule",
+    "truth": "truth of their pixels",
+}
+"""The same in a few words, for a line of a printed table."""
 ALONE_LABELS: Mapping[Against, str] = {**AGAINST_LABELS, "all": "On the test stations"}
 """Headings where no second model was taught by selected stations."""
 AGAINST_NOTES: Mapping[Against, str] = {
@@ -75,10 +82,10 @@ def headline_value(found: Assessment, score: str) -> report.Value | None:
     return report.Value.named(scores.median[score])
 
 
-def variants_of(found: Assessment) -> list[str]:
+def variants_of(found: Assessment) -> list[Variant]:
     """Return the variants that were scored, without selection first."""
     scored = {scores.variant for scores in found.scores}
-    return [variant for variant in (WITHOUT, WITH) if variant in scored]
+    return [variant for variant in VARIANTS if variant in scored]
 
 
 def label_of(split: SplitKind, variant: str, variants: Sequence[str]) -> str:
@@ -90,7 +97,7 @@ def _scored(found: Assessment, against: Against) -> Iterator[tuple[str, Strategy
     variants = variants_of(found)
     for split in SPLIT_ORDER:
         for variant in variants:
-            scores = found.scores_of(split, variant, against)  # type: ignore[arg-type]
+            scores = found.scores_of(split, variant, against)
             if scores is not None and not scores.why_not and scores.median:
                 yield label_of(split, variant, variants), scores
 
@@ -302,7 +309,7 @@ def _with_and_without(score: str) -> Ours:
         values = {
             variant: scores.median[score]["value"]
             for variant in variants_of(found)
-            if (scores := found.scores_of("station", variant)) is not None  # type: ignore[arg-type]
+            if (scores := found.scores_of("station", variant)) is not None
             and score in scores.median
         }
         if WITH not in values:

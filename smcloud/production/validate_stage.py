@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from smcloud.production.findings import Findings
 from smcloud.production.report_comparison import comparison_page
 from smcloud.production.report_page import page_of
 from smcloud.production.report_splits import SPLIT_LABELS
-from smcloud.production.report_strategies import AGAINST_LABELS, gain_lines, label_of, variants_of
+from smcloud.production.report_strategies import AGAINST_WORDS, gain_lines, label_of, variants_of
 from smcloud.production.report_study import FIRST, study_pages
 from smcloud.production.station_pairs import BASELINE
 from smcloud.production.store_year import StoreYear, published_year
@@ -236,16 +236,19 @@ def _median_line(year: int, estimate: str, where: str, scores: StationScores) ->
 
 def _model_lines(found: Assessment) -> list[ScoreLine]:
     """Return the medians of every strategy: split, variant, and what it was scored against."""
-    variants: Sequence[str] = variants_of(found)
+    variants = variants_of(found)
     return [
         ScoreLine(
             None,
             label_of(scores.split, scores.variant, variants),
-            AGAINST_LABELS[scores.against].lower() + ", median",
+            AGAINST_WORDS[scores.against] + ", median",
             f"{scores.stations} stations",
             {name: ends["value"] for name, ends in scores.median.items()},
         )
         for split in SPLIT_LABELS
-        for scores in found.scores
-        if scores.split == split and not scores.network and not scores.why_not and scores.median
+        for against in AGAINST_WORDS
+        for variant in variants
+        if (scores := found.scores_of(split, variant, against)) is not None
+        and not scores.why_not
+        and scores.median
     ]

@@ -6,6 +6,7 @@ the differences is not the difference of the medians: it is what a station gains
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ from smcloud.validation.metrics import correlation, unbiased_rmse
 from smcloud.validation.overview import SEASONS
 from smcloud.validation.pairs import PairStats
 
-WITHOUT, WITH = "all", "selected"
+WITHOUT: Final = "all"
+WITH: Final = "selected"
 """The variants of a model: of all stations, and of selected ones."""
 MINIMUM_DAYS = 15
 """Days of a station in a season below which it has no score there."""
