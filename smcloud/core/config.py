@@ -234,7 +234,7 @@ class RunConfig(_Section):
     publish: PublishConfig = PublishConfig()
     cluster: ClusterConfig = ClusterConfig()
     stages: tuple[Stage, ...] = STAGES
-    """What `smcloud run` does, whatever their order here; a study of stations needs no `produce`."""
+    """What `smcloud run` does, in its own order; a study of stations needs no `produce`."""
 
     @property
     def layout(self) -> Layout:
