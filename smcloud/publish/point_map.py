@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from smcloud.grids.grid import Floats, Grid, Window
 from smcloud.publish.map import (
@@ -16,6 +19,9 @@ from smcloud.publish.map import (
 )
 from smcloud.validation.figures import INK, new_figure, png_bytes
 
+REGION_GAP_DEGREES = 12.0
+"""Stations that no chain of shorter steps links lie in different regions."""
+MOST_REGIONS, PANEL_COLUMNS = 9, 3
 MARGIN_DEGREES = 1.5
 """Room around the outermost stations, so that their coast can be recognised."""
 
@@ -32,16 +38,32 @@ class Points:
 
 
 def station_map(kinds: Sequence[Points], *, inches: float = 9.2) -> bytes:
-    """Return a map of stations; kinds that come later lie above the others."""
-    lon = np.concatenate([kind.lon for kind in kinds])
-    lat = np.concatenate([kind.lat for kind in kinds])
-    view = _view_around(
-        (float(lon.min()), float(lon.max()), float(lat.min()), float(lat.max())), MARGIN_DEGREES
+    """Return a map of stations, or one of each region where they lie in a few that are far apart.
+
+    Kinds that come later lie above the others.
+    """
+    lon, lat = (np.concatenate([getattr(kind, name) for kind in kinds]) for name in ("lon", "lat"))
+    regions = _regions(lon, lat)
+    columns = min(len(regions), PANEL_COLUMNS)
+    rows = -(-len(regions) // columns)
+    height = inches / columns if len(regions) > 1 else _height(_view_of(lon, lat), inches)
+    figure = new_figure(inches, rows * height + 0.6)
+    panels = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axes in panels[len(regions) :]:
+        axes.set_visible(False)
+    for axes, region in zip(panels, regions, strict=False):
+        _draw_stations(axes, _view_of(lon[region], lat[region]), kinds)
+    handles, labels = panels[0].get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5
     )
+    for text in legend.get_texts():
+        text.set_color(INK)
+    return png_bytes(figure)
+
+
+def _draw_stations(axes: Axes, view: View, kinds: Sequence[Points]) -> None:
     west, east, south, north = view.edges
-    aspect = (east - west) * np.cos(np.radians((south + north) / 2)) / (north - south)
-    figure = new_figure(inches, float(np.clip(inches / aspect, 2.4, 8.0)) + 0.6)
-    axes = figure.subplots()
     unknown = np.full((view.lat.size, view.lon.size), np.nan)
     nowhere = np.zeros(unknown.shape, bool)
     draw_map(axes, view, ground_of(view, nowhere), unknown, Style("", 0.0, 1.0, "viridis"))
@@ -59,10 +81,27 @@ def station_map(kinds: Sequence[Points], *, inches: float = 9.2) -> bytes:
         )
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
-    legend = figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9.5)
-    for text in legend.get_texts():
-        text.set_color(INK)
-    return png_bytes(figure)
+
+
+def _regions(lon: Floats, lat: Floats) -> list[NDArray[np.bool_]]:
+    """Return the stations of each region, west to east; all as one where regions are many."""
+    near = np.hypot(lon[:, None] - lon, lat[:, None] - lat) < REGION_GAP_DEGREES
+    _, label = connected_components(near, directed=False)
+    found = [label == number for number in np.unique(label)]
+    if len(found) > MOST_REGIONS:
+        return [np.ones(lon.size, bool)]
+    return sorted(found, key=lambda region: float(lon[region].min()))
+
+
+def _view_of(lon: Floats, lat: Floats) -> View:
+    edges = float(lon.min()), float(lon.max()), float(lat.min()), float(lat.max())
+    return _view_around(edges, MARGIN_DEGREES)
+
+
+def _height(view: View, inches: float) -> float:
+    west, east, south, north = view.edges
+    aspect = (east - west) * np.cos(np.radians((south + north) / 2)) / (north - south)
+    return float(np.clip(inches / aspect, 2.4, 8.0))
 
 
 def cell_map(

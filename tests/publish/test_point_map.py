@@ -5,7 +5,14 @@ import pytest
 
 from smcloud.grids.grid import Window, grid_named
 from smcloud.publish.map import Panel, Style
-from smcloud.publish.point_map import Points, _at_view, _view_around, cell_map, station_map
+from smcloud.publish.point_map import (
+    Points,
+    _at_view,
+    _regions,
+    _view_around,
+    cell_map,
+    station_map,
+)
 
 STYLE = Style("R", 0.0, 1.0, "viridis")
 
@@ -49,3 +56,16 @@ def test_a_map_of_stations_is_drawn_of_one_station_and_of_the_globe():
     far = Points("dropped", np.array([-179.0, 179.0]), np.array([-60.0, 80.0]), "#d55e00", "X")
     assert station_map([one]).startswith(b"\x89PNG")
     assert station_map([one, far]).startswith(b"\x89PNG")
+
+
+def test_stations_on_several_continents_have_a_panel_each():
+    lon, lat = np.array([-100.0, 8.0, 9.0, 105.0, 17.0]), np.array([40.0, 44.0, 45.0, 35.0, 48.0])
+    found = [np.flatnonzero(region).tolist() for region in _regions(lon, lat)]
+    assert found == [[0], [1, 2, 4], [3]]
+    kinds = [Points("kept", lon[:3], lat[:3], "#0072b2"), Points("dropped", lon[3:], lat[3:], "k")]
+    assert station_map(kinds).startswith(b"\x89PNG")
+
+
+def test_stations_all_over_the_globe_share_one_map():
+    lon = np.linspace(-170, 170, 12)
+    assert len(_regions(lon, np.zeros(12))) == 1
