@@ -127,7 +127,7 @@ def series_picture(stations: Sequence[StationSeries], baseline: str) -> bytes:
         axes.grid(axis="y", color=RULE, linewidth=0.6)
         tidy(axes)
         if station.rain is not None:
-            _draw_rain(axes, station)
+            _draw_rain(axes, station.days, station.rain)
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     panels[-1].xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
@@ -138,11 +138,11 @@ def series_picture(stations: Sequence[StationSeries], baseline: str) -> bytes:
     return png_bytes(figure)
 
 
-def _draw_rain(axes: Axes, station: StationSeries) -> None:
+def _draw_rain(axes: Axes, days: Days, rain: Floats32) -> None:
     """Draw the rain from the upper edge down, on an axis of its own, behind the series."""
     above = axes.twinx()
-    above.bar(station.days, station.rain, width=1.0, color=RAIN, linewidth=0)
-    top = np.nanmax(station.rain, initial=10.0)
+    above.bar(days, rain, width=1.0, color=RAIN, linewidth=0)
+    top = float(np.nanmax(rain, initial=10.0))
     above.set_ylim(2.6 * top, 0)
     above.set_yticks([0, float(np.floor(top))], ["0", f"{np.floor(top):.0f} mm"])
     above.tick_params(colors=MUTED, labelsize=7.5, length=2)
