@@ -15,7 +15,6 @@ from benchmarks import (
     features,
     glass,
     ismn_reading,
-    ismn_reading,
     kernel,
     plot,
     selection,
@@ -51,7 +50,6 @@ PARTS = {
     "stages": Part(stages.measure, stages.show),
     "selection": Part(selection.measure, selection.show),
     "uncertainty": Part(uncertainty.measure, uncertainty.show),
-    "ismn_reading": Part(ismn_reading.measure, ismn_reading.show),
     "ismn_reading": Part(ismn_reading.measure, ismn_reading.show),
     "collocation": Part(collocation.measure, collocation.show),
 }
