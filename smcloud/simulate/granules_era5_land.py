@@ -23,6 +23,10 @@ from smcloud.simulate.hdf_eos import Array
 HOURS_PER_CHUNK = 248
 """A month in three chunks: small enough to read one node, large enough to compress."""
 DEFLATE_LEVEL = 1
+FEW_NODES = 0.25
+"""Share of known nodes below which a file is cut into small blocks, and those without are left out:
+HDF5 reads them as fill."""
+BLOCK_NODES = 32
 
 
 @dataclass(frozen=True)
@@ -143,17 +147,24 @@ def _write_coordinates(
 def _write_field(file: h5netcdf.File, name: str, values: Array) -> None:
     field = FIELDS[name]
     hours, rows, cols = values.shape
+    known = ~np.isnan(values[0])
+    is_sparse = known.mean() < FEW_NODES
+    block = (min(rows, BLOCK_NODES), min(cols, BLOCK_NODES)) if is_sparse else (rows, cols)
     variable = file.create_variable(
         name,
         ("valid_time", "latitude", "longitude"),
         dtype=np.float32,
-        data=values,
+        data=None if is_sparse else values,
         fillvalue=np.float32(np.nan),
-        chunks=(min(hours, HOURS_PER_CHUNK), rows, cols),
+        chunks=(min(hours, HOURS_PER_CHUNK), *block),
         compression="gzip",
         compression_opts=DEFLATE_LEVEL,
         shuffle=True,
     )
+    if is_sparse:
+        for row, col in np.unique(np.argwhere(known) // BLOCK_NODES, axis=0) * BLOCK_NODES:
+            place = slice(row, row + BLOCK_NODES), slice(col, col + BLOCK_NODES)
+            variable[:, *place] = values[:, *place]
     variable.attrs.update(
         {
             "GRIB_paramId": np.int64(field.parameter),

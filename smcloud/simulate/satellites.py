@@ -27,6 +27,8 @@ from smcloud.simulate.granules_cci import (
     SNOW_OR_FROZEN,
 )
 from smcloud.simulate.granules_smap import (
+    GREATEST,
+    GREATEST_1KM,
     LEAST,
     NOT_ATTEMPTED,
     NOT_RECOMMENDED,
@@ -100,8 +102,12 @@ class SmapRadiometer:
 
 
 def retrievals(view: MicrowaveView, moisture: Floats) -> Retrievals:
-    """Return moisture with the quality word of SPL3SMP; values below the least become the least."""
-    is_found = ~np.isnan(moisture)
+    """Return moisture with the quality word of SPL3SMP.
+
+    What lies below the least value becomes the least; above the greatest the retrieval has failed.
+    """
+    is_found = moisture <= np.float32(GREATEST)
+    moisture = np.where(is_found, moisture, np.float32(np.nan))
     quality = np.where(view.surface != 0, NOT_RECOMMENDED, 0)
     quality = np.where(is_found, quality, NOT_RECOMMENDED | NOT_SUCCESSFUL)
     quality = np.where(view.is_attempted, quality, NOT_RECOMMENDED | NOT_ATTEMPTED)
@@ -214,7 +220,7 @@ class SentinelRadar:
         speckle = self.SPECKLE * self._radar.normal("speckle", number)
         contrast = self.CONTRAST * leaves * (own - mean[self._in]) + speckle + self._bias
         return Retrievals(
-            np.maximum(below.soil_moisture[self._in] + contrast, np.float32(LEAST)),
+            np.clip(below.soil_moisture[self._in] + contrast, LEAST, GREATEST_1KM),
             below.quality[self._in],
             below.surface[self._in],
             below.is_seen[self._in],

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import h5netcdf
 import numpy as np
 import pytest
 import xarray as xr
@@ -89,3 +90,21 @@ def test_nodes_enclose_every_point_with_a_margin_and_leave_out_the_sea():
 def test_nodes_stay_on_the_globe_at_the_dateline():
     nodes = Nodes.around(np.array([179.97]), np.array([68.9]))
     assert nodes.longitude.max() <= 179.9
+
+
+def test_scattered_nodes_are_read_as_they_were_given(tmp_path):
+    times = np.datetime64("2019-01-01T00", "h") + np.arange(48)
+    latitude = np.round(50 - 0.1 * np.arange(70), 1)
+    longitude = np.round(5 + 0.1 * np.arange(90), 1)
+    values = np.full((48, 70, 90), np.nan, np.float32)
+    rng = np.random.default_rng(1)
+    for row, col in ((0, 0), (31, 63), (69, 89), (40, 10)):
+        values[:, row, col] = rng.uniform(0.1, 0.4, 48)
+    path = write_era5_land(tmp_path, "h18v04", times, latitude, longitude, {"swvl1": values})
+    with h5netcdf.File(path) as file:
+        assert file["swvl1"].chunks == (48, 32, 32)
+        np.testing.assert_array_equal(file["swvl1"][:], values)
+    full = np.ones((48, 70, 90), np.float32)
+    path = write_era5_land(tmp_path, "h18v04", times, latitude, longitude, {"swvl1": full})
+    with h5netcdf.File(path) as file:
+        assert file["swvl1"].chunks == (48, 70, 90)

@@ -83,7 +83,7 @@ def test_morning_and_evening_of_smap_hold_the_cells_of_the_stations(written):
             moisture = group[f"soil_moisture{suffix}"]
             assert moisture.fillvalue == np.float32(-9999)
             values = moisture[:]
-            assert ((values == -9999) | ((values >= 0.02) & (values <= 0.75))).all()
+            assert ((values == -9999) | ((values >= 0.02) & (values <= 0.5))).all()
             assert (values[~known] == -9999).all()
             assert (values[known & ((quality & 2) > 0)] == -9999).all()
             lat = group[f"latitude{suffix}"][:]
@@ -264,11 +264,12 @@ def _median_r(values, truth):
 
 def test_a_shared_error_brings_smap_to_the_reanalysis(cells, states):
     sensor = SmapRadiometer(Earth(SEED), cells, shared_error=0.4)
-    model = np.full(len(cells.rows), 0.9, np.float32)
+    model = np.full(len(cells.rows), 0.3, np.float32)
     plain = sensor.observe(states[200], EVENING).soil_moisture
     leaning = sensor.observe(states[200], EVENING, model).soil_moisture
-    known = np.isfinite(plain) & (plain > 0.02)
-    np.testing.assert_allclose(leaning[known], 0.6 * plain[known] + 0.36, rtol=1e-5)
+    known = np.isfinite(plain) & np.isfinite(leaning) & (plain > 0.02)
+    assert known.sum() > 5
+    np.testing.assert_allclose(leaning[known], 0.6 * plain[known] + 0.12, rtol=1e-5)
 
 
 def test_smap_was_lost_in_the_summer_of_2019_and_began_in_2015():
