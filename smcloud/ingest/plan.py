@@ -231,6 +231,8 @@ def choose_granules(source: Source, entries: Sequence[IndexedGranule], days: Day
     step = source.schema.step_days
     first = _as_date(days[0])
     last = _as_date(days[-1]) + timedelta(days=step - 1)
+    # The last composite of a year is cut short: what begins in January is the next year's first.
+    last = min(last, date(_as_date(days[-1]).year, 12, 31))
     if source.joins_granules:
         until = last + timedelta(days=source.lookahead_days)
         chosen = [e for e in entries if e.granule.start <= until and e.granule.end >= first]

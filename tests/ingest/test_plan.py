@@ -17,7 +17,15 @@ from smcloud.ingest.plan import (
     task_bytes,
 )
 from smcloud.sources.registry import SOURCES
-from tests.ingest.fakes import COARSE, DAILY, FINE, FakeCoarse, FakeSource, write_fakes
+from tests.ingest.fakes import (
+    COARSE,
+    DAILY,
+    FINE,
+    FakeCoarse,
+    FakeSource,
+    fake_name,
+    write_fakes,
+)
 
 SOURCE = FakeSource(schema=DAILY)
 KEY = TileYear("sin1km", "h18v04", 2019)
@@ -64,6 +72,17 @@ def test_a_composite_belongs_to_the_year_it_starts_in(tmp_path):
     assert [len(task.granules) for task in tasks] == [12, 11]
     assert [task.missing for task in tasks] == [(), ()]
     assert planned(tmp_path, source, keys=[TileYear("sin1km", "h18v04", 2020)]) == []
+
+
+def test_the_first_composite_of_the_next_year_is_none_of_this_one(tmp_path):
+    """The last composite of 2019 is cut short on 31 December; the next begins the day after."""
+    source = FakeSource(schema=FINE)
+    write_fakes(tmp_path, range(1, 366, 16))
+    (tmp_path / fake_name(1, year=2020)).write_text("300.0")
+    tasks = planned(tmp_path, source)
+    assert [len(task.granules) for task in tasks] == [12, 11]
+    (first, *_) = planned(tmp_path, source, keys=[TileYear("sin1km", "h18v04", 2020)])
+    assert len(first.granules) == 1
 
 
 def coarse_folder(tmp_path, *spans):

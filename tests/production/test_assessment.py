@@ -188,7 +188,7 @@ def test_constraints_are_kept_in_the_card_and_the_artefact(world, request_) -> N
 
 
 def test_all_stations_dropped_is_named(world, request_) -> None:
-    strict = replace(request_, selection=SelectionRules(minimum_r=0.999, minimum_samples=50))
+    strict = replace(request_, selection=SelectionRules(minimum_samples=10_000))
     with pytest.raises(UserError, match="selection keeps none of 32 stations"):
         trained(world, strict)
     shown = trained(world, replace(strict, ship="all")).assessment
