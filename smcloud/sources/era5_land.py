@@ -8,8 +8,9 @@ longitudes from -180 or from 0, final and preliminary values beside each other a
 evaporation are negative there; none is read here.
 """
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,6 +28,8 @@ from smcloud.sources.hdf_eos import damaged
 from smcloud.sources.quality import check_rule
 
 HOURS = 24
+PIECE_BYTES = 2**24
+"""What is read of a variable at once, unless one stored chunk is larger."""
 BLOCK_BYTES = 256 * 1024 * 1024
 """Hours are read in blocks of whole days of about this size."""
 NODE_TOLERANCE_DEGREES = 0.005
@@ -208,7 +211,7 @@ def _open(path: Path) -> xr.Dataset:
         if not head.startswith((HDF5_MAGIC, NETCDF3_MAGIC)):
             raise GranuleError(f"{path.name}: expected netCDF, found bytes that begin {head!r}")
         engine = "h5netcdf" if head.startswith(HDF5_MAGIC) else "scipy"
-        return xr.open_dataset(path, engine=engine, chunks={})
+        return xr.open_dataset(path, engine=engine)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as err:
         raise damaged(path, " ".join(str(err).split()) or type(err).__name__) from err
 
@@ -236,7 +239,8 @@ def _checked(raw: xr.Dataset, path: Path) -> xr.Dataset:
     if dataset["latitude"].values[0] < dataset["latitude"].values[-1]:
         dataset = dataset.isel(latitude=slice(None, None, -1))
     first = np.unique(dataset["time"].values, return_index=True)[1]
-    dataset = dataset.isel(time=first)
+    if len(first) < dataset.sizes["time"]:
+        dataset = dataset.isel(time=first)
     fields = {name: _field(dataset[name], name, path) for name in known}
     checked = xr.Dataset(fields).drop_vars(["number", "expver"], errors="ignore")
     checked.attrs = {"source": "era5land", "file": path.name}
@@ -266,6 +270,7 @@ def _field(values: xr.DataArray, name: str, path: Path) -> xr.DataArray:
         raise GranuleError(
             f"{path.name}: expected {name} in {' or '.join(field.units)}, found {units!r}"
         )
+    values = values.chunk(_pieces(values))
     if "expver" in values.dims:
         values = _final_first(values)
     extra = set(values.dims) - {"time", "latitude", "longitude"}
@@ -284,6 +289,25 @@ def _field(values: xr.DataArray, name: str, path: Path) -> xr.DataArray:
     )
     clipped.attrs = {"units": units, "long_name": str(values.attrs.get("long_name", name))}
     return clipped
+
+
+def _pieces(values: xr.DataArray) -> dict[Hashable, int]:
+    """Return the size of what is read at once: whole stored chunks, as many as a bound allows.
+
+    Each read costs a millisecond of bookkeeping beside its bytes. What is stored as one piece is
+    read by the hour.
+    """
+    sizes = values.sizes
+    stored = values.encoding.get("chunksizes")
+    if stored is None or len(stored) != values.ndim:
+        pieces = {dim: 1 if dim == "time" else size for dim, size in sizes.items()}
+    else:
+        pieces = {dim: min(n, sizes[dim]) for dim, n in zip(values.dims, stored, strict=True)}
+    for dim, size in sizes.items():
+        held = np.dtype(np.float32).itemsize * math.prod(pieces.values())
+        times = min(-(-size // pieces[dim]), max(1, PIECE_BYTES // held))
+        pieces[dim] = min(size, times * pieces[dim])
+    return pieces
 
 
 def _final_first(values: xr.DataArray) -> xr.DataArray:
