@@ -111,6 +111,18 @@ class Forest:
         return cls._made(lambda: sklearn_ensemble(estimator), library, n_features, np.float64)
 
     @classmethod
+    def from_layout(cls, ensemble: Ensemble, layout: Layout) -> "Forest":
+        """Return the forest of trees that are kept as arrays, and laid out by `layout_of`."""
+
+        def no_library(rows: Array) -> Array:
+            raise ModelError("trees that are kept as arrays have no library behind them")
+
+        kind = ensemble.start.dtype
+        divisor, outputs = kind.type(ensemble.divisor), ensemble.n_outputs
+        start = ensemble.start
+        return cls(ensemble.n_features, kind, "", no_library, layout, start, divisor, outputs)
+
+    @classmethod
     def _made(
         cls,
         read: Callable[[], Ensemble],

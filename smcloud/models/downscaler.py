@@ -1,0 +1,43 @@
+"""What a block asks of a model that learned from coarse cells, whichever model it is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats32 = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+class Downscaler(Protocol):
+    """Estimates the target at fine pixels, day by day.
+
+    Tasks carry the URL, the name and the hash of such a model, never the model itself.
+    """
+
+    def estimate(self, day: np.datetime64, columns: Floats32, lonlat: Floats) -> Floats32:
+        """Return the estimates of one day, before anything is anchored to coarse values.
+
+        Parameters
+        ----------
+        day
+            UTC day.
+        columns
+            float32 (n_features, n_points), in the order of the model's card; NaN is unknown.
+        lonlat
+            float64 (2, n_points), degrees.
+
+        Returns
+        -------
+        float32 (n_points,)
+            In the target's units; NaN where there is no estimate, on days without a model
+            everywhere.
+        """
+
+    def is_modelled(self, day: np.datetime64) -> bool:
+        """Return whether there is a model for the day."""
+
+    def why_not(self, day: np.datetime64) -> str:
+        """Return why there is no model for the day, in words; empty where there is one."""

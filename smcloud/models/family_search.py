@@ -1,0 +1,174 @@
+"""A seeded search for the parameters of each family, on spatial groups of cells inside the fit.
+
+Candidates are few, drawn once for all periods (scikit-learn's `ParameterSampler`), the defaults
+first. Each is scored on whole groups of cells that its fit did not see (`GroupKFold`), every sample
+once; none of them is in the test part. The search runs in one process: periods are many and small,
+and the cluster is shared out by period and family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, ParameterSampler
+
+from smcloud.core.errors import ConfigError, UserError
+from smcloud.models.base import Parameter
+from smcloud.models.families import FAMILIES, CellSamples, Family, Floats, Parameters
+from smcloud.models.family_fits import DEFAULTS, SPACES, fit_family
+from smcloud.models.forest_trees import NoFitError
+
+MOST_SEARCHED = 4_000
+"""Samples that a search takes, evenly over all: days have fewer, and more would not change the
+order of the candidates."""
+
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class SearchRules:
+    """How parameters are searched.
+
+    Attributes
+    ----------
+    candidates : int
+        Sets of parameters, the defaults among them; a family with a smaller space tries it whole.
+        1 searches nothing: the defaults are scored and kept.
+    folds : int
+        Parts of the groups that are scored in turn; fewer where there are fewer groups.
+    seed : int
+    """
+
+    candidates: int = 6
+    folds: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1 or self.folds < 2:
+            raise ConfigError(
+                "the search needs 1 or more candidates and 2 or more folds, found "
+                f"{self.candidates} and {self.folds}"
+            )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of parameters and its inner score.
+
+    Attributes
+    ----------
+    parameters : mapping
+    rmse : float
+        Of every sample, each estimated by the model that did not see its group; infinity where a
+        fit was refused.
+    """
+
+    parameters: Parameters
+    rmse: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    trials : tuple of Trial
+        In the order of the candidates.
+    chosen : int
+        The best; of equal ones the first.
+    """
+
+    trials: tuple[Trial, ...]
+    chosen: int
+
+    @property
+    def best(self) -> Trial:
+        """Return the chosen trial."""
+        return self.trials[self.chosen]
+
+
+def candidates(family: Family, rules: SearchRules) -> list[Parameters]:
+    """Return the sets of parameters that are tried: the defaults, then draws from the space."""
+    space, default = SPACES[family], DEFAULTS[family]
+    stated: Parameters = {name: default[name] for name in sorted(space)}
+    whole = int(np.prod([len(values) for values in space.values()]))
+    drawn = ParameterSampler(
+        {name: list(values) for name, values in sorted(space.items())},
+        min(rules.candidates, whole),
+        random_state=np.random.RandomState([rules.seed, FAMILIES.index(family)]),
+    )
+    others: list[Parameters] = [found for one in drawn if (found := _plain(one)) != stated]
+    return [stated, *others][: rules.candidates]
+
+
+def _plain(drawn: Mapping[str, Any]) -> dict[str, Parameter]:
+    return dict(sorted(drawn.items()))
+
+
+def inner_folds(groups: NDArray[np.int64], rules: SearchRules) -> list[Fold]:
+    """Return rows to fit and rows to score of each inner fold; groups stay whole.
+
+    Raises
+    ------
+    UserError
+        If all samples lie in one group.
+    """
+    n_groups = int(np.unique(groups).size)
+    if n_groups < 2:
+        raise UserError("no group of cells is left to validate on")
+    cut = GroupKFold(min(rules.folds, n_groups), shuffle=True, random_state=rules.seed)
+    return [(fit, held) for fit, held in cut.split(groups, groups=groups)]
+
+
+def search(family: Family, samples: CellSamples, rules: SearchRules) -> SearchResult:
+    """Return every candidate's inner score and the best one.
+
+    Raises
+    ------
+    UserError
+        If all samples lie in one group, or no candidate could be fitted: with the reason.
+    NoFitError
+        If the evaluator could hold the trees of none.
+    """
+    folds = inner_folds(samples.groups, rules)
+    trials: list[Trial] = []
+    refused: list[UserError | NoFitError] = []
+    for parameters in candidates(family, rules):
+        try:
+            trials.append(Trial(parameters, inner_rmse(family, samples, parameters, folds, rules)))
+        except (UserError, NoFitError) as err:
+            trials.append(Trial(parameters, float("inf")))
+            refused.append(err)
+    costs = [trial.rmse for trial in trials]
+    if len(refused) == len(trials):
+        raise refused[0]
+    return SearchResult(tuple(trials), int(np.argmin(costs)))
+
+
+def inner_rmse(
+    family: Family,
+    samples: CellSamples,
+    parameters: Parameters,
+    folds: Sequence[Fold],
+    rules: SearchRules,
+) -> float:
+    """Return the root mean square error over the held samples of all folds.
+
+    Samples with too few known features count for no family. Infinity where a model gives something
+    that is no number: a fit that diverged is never the best.
+    """
+    squares: list[Floats] = []
+    for fit, held in folds:
+        model = fit_family(family, samples.at(fit), parameters, rules.seed)
+        columns = np.ascontiguousarray(samples.features[held].T)
+        enough = model.preparation.ready(columns)[1]
+        away = model.predict(columns).astype(np.float64) - samples.target[held]
+        squares.append(np.square(away[enough]))
+    joined = np.concatenate(squares)
+    found = float(np.sqrt(joined.mean())) if joined.size else float("inf")
+    return found if np.isfinite(found) else float("inf")
