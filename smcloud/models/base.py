@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -23,6 +23,7 @@ from smcloud.core.objects import Objects
 CARD_VERSION = 1
 CARD = "card.json"
 
+Card = TypeVar("Card", bound=BaseModel)
 Parameter = int | float | str | bool
 Score = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A score; NaN where it cannot be known, written as null because JSON has no NaN."""
@@ -109,8 +110,7 @@ class ModelCard(BaseModel):
 
     def to_json(self) -> bytes:
         """Return the card as JSON with sorted keys: equal cards are equal bytes."""
-        data = json.loads(self.model_dump_json())
-        return (json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+        return card_json(self)
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> ModelCard:
@@ -121,22 +121,39 @@ class ModelCard(BaseModel):
         ModelError
             If it is not a card, or one of another version.
         """
-        try:
-            found = json.loads(data)
-            version = found["card_version"]
-        except (ValueError, KeyError, TypeError) as err:
-            raise ModelError(f"{where} is not a model card: train the model again") from err
-        if version != CARD_VERSION:
-            raise ModelError(
-                f"{where} is a model card of version {version}, this smcloud reads version "
-                f"{CARD_VERSION}: use the smcloud that wrote it, or train the model again"
-            )
-        try:
-            return cls.model_validate(found)
-        except ValidationError as err:
-            fault = err.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in fault["loc"])
-            raise ModelError(f"{where}: {key}: {fault['msg']}; train the model again") from err
+        return parsed_card(cls, data, where)
+
+
+def parsed_card(kind: type[Card], data: bytes, where: str) -> Card:
+    """Return a card of this kind from JSON bytes.
+
+    Raises
+    ------
+    ModelError
+        If it is not a card, one of another version, or one with other fields.
+    """
+    try:
+        found = json.loads(data)
+        version = found["card_version"]
+    except (ValueError, KeyError, TypeError) as err:
+        raise ModelError(f"{where} is not a model card: train the model again") from err
+    if version != CARD_VERSION:
+        raise ModelError(
+            f"{where} is a model card of version {version}, this smcloud reads version "
+            f"{CARD_VERSION}: use the smcloud that wrote it, or train the model again"
+        )
+    try:
+        return kind.model_validate(found)
+    except ValidationError as err:
+        fault = err.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        raise ModelError(f"{where}: {key}: {fault['msg']}; train the model again") from err
+
+
+def card_json(card: BaseModel) -> bytes:
+    """Return a card as JSON with sorted keys: equal cards are equal bytes."""
+    data = json.loads(card.model_dump_json())
+    return (json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 def content_hash(data: bytes) -> str:
@@ -217,7 +234,7 @@ def load_bytes(
     card = load_card(objects, name)
     if columns is not None:
         check_columns(card, columns)
-    return _checked(objects, name, card.sha256, "ubj"), card
+    return checked_bytes(objects, name, card.sha256, "ubj"), card
 
 
 def load_parts(objects: Objects, name: str, card: ModelCard) -> tuple[bytes, bytes]:
@@ -228,11 +245,11 @@ def load_parts(objects: Objects, name: str, card: ModelCard) -> tuple[bytes, byt
     ModelError
         If one is not there or has another hash.
     """
-    spread = _checked(objects, name, card.spread.sha256, "spread.ubj") if card.spread else b""
-    return spread, _checked(objects, name, card.area.sha256, "area.npy") if card.area else b""
+    spread = checked_bytes(objects, name, card.spread.sha256, "spread.ubj") if card.spread else b""
+    return spread, checked_bytes(objects, name, card.area.sha256, "area.npy") if card.area else b""
 
 
-def _checked(objects: Objects, name: str, sha256: str, end: str) -> bytes:
+def checked_bytes(objects: Objects, name: str, sha256: str, end: str) -> bytes:
     """Return the bytes of an object that is named by its hash, after comparing them."""
     key = f"{name}/{sha256}.{end}"
     try:
