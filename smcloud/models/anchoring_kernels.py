@@ -31,9 +31,7 @@ STEP_DONE = 1e-8
 
 
 @compiled
-def value_at(
-    first: np.float32, shares: Floats32, nodes: Floats32, corner: int, width: int
-) -> float:
+def value_at(first: Any, shares: Floats32, nodes: Floats32, corner: int, width: int) -> Any:
     """Return the corrected value of a point, not clamped; always the same four products."""
     east, south = corner + 1, corner + width
     added = shares[0] * nodes[corner] + shares[1] * nodes[east]
