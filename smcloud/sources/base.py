@@ -49,6 +49,14 @@ class Granule:
     scene: str = ""
 
 
+def day_of(digits: str) -> date | None:
+    """Return the day that ``YYYYMMDD`` of a file name spells; None for one that never was."""
+    try:
+        return date.fromisoformat(digits)
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True)
 class Outage:
     """Days without a file because nothing was produced.

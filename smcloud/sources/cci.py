@@ -12,29 +12,19 @@ coded in another way (product specification document, 1.9): they are refused.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
-from smcloud.grids.grid import GLOBAL025, Window
-from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.sources.base import Granule, Outage
-from smcloud.sources.day_files import (
-    Amount,
-    DayFile,
-    LazyAmount,
-    LazyWords,
-    dataset_of_day,
-    days_together,
-    lazy,
-)
-from smcloud.sources.quality import RETRIEVAL_RULES, check_rule, keep_cci
+from smcloud.grids.grid import GLOBAL025
+from smcloud.grids.tiles import GLOBE
+from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.day_files import Amount, DayFile, LazyAmount, LazyWords, lazy
+from smcloud.sources.global_days import GlobalDays
+from smcloud.sources.quality import keep_cci
 
 DAILY = "daily"
 AXIS_TOLERANCE_DEGREES = 0.001
@@ -46,7 +36,7 @@ _NAME = re.compile(
 _OLDEST_VERSION = "03"
 _VOLUMETRIC = ("m3 m-3", "m^3 m^-3", "m3/m3", "m3.m-3")
 _SATURATION = ("percent", "%", "percentage (%)")
-_STATES = {
+_BEFORE = {
     "ACTIVE": Outage(date(1970, 1, 1), date(1991, 8, 4), "the first scatterometer is ERS-1"),
     "PASSIVE": Outage(date(1970, 1, 1), date(1978, 10, 31), "the first radiometer is SMMR"),
     "COMBINED": Outage(date(1970, 1, 1), date(1978, 10, 31), "the first radiometer is SMMR"),
@@ -81,40 +71,8 @@ def _schema(product: str) -> CubeSchema:
     )
 
 
-@dataclass(frozen=True)
-class CciSoilMoisture:
-    """Reader of one of the three products.
-
-    Attributes
-    ----------
-    product : str
-        ``ACTIVE``, ``PASSIVE`` or ``COMBINED``.
-    """
-
-    product: str
-    schema: CubeSchema
-    quality_rules: tuple[str, ...] = RETRIEVAL_RULES
-    joins_granules: bool = True
-    lookahead_days: int = 0
-
-    @property
-    def name(self) -> str:
-        """Return the word of the command line, such as ``cci_passive``."""
-        return self.schema.name
-
-    @property
-    def title(self) -> str:
-        """Return one line for people."""
-        return self.schema.title
-
-    @property
-    def outages(self) -> tuple[Outage, ...]:
-        """Return the years before the first sensor."""
-        return (_STATES[self.product],)
-
-    def expects(self, day: date) -> bool:
-        """Say whether there should be a file of a day: since the first sensor there is."""
-        return day not in _STATES[self.product]
+class CciSoilMoisture(GlobalDays):
+    """Reader of one of the three products: ``ACTIVE``, ``PASSIVE`` or ``COMBINED``."""
 
     def identify(self, name: str) -> Granule | None:
         """Return what a name says; a newer version of a day replaces an older, TCDR an ICDR."""
@@ -123,68 +81,35 @@ class CciSoilMoisture:
             return None
         if (found["kind"] == "SSMS") != (self.product == "ACTIVE"):
             return None
-        try:
-            day = date.fromisoformat(found["day"])
-        except ValueError:
+        day = day_of(found["day"])
+        if day is None:
             return None
         version = found["version"]
         produced = f"fv{version}" if version else f"v{found['release']}-{found['record']}"
         return Granule(self.name, GLOBE, day, day, produced, name, DAILY)
 
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
-
-    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
-        """Return a day: soil moisture (time, latitude, longitude) and the flag as stored.
-
-        Soil moisture is in m3 m-3, or percent of saturation for ACTIVE; NaN where unknown, outside
-        the physical range or refused by the quality rule.
-        """
-        rule = check_rule(quality, self.quality_rules, self.name)
-        granule = self._granule(path)
-        file = DayFile(path, (GLOBAL025.rows, GLOBAL025.cols))
-        try:
-            self._check(file)
-            flag = file.layer("flag", "iu")
-            values = LazyAmount(file, self._amount(), {"flag": flag}, keep_cci(rule))
-        except GranuleError:
-            file.close()
-            raise
-        dims, variable = self.schema.dims, self.schema.variables[0]
-        fields = {
-            variable.name: lazy(values, dims, {"units": variable.units}),
-            "flag": lazy(LazyWords(file, flag), dims, {"units": "1"}),
+    def _fields(self, file: DayFile, granule: Granule, rule: str) -> dict[str, xr.Variable]:
+        """Return soil moisture, in m3 m-3 or for ACTIVE in percent of saturation, and the flag."""
+        self._check(file, granule)
+        flag = file.layer("flag", "iu")
+        variable = self.schema.variables[0]
+        units = _SATURATION if self.product == "ACTIVE" else _VOLUMETRIC
+        amount = Amount("sm", units, variable.valid)
+        values = LazyAmount(file, amount, {"flag": flag}, keep_cci(rule))
+        return {
+            variable.name: lazy(values, self.schema.dims, {"units": variable.units}),
+            "flag": lazy(LazyWords(file, flag), self.schema.dims, {"units": "1"}),
         }
-        return dataset_of_day(fields, GLOBAL025, granule.start, file, self.name)
 
-    def steps(
-        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
-    ) -> xr.Dataset:
-        """Return the days that there are files of, dims (time, latitude, longitude)."""
-        return days_together(self.schema, datasets, key, within)
-
-    def _granule(self, path: Path) -> Granule:
-        granule = self.identify(path.name)
-        if granule is None:
-            raise GranuleError(
-                f"{path.name}: expected a name of ESA CCI or C3S {self.product} with its day"
-            )
+    def _check(self, file: DayFile, granule: Granule) -> None:
+        """Raise `GranuleError` unless a file is of this product, on the grid and not too old."""
         if granule.produced.startswith("fv") and granule.produced[2:4] < _OLDEST_VERSION:
             raise GranuleError(
-                f"{path.name}: expected version 3 or later, found {granule.produced[2:]}: flags "
-                "have other meanings, take a newer one"
+                f"{file.path.name}: expected version 3 or later, found {granule.produced[2:]}: "
+                "flags have other meanings, take a newer one"
             )
-        return granule
-
-    def _amount(self) -> Amount:
-        valid = self.schema.variables[0].valid
-        return Amount("sm", _SATURATION if self.product == "ACTIVE" else _VOLUMETRIC, valid)
-
-    def _check(self, file: DayFile) -> None:
-        """Raise `GranuleError` unless a file is of this product and on the grid."""
         title = file.attribute("/", "title").upper()
-        for other in _STATES:
+        for other in _BEFORE:
             if other != self.product and other in title.split():
                 raise GranuleError(
                     f"{file.path.name}: expected the product {self.product}, found {other}"
@@ -198,8 +123,6 @@ class CciSoilMoisture:
                 )
 
 
-def _readers() -> Mapping[str, CciSoilMoisture]:
-    return {product: CciSoilMoisture(product, _schema(product)) for product in _STATES}
-
-
-CCI_ACTIVE, CCI_PASSIVE, CCI_COMBINED = _readers().values()
+CCI_ACTIVE, CCI_PASSIVE, CCI_COMBINED = (
+    CciSoilMoisture(product, _schema(product), (before,)) for product, before in _BEFORE.items()
+)

@@ -6,27 +6,24 @@ does not fit in memory; small layers, which makers store as one compressed chunk
 kept.
 """
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema
-from smcloud.grids.grid import Grid, Window
-from smcloud.grids.tiles import TileYear
+from smcloud.sources.hdf5_structure import check_heaps, check_superblock
 from smcloud.sources.hdf_eos import damaged
 from smcloud.sources.quality import Condition, kept
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 KEPT_BYTES = 8 * 2**20
 """A decoded layer up to this size is read once and kept while its file is open."""
 MOST_OUTSIDE, ENOUGH_VALUES = 0.5, 100
@@ -34,8 +31,8 @@ MOST_OUTSIDE, ENOUGH_VALUES = 0.5, 100
 many values it takes to say so."""
 NAMES_TOLD = 8
 """How many names an error shows of what lies beside an absent layer."""
-UNREADABLE = (OSError, RuntimeError, KeyError, ValueError)
-"""What the HDF5 library raises on damage."""
+UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What the HDF5 library raises on damage; `TypeError` of types that numpy has not."""
 
 Floats = NDArray[np.float32]
 Window2 = tuple[slice, slice]
@@ -81,11 +78,8 @@ class DayFile:
     def __init__(self, path: Path, shape: tuple[int, int] | None = None) -> None:
         self.path = path
         self._shape = shape
-        with path.open("rb") as file:
-            head = file.read(len(HDF5_MAGIC))
-        if head != HDF5_MAGIC:
-            found = f"bytes that begin {head!r}" if head else "an empty file"
-            raise GranuleError(f"{path.name}: expected HDF5, found {found}")
+        check_superblock(path)
+        self._has_sound_heaps = False
         try:
             self._file = h5py.File(path, "r")
         except UNREADABLE as err:
@@ -102,11 +96,20 @@ class DayFile:
     def attribute(self, path: str, name: str) -> str:
         """Return a text attribute of a group or layer; empty where there is none."""
         try:
-            return _text(self._file[path].attrs[name])
+            attributes = self._file[path].attrs
+            self._check_text(attributes.get_id(name).dtype)
+            return _text(attributes[name])
         except KeyError:
             return ""
         except UNREADABLE as err:
             raise damaged(self.path, _one_line(err)) from err
+
+    def _check_text(self, dtype: np.dtype[Any]) -> None:
+        """Look at the heaps of the file before the first text of variable length is read."""
+        kind = h5py.check_string_dtype(dtype)
+        if kind is not None and kind.length is None and not self._has_sound_heaps:
+            check_heaps(self.path)
+            self._has_sound_heaps = True
 
     def layer(self, path: str, kinds: str) -> h5py.Dataset:
         """Return a layer after checking that it is there, its shape and its kind of numbers.
@@ -163,7 +166,7 @@ class DayFile:
         Raises
         ------
         GranuleError
-            If it is absent, of another shape or type, or in other units.
+            If it is absent, of another shape or type, in other units, or packed.
         """
         found = self.layer(what.path, "f")
         units = self.attribute(what.path, "units")
@@ -172,9 +175,16 @@ class DayFile:
                 f"{self.path.name}: expected {what.path} in {what.units[0]}, found {units!r}"
             )
         try:
-            return found, _narrowed(what.valid, found.attrs)
-        except (*UNREADABLE, TypeError) as err:
+            packing = _packing(found.attrs)
+            valid = _narrowed(what.valid, found.attrs)
+        except UNREADABLE as err:
             raise damaged(self.path, _one_line(err)) from err
+        if packing != (1.0, 0.0):
+            raise GranuleError(
+                f"{self.path.name}: expected physical values in {what.path}, found a scale of "
+                f"{packing[0]:g} and an offset of {packing[1]:g}"
+            )
+        return found, valid
 
     def cells(self, layer: h5py.Dataset, window: Window2) -> NDArray[Any]:
         """Return a window of a layer as stored, or raise `GranuleError` on damage."""
@@ -194,8 +204,45 @@ class DayFile:
         return f"in /{inside} " + (", ".join(names) or "nothing")
 
 
-class LazyAmount(BackendArray):
-    """One layer of a day as physical values (1, rows, cols), read when indexed.
+class LazyLayer(BackendArray, ABC):
+    """A layer of a day, (1, rows, cols), of which a window is read when it is indexed.
+
+    Parameters
+    ----------
+    shape : (rows, cols)
+    dtype : dtype
+        Of the values handed out.
+    """
+
+    def __init__(self, shape: tuple[int, int], dtype: DTypeLike) -> None:
+        self.shape = (1, *shape)
+        self.dtype = np.dtype(dtype)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Return the values of an index; xarray brings any to slices and integers."""
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._basic
+        )
+
+    def _basic(self, key: tuple[int | slice, ...]) -> Any:
+        """Return the values of slices, and of integers, which drop their axis."""
+        day, rows, cols = key
+        part = self._read((_as_slice(rows), _as_slice(cols)))
+        inside = (slice(None) if isinstance(axis, slice) else 0 for axis in (rows, cols))
+        return part[None][(day, *inside)]
+
+    @abstractmethod
+    def _read(self, window: Window2) -> NDArray[Any]:
+        """Return a window of the layer (rows, cols), or raise `GranuleError` on damage."""
+
+
+def _as_slice(index: int | slice) -> slice:
+    """Return an index as a slice: an integer, negative ones too, as one of length 1."""
+    return index if isinstance(index, slice) else slice(index, index + 1 or None)
+
+
+class LazyAmount(LazyLayer):
+    """One layer of a day as physical values, NaN where unknown or refused by the quality.
 
     Parameters
     ----------
@@ -219,28 +266,17 @@ class LazyAmount(BackendArray):
         self._words = {one.word: words[one.word] for one in conditions}
         self._conditions = conditions
         self._kept: Floats | None = None
-        self.shape = (1, *self._values.shape[-2:])
-        self.dtype = np.dtype(np.float32)
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Return the values of an index; xarray brings any to slices and integers."""
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._basic
-        )
-
-    def _basic(self, key: tuple[int | slice, ...]) -> Floats:
-        day, rows, cols = key
-        if 4 * self.shape[1] * self.shape[2] <= KEPT_BYTES:
-            if self._kept is None:
-                self._kept = self._read((slice(None), slice(None)))
-            part = self._kept[rows, cols]
-        else:
-            part = self._read((rows, cols))  # type: ignore[arg-type]
-        whole: Floats = part[None][day]
-        return whole
+        super().__init__(self._values.shape[-2:], np.float32)
 
     def _read(self, window: Window2) -> Floats:
-        """Return the physical values of a window, NaN where unknown or refused by the quality.
+        if 4 * self.shape[1] * self.shape[2] > KEPT_BYTES:
+            return self._physical(window)
+        if self._kept is None:
+            self._kept = self._physical((slice(None), slice(None)))
+        return self._kept[window]
+
+    def _physical(self, window: Window2) -> Floats:
+        """Return the values of a window.
 
         Raises
         ------
@@ -272,24 +308,16 @@ class LazyAmount(BackendArray):
         return values
 
 
-class LazyWords(BackendArray):
-    """A layer of quality words (1, rows, cols) as stored, unsigned, read when indexed."""
+class LazyWords(LazyLayer):
+    """A layer of quality words of a day as stored, unsigned."""
 
     def __init__(self, file: DayFile, layer: h5py.Dataset) -> None:
         self._name, self._layer = file.path.name, layer
-        self.shape = (1, *layer.shape[-2:])
-        self.dtype = np.dtype(f"u{layer.dtype.itemsize}")
+        super().__init__(layer.shape[-2:], f"u{layer.dtype.itemsize}")
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        """Return the words of an index; xarray brings any to slices and integers."""
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._basic
-        )
-
-    def _basic(self, key: tuple[int | slice, ...]) -> Any:
-        day, rows, cols = key
+    def _read(self, window: Window2) -> NDArray[Any]:
         try:
-            return unsigned(_cells(self._layer, (rows, cols)))[None][day]  # type: ignore[arg-type]
+            return unsigned(_cells(self._layer, window))
         except UNREADABLE as err:
             raise damaged(self._name, _one_line(err)) from err
 
@@ -301,53 +329,6 @@ def lazy(
     return xr.Variable(dims, indexing.LazilyIndexedArray(array), attrs)
 
 
-def dataset_of_day(
-    fields: Mapping[str, xr.Variable], grid: Grid, day: date, file: DayFile, source: str
-) -> xr.Dataset:
-    """Return the layers of a file as a dataset of one day on its grid; closing it closes both."""
-    rows, cols = grid.dims
-    dataset = xr.Dataset(
-        dict(fields),
-        coords={"time": np.array([day], "datetime64[ns]"), rows: grid.y, cols: grid.x},
-        attrs={"source": source, "file": file.path.name},
-    )
-    dataset.set_close(file.close)
-    return dataset
-
-
-def days_together(
-    schema: CubeSchema, datasets: Sequence[xr.Dataset], key: TileYear, within: Window | None
-) -> xr.Dataset:
-    """Return days of `dataset_of_day` on the steps of a cube: dims (time, rows, cols).
-
-    Days are those of the key's year that there is a file of, in order; where two files are of one
-    day, the first that knows a cell counts. The window is the whole grid, or `within`.
-    """
-    window, grid = within or schema.on.window, schema.on
-    stamps = [dataset["time"].values.astype("datetime64[D]") for dataset in datasets]
-    days = np.unique(np.concatenate([*stamps, np.array([], "datetime64[D]")]))
-    days = days[days.astype("datetime64[Y]") == np.datetime64(f"{key.year:04d}", "Y")]
-    inside = dict(zip(grid.dims, window.slices, strict=True))
-    fields = {}
-    for variable in schema.variables:
-        values = np.full((len(days), *window.shape), np.nan, np.float32)
-        for dataset, own_days in zip(datasets, stamps, strict=True):
-            # A variable alone: indexing its coordinates too takes longer than reading it.
-            part = dataset.variables[variable.name].isel(inside)
-            for number, at in enumerate(np.searchsorted(days, own_days)):
-                if at < len(days) and days[at] == own_days[number]:
-                    here = values[at]
-                    np.copyto(here, part.isel(time=number).values, where=np.isnan(here))
-        attrs = {"units": variable.units, "long_name": variable.long_name}
-        fields[variable.name] = (schema.dims, values, attrs)
-    centres = zip(grid.dims, (grid.y, grid.x), strict=True)
-    return xr.Dataset(
-        fields,
-        coords={"time": days.astype("datetime64[ns]")}
-        | {dim: values[inside[dim]] for dim, values in centres},
-    )
-
-
 def unsigned(words: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
     """Return the bits of integers as unsigned ones of the same size."""
     return words.view(f"u{words.dtype.itemsize}")
@@ -357,6 +338,13 @@ def _cells(layer: h5py.Dataset, window: Window2) -> NDArray[Any]:
     """Return a window of a layer with or without a leading day, in the machine's byte order."""
     found: NDArray[Any] = layer[(0, *window)] if layer.ndim == 3 else layer[window]
     return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
+
+
+def _packing(attrs: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the scale and the offset that a layer declares; 1 and 0 where it has none."""
+    given = attrs.get("scale_factor", 1.0), attrs.get("add_offset", 0.0)
+    scale, offset = (float(np.ravel(value)[0]) for value in given)
+    return scale, offset
 
 
 def _narrowed(valid: tuple[float, float], attrs: Mapping[str, Any]) -> tuple[float, float]:

@@ -8,11 +8,9 @@ data fields of SPL3SMP and SPL3SMP_E). Values are masked by their fill, by ``val
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -21,18 +19,11 @@ import xarray as xr
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import EASE2_9KM, EASE2_36KM, Floats, Grid, Window
-from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.sources.base import Granule, Outage
-from smcloud.sources.day_files import (
-    Amount,
-    DayFile,
-    LazyAmount,
-    LazyWords,
-    dataset_of_day,
-    days_together,
-    lazy,
-)
-from smcloud.sources.quality import RETRIEVAL_RULES, check_rule, keep_smap
+from smcloud.grids.tiles import GLOBE
+from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.day_files import Amount, DayFile, LazyAmount, LazyWords, lazy
+from smcloud.sources.global_days import GlobalDays
+from smcloud.sources.quality import keep_smap
 
 FILL, WORD_FILL = -9999.0, 65534
 VOLUMETRIC = ("cm**3/cm**3", "cm3/cm3", "cm^3/cm^3", "m**3/m**3", "m3/m3", "m3 m-3")
@@ -85,87 +76,32 @@ def _schema(name: str, grid: Grid, chunk: int, shard: int, title: str) -> CubeSc
     )
 
 
-@dataclass(frozen=True)
-class SmapDaily:
-    """Reader of one of the two daily products.
-
-    Attributes
-    ----------
-    short_name : str
-        NSIDC's word, as the metadata of a file has it.
-    grid : Grid
-        The grid of its layers.
-    """
-
-    short_name: str
-    grid: Grid
-    schema: CubeSchema
-    quality_rules: tuple[str, ...] = RETRIEVAL_RULES
-    joins_granules: bool = True
-    lookahead_days: int = 0
-    outages: tuple[Outage, ...] = OUTAGES
-
-    @property
-    def name(self) -> str:
-        """Return the word of the command line, such as ``smap_l3``."""
-        return self.schema.name
-
-    @property
-    def title(self) -> str:
-        """Return one line for people."""
-        return self.schema.title
-
-    def expects(self, day: date) -> bool:
-        """Say whether there should be a file of a day: there was no outage."""
-        return not any(day in outage for outage in self.outages)
+class SmapDaily(GlobalDays):
+    """Reader of one of the two daily products, by NSIDC's short name."""
 
     def identify(self, name: str) -> Granule | None:
         """Return what a name ``SMAP_L3_SM_P_<day>_<release>_<version>.h5`` says."""
         found = _NAME.fullmatch(name)
-        if found is None or bool(found["enhanced"]) != self.short_name.endswith("_E"):
+        if found is None or bool(found["enhanced"]) != self.product.endswith("_E"):
             return None
-        try:
-            day = date.fromisoformat(found["day"])
-        except ValueError:
+        day = day_of(found["day"])
+        if day is None:
             return None
         produced = f"{found['release']}_{found['version']}"
         return Granule(self.name, GLOBE, day, day, produced, name, "daily")
 
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
-
-    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
-        """Return a day: soil moisture of both overpasses, m3 m-3, and their flags as stored.
-
-        Dims are (time, y, x). The flags carry the file's own names of their bits.
-        """
-        rule = check_rule(quality, self.quality_rules, self.name)
-        granule = self.identify(path.name)
-        if granule is None:
-            raise GranuleError(
-                f"{path.name}: expected a name of {self.short_name} with day and release"
-            )
-        file = DayFile(path, (self.grid.rows, self.grid.cols))
-        try:
-            check_short_name(file, self.short_name)
-            fields: dict[str, xr.Variable] = {}
-            self._check_centres(file)
-            for overpass in GROUPS:
-                fields |= self._overpass(file, overpass, rule)
-        except GranuleError:
-            file.close()
-            raise
-        return dataset_of_day(fields, self.grid, granule.start, file, self.name)
-
-    def steps(
-        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
-    ) -> xr.Dataset:
-        """Return the days that there are files of, dims (time, y, x)."""
-        return days_together(self.schema, datasets, key, within)
+    def _fields(self, file: DayFile, granule: Granule, rule: str) -> dict[str, xr.Variable]:
+        """Return soil moisture (m3 m-3) and flags of both overpasses."""
+        del granule
+        check_short_name(file, self.product)
+        _check_centres(file, self.schema.on)
+        fields: dict[str, xr.Variable] = {}
+        for overpass in GROUPS:
+            fields |= self._overpass(file, overpass, rule)
+        return fields
 
     def _overpass(self, file: DayFile, overpass: str, rule: str) -> dict[str, xr.Variable]:
-        """Return the layers of one overpass."""
+        """Return the layers of one overpass; flags carry the file's own names of their bits."""
         group, suffix = GROUPS[overpass]
         words = {name: word_layer(file, f"{group}/{name}{suffix}") for name in WORDS}
         amount = Amount(f"{group}/soil_moisture{suffix}", VOLUMETRIC, (0.0, 1.0), FILL)
@@ -179,24 +115,25 @@ class SmapDaily:
             fields[f"{name}_{overpass}"] = lazy(LazyWords(file, layer), self.schema.dims, attrs)
         return fields
 
-    def _check_centres(self, file: DayFile) -> None:
-        """Raise `GranuleError` unless known coordinates, of some rows, are those of the grid.
 
-        Those of the morning stand for both overpasses: the layers of a file have one shape.
-        """
-        group, grid = GROUPS["am"][0], self.grid
-        for name, centres in zip(("longitude", "latitude"), _centres(grid), strict=True):
-            layer = file.layer(f"{group}/{name}", "f")
-            found = file.cells(layer, (_checked_rows(grid), slice(None)))
-            known = np.isfinite(found) & (found != np.float32(FILL))
-            wrong = known & ~(np.abs(found - centres) <= CENTRE_TOLERANCE_DEGREES)
-            if wrong.any():
-                row, col = (int(index[0]) for index in np.nonzero(wrong))
-                there = np.broadcast_to(centres, wrong.shape)[row, col]
-                raise GranuleError(
-                    f"{file.path.name}: expected {name} {there:.4f} where the grid {grid.name} has "
-                    f"it, found {found[row, col]:.4f}"
-                )
+def _check_centres(file: DayFile, grid: Grid) -> None:
+    """Raise `GranuleError` unless known coordinates, of some rows, are those of the grid.
+
+    Those of the morning stand for both overpasses: the layers of a file have one shape.
+    """
+    group = GROUPS["am"][0]
+    for name, centres in zip(("longitude", "latitude"), _centres(grid), strict=True):
+        layer = file.layer(f"{group}/{name}", "f")
+        found = file.cells(layer, (_checked_rows(grid), slice(None)))
+        known = np.isfinite(found) & (found != np.float32(FILL))
+        wrong = known & ~(np.abs(found - centres) <= CENTRE_TOLERANCE_DEGREES)
+        if wrong.any():
+            row, col = (int(index[0]) for index in np.nonzero(wrong))
+            there = np.broadcast_to(centres, wrong.shape)[row, col]
+            raise GranuleError(
+                f"{file.path.name}: expected {name} {there:.4f} where the grid {grid.name} has "
+                f"it, found {found[row, col]:.4f}"
+            )
 
 
 def _checked_rows(grid: Grid) -> slice:
@@ -231,11 +168,11 @@ def word_layer(file: DayFile, path: str) -> h5py.Dataset:
 
 SMAP_L3 = SmapDaily(
     "SPL3SMP",
-    EASE2_36KM,
     _schema("smap_l3", EASE2_36KM, 20, 100, "SMAP SPL3SMP soil moisture, daily, 36 km"),
+    OUTAGES,
 )
 SMAP_L3E = SmapDaily(
     "SPL3SMP_E",
-    EASE2_9KM,
     _schema("smap_l3e", EASE2_9KM, 50, 200, "SMAP SPL3SMP_E soil moisture, daily, 9 km"),
+    OUTAGES,
 )

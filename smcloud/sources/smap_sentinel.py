@@ -25,7 +25,7 @@ from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import EASE2_1KM, SIN1KM, Window
 from smcloud.grids.tiles import GLOBE, TileYear, tile_window
-from smcloud.sources.base import Granule, Outage
+from smcloud.sources.base import Granule, Outage, day_of
 from smcloud.sources.day_files import Amount, DayFile, LazyAmount, LazyWords, lazy
 from smcloud.sources.quality import RETRIEVAL_RULES, check_rule, keep_smap
 from smcloud.sources.smap import (
@@ -85,9 +85,8 @@ class SmapSentinel:
         found = _NAME.fullmatch(name)
         if found is None:
             return None
-        try:
-            day = date.fromisoformat(found["day"])
-        except ValueError:
+        day = day_of(found["day"])
+        if day is None:
             return None
         scene = f"{found['radar']} {found['time']} {found['place']}"
         produced = f"{found['release']}_{found['version']}"

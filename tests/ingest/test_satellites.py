@@ -24,6 +24,7 @@ from tests.sources.satellite_files import (
     PLACE,
     START,
     around,
+    cci_name,
     write_cci,
     write_satellite,
     write_scene,
@@ -128,6 +129,41 @@ def test_a_day_of_other_units_deep_in_the_values_is_named(tmp_path):
     summary = ingest("cci_passive", tmp_path, points=(PLACE,))
     assert [damaged.name for damaged in summary.damaged] == [bad.name]
     assert "400 of 400 values outside" in summary.damaged[0].reason
+
+
+def other_years_and_bad_files(folder):
+    """Write a file of each kind that must not count beside START; return names of bad ones."""
+    write_cci(folder, "PASSIVE", date(2018, 12, 31))
+    days = (START + timedelta(days=number) for number in range(1, 20))
+    bad = [write_cci(folder, "PASSIVE", next(days)) for _ in range(4)]
+    bad[0].write_bytes(b"")
+    bad[1].write_bytes(b"<!DOCTYPE html><title>Earthdata Login</title>")
+    bad[2].write_bytes(bad[2].read_bytes()[:-5000])
+    heap = bytearray(bad[3].read_bytes())
+    heap[200:1200] = bytes(1000)
+    bad[3].write_bytes(heap)
+    bad.append(write_cci(folder, "COMBINED", START, name=cci_name("PASSIVE", next(days))))
+    bad.append(write_cci(folder, "PASSIVE", START, name=cci_name("PASSIVE", next(days), "fv02.2")))
+    kinds = ({"units": "percent"}, {"without": "flag"}, {"shape": (1440, 1440)})
+    bad += [write_cci(folder, "PASSIVE", next(days), **kind) for kind in kinds]
+    return [path.name for path in bad]
+
+
+def test_every_kind_of_bad_file_is_named_in_one_line_and_the_run_goes_on(tmp_path):
+    write_cci(tmp_path / "in", "PASSIVE", START)
+    bad = other_years_and_bad_files(tmp_path / "in")
+    told = Told()
+    square = around(GLOBAL025, 20)
+    summary = ingest("cci_passive", tmp_path, points=corners(GLOBAL025, square), told=told)
+    assert sorted(one.name for one in summary.damaged) == sorted(bad)
+    for one in summary.damaged:
+        assert "\n" not in one.reason
+        assert "expected" in one.reason or "damaged" in one.reason
+    assert summary.granules_read == 1
+    cube = cube_of("cci_passive", tmp_path)
+    values = cube.read_physical("soil_moisture", slice(0, 12), square)
+    assert np.isfinite(values[0]).all()
+    assert np.isnan(values[1:]).all()
 
 
 def test_days_of_an_outage_are_told_and_not_missing(tmp_path):

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import h5py
 import numpy as np
 import pytest
 
@@ -139,6 +140,61 @@ def test_files_of_another_layout_are_named(changes, message, tmp_path):
     with pytest.raises(GranuleError, match=message) as error:
         CCI_PASSIVE.read(path)
     assert path.name in str(error.value)
+
+
+def replaced(file, name, values):
+    """Store other values under the name of a layer, with its attributes."""
+    attributes = dict(file[name].attrs)
+    del file[name]
+    file[name] = values
+    file[name].attrs.update(attributes)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "sm",
+            lambda values: values.swapaxes(1, 2),
+            "of 720 x 1440 cells, found 1 x 1440 x 720",
+        ),
+        ("sm", lambda values: values.repeat(2, axis=0), "found 2 x 720 x 1440"),
+        ("sm", lambda values: (values * 100).astype(np.int16), "expected sm as float, found int16"),
+        ("flag", lambda values: values.astype(np.float32), "expected flag as integer, found float"),
+        ("lat", lambda values: values[::-1], "expected lat from 89.875 to -89.875, found -89.875"),
+        ("lat", lambda values: values + np.nan, "expected lat from 89.875"),
+        (
+            "lon",
+            lambda values: values + 180.0,
+            "lon from -179.875 to 179.875, found 0.125",
+        ),
+    ],
+)
+def test_layers_and_axes_in_another_order_are_named(name, change, message, tmp_path):
+    path = write_cci(tmp_path, "PASSIVE", START)
+    with h5py.File(path, "a") as file:
+        replaced(file, name, change(file[name][...]))
+    with pytest.raises(GranuleError, match=message) as error:
+        CCI_PASSIVE.read(path)
+    assert path.name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_not_a_number_serves_as_fill_too(tmp_path):
+    path = write_cci(tmp_path, "PASSIVE", START)
+    expected = values_of(path, quality="all", within=GLOBAL025.window)
+    with h5py.File(path, "a") as file:
+        stored = file["sm"][...]
+        file["sm"][...] = np.where(stored == -9999.0, np.nan, stored)
+    found = values_of(path, quality="all", within=GLOBAL025.window)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_days_of_other_years_are_left_to_them(tmp_path):
+    path = write_cci(tmp_path, "PASSIVE", date(2018, 12, 31))
+    dataset = CCI_PASSIVE.read(path)
+    assert CCI_PASSIVE.steps([dataset], KEY, within=SQUARE).sizes["time"] == 0
+    dataset.close()
 
 
 def test_another_product_under_this_name_is_refused(tmp_path):

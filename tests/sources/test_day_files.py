@@ -179,3 +179,35 @@ def test_damage_anywhere_is_a_granule_error_or_harmless(name, tmp_path):
             dataset.close()
     assert len(said) >= 8
     assert all(path.name in text and "\n" not in text for text in said)
+
+
+@pytest.mark.parametrize("kept", [0, 24])
+def test_integers_drop_their_axes_and_slices_keep_them(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(day_files, "KEPT_BYTES", kept)
+    values = np.linspace(0.1, 0.6, 6, dtype=np.float32).reshape(2, 3)
+    path = write(tmp_path / "a.h5", values=values)
+    with h5py.File(path, "a") as file:
+        file["flag"] = np.arange(6, dtype=np.int8).reshape(2, 3)
+    file = DayFile(path, (2, 3))
+    layers = (
+        (LazyAmount(file, MOISTURE, {}, ()), values[None]),
+        (day_files.LazyWords(file, file.layer("flag", "iu")), np.arange(6).reshape(1, 2, 3)),
+    )
+    for layer, expected in layers:
+        variable = day_files.lazy(layer, ("time", "y", "x"))
+        for index in ((0, 1, 2), (0, -1, -2), (slice(None), 1, slice(0, 2)), (0, slice(1, 2), 0)):
+            found = variable[index].values
+            assert found.shape == expected[index].shape
+            np.testing.assert_array_equal(found, expected[index])
+    file.close()
+
+
+@pytest.mark.parametrize("attrs", [{"scale_factor": 0.01}, {"add_offset": np.array([5.0])}])
+def test_packed_layers_are_refused_and_not_taken_for_physical(attrs, tmp_path):
+    with pytest.raises(GranuleError, match="expected physical values in group/sm, found a scale"):
+        read(write(tmp_path / "a.h5", attrs=attrs))
+
+
+def test_a_scale_of_one_is_none(tmp_path):
+    plain = {"scale_factor": np.float32(1.0), "add_offset": 0.0}
+    assert np.isfinite(read(write(tmp_path / "a.h5", attrs=plain))).sum() == 3

@@ -136,6 +136,7 @@ def test_flags_carry_the_names_that_the_file_gives_their_bits(tmp_path):
         ({"flip": True}, "expected latitude"),
         ({"changes": {"units": "K"}}, "in cm\\*\\*3/cm\\*\\*3, found 'K'"),
         ({"changes": {"soil_moisture": None}}, "expected a layer Soil_Moisture_Retrieval_Data_AM/"),
+        ({"changes": {"retrieval_qual_flag": None}}, "expected a layer .*_AM/retrieval_qual"),
         ({"changes": {"surface_flag_pm": None}}, "expected a layer .*_PM/surface_flag_pm"),
         ({"changes": {"latitude": None}}, "expected a layer .*latitude"),
         ({"name": smap_name("SPL3SMP", date(2019, 1, 5)), "values": words(3)}, None),
@@ -157,6 +158,54 @@ def test_the_enhanced_product_under_the_others_name_is_refused(tmp_path):
     path = write_smap(tmp_path, "SPL3SMP_E", START, name=smap_name("SPL3SMP", START))
     with pytest.raises(GranuleError, match="expected the product SPL3SMP, found SPL3SMP_E"):
         SMAP_L3.read(path)
+
+
+def without_group(file):
+    del file["Soil_Moisture_Retrieval_Data_PM"]
+
+
+def as_early_releases(file):
+    without_group(file)
+    file.move("Soil_Moisture_Retrieval_Data_AM", "Soil_Moisture_Retrieval_Data")
+
+
+def without_metadata(file):
+    del file["Metadata"]
+
+
+def transposed(file):
+    group = file["Soil_Moisture_Retrieval_Data_AM"]
+    values = group["soil_moisture"][...].T
+    del group["soil_moisture"]
+    group["soil_moisture"] = values
+    group["soil_moisture"].attrs["units"] = "cm**3/cm**3"
+
+
+def with_bytes_as_flags(file):
+    group = file["Soil_Moisture_Retrieval_Data_PM"]
+    values = group["surface_flag_pm"][...].astype(np.uint8)
+    del group["surface_flag_pm"]
+    group["surface_flag_pm"] = values
+
+
+@pytest.mark.parametrize(
+    ("change", "short_name", "message"),
+    [
+        (without_group, "SPL3SMP", "_PM/retrieval_qual_flag_pm, found in / Metadata, Soil_"),
+        (as_early_releases, "SPL3SMP", "_AM/longitude, found in / Metadata, Soil_"),
+        (without_metadata, "SPL3SMP_E", "of 406 x 964 cells, found 1624 x 3856"),
+        (transposed, "SPL3SMP", "AM/soil_moisture of 406 x 964 cells, found 964 x 406"),
+        (with_bytes_as_flags, "SPL3SMP", "surface_flag_pm of 16 bits a cell, found uint8"),
+    ],
+)
+def test_files_whose_groups_and_layers_differ_are_named(change, short_name, message, tmp_path):
+    path = write_smap(tmp_path, short_name, START, name=smap_name("SPL3SMP", START))
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(GranuleError, match=message) as error:
+        SMAP_L3.read(path)
+    assert path.name in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

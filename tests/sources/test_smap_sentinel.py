@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import h5py
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from smcloud.grids.grid import EASE2_1KM, SIN1KM, Window
 from smcloud.grids.tiles import TileYear, tile_at, tile_window
 from smcloud.ingest.index import index_granules, list_bucket
 from smcloud.sources.smap_sentinel import SMAP_SENTINEL
-from tests.sources.satellite_files import PLACE, START, around, scene_name, write_scene
+from tests.sources.satellite_files import PLACE, START, around, scene_name, write_scene, write_smap
 
 KEY = TileYear("sin1km", "h18v04", 2019)
 SCENE = around(EASE2_1KM, 90)
@@ -129,6 +130,30 @@ def test_indices_that_are_no_rectangle_of_the_grid_are_refused(tmp_path):
     with pytest.raises(GranuleError, match="one rectangle of the 14616 rows") as error:
         SMAP_SENTINEL.read(path)
     assert path.name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("soil_moisture_1km", "expected a layer .*_1km/soil_moisture_1km, found in"),
+        ("retrieval_qual_flag_1km", "expected a layer .*/retrieval_qual_flag_1km"),
+        ("surface_flag_1km", "expected a layer .*/surface_flag_1km"),
+        ("EASE_row_index_1km", "expected a layer .*/EASE_row_index_1km"),
+    ],
+)
+def test_scenes_without_a_layer_are_named(lost, message, tmp_path):
+    path = write_scene(tmp_path, START)
+    with h5py.File(path, "a") as file:
+        del file["Soil_Moisture_Retrieval_Data_1km"][lost]
+    with pytest.raises(GranuleError, match=message) as error:
+        SMAP_SENTINEL.read(path)
+    assert path.name in str(error.value)
+
+
+def test_another_product_under_the_name_of_a_scene_is_refused(tmp_path):
+    path = write_smap(tmp_path, "SPL3SMP", START, name=scene_name(START))
+    with pytest.raises(GranuleError, match="expected the product SPL2SMAP_S, found SPL3SMP"):
+        SMAP_SENTINEL.read(path)
 
 
 def test_a_day_without_a_scene_is_nothing_missing():
