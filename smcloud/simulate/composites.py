@@ -5,6 +5,8 @@ the days, and finished once. The look kept is a clear one if there was any; othe
 is kept, contaminated and flagged (most times: some cloud passes the mask unseen).
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -20,8 +22,8 @@ THIN_CLOUD = np.float32(0.05)
 """Share of clear looks that carry thin cloud."""
 
 
-class Composite(Sensor):
-    """The best look at every pixel so far."""
+class Composite(Sensor, ABC):
+    """The best look at every pixel so far; a product says what of it is kept."""
 
     def __init__(self, seed: int, lon: ArrayLike, lat: ArrayLike, start: np.datetime64) -> None:
         super().__init__(seed, lon, lat)
@@ -43,9 +45,9 @@ class Composite(Sensor):
         np.copyto(self._day, np.int16(day_of_year(state.day)), where=better)
         self._keep(state, better)
 
+    @abstractmethod
     def _keep(self, state: DayState, better: Bools) -> None:
-        """Keep what the product shows of the better look; a hook."""
-        raise NotImplementedError
+        """Keep what the product shows where the look of this day is the better one."""
 
     def _contamination(self, name: str) -> tuple[Floats, Bools]:
         """Return the cloud fraction left in each look, and whether the flags admit it."""

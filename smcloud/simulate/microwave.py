@@ -18,17 +18,9 @@ import numpy as np
 
 from smcloud.simulate.emission import FROZEN_MOISTURE, Channel, brightness, retrieve
 from smcloud.simulate.footprints import Footprints
-from smcloud.simulate.noise import (
-    Floats,
-    fractal,
-    normal_of,
-    pixel_hash,
-    pixel_keys,
-    sphere,
-    stream,
-    uniform_of,
-)
+from smcloud.simulate.noise import Floats, fractal, sphere
 from smcloud.simulate.records import Bools, DayState
+from smcloud.simulate.sensors import Sensor
 from smcloud.simulate.swath import Orbit, Swath
 from smcloud.simulate.world import Earth
 
@@ -79,13 +71,13 @@ class MicrowaveView:
     """kg m-2, as the retrieval believes."""
 
 
-class FootprintSensor:
-    """What radiometers and radars have in common: cells, their ground, their random numbers."""
+class FootprintSensor(Sensor):
+    """What radiometers and radars have in common: cells, and the ground below."""
 
     def __init__(self, earth: Earth, name: str, cells: Footprints) -> None:
-        self.seed, self.name, self.cells = earth.seed, name, cells
+        super().__init__(earth.seed, cells.lon, cells.lat, name)
+        self.cells = cells
         self.points = sphere(cells.lon, cells.lat)
-        self.keys = pixel_keys(cells.lon, cells.lat)
         self.ground = earth.ground(cells.place_lon, cells.place_lat)
         aridity = earth.normals(cells.place_lon, cells.place_lat).aridity
         self.aridity: Floats = cells.mean(aridity)
@@ -101,22 +93,9 @@ class FootprintSensor:
         ).astype(np.uint16)
         self._swaths: dict[Pass, Swath] = {}
 
-    def pattern(self, name: str, scale_km: float) -> Floats:
-        """Return a fixed standard normal pattern of this sensor at the cells."""
-        return fractal(stream(self.seed, f"{self.name}-{name}"), self.points, scale_km, 2)
-
     def drifting(self, name: str, scale_km: float, day: int, lifetime: float) -> Floats:
         """Return standard normal noise at the cells that lasts for about `lifetime` days."""
-        key = stream(self.seed, f"{self.name}-{name}")
-        return fractal(key, self.points, scale_km, 1, time=day, lifetime=lifetime)
-
-    def uniform(self, name: str, day: int) -> Floats:
-        """Return fresh uniform numbers in [0, 1), one a cell."""
-        return uniform_of(pixel_hash(self.keys, stream(self.seed, f"{self.name}-{name}"), day))
-
-    def normal(self, name: str, day: int) -> Floats:
-        """Return fresh standard normal numbers, one a cell."""
-        return normal_of(pixel_hash(self.keys, stream(self.seed, f"{self.name}-{name}"), day))
+        return fractal(self.key(name), self.points, scale_km, 1, time=day, lifetime=lifetime)
 
     def seen(self, one: Pass, day: int) -> Bools:
         """Return which cells lie within the swath of a pass."""

@@ -35,17 +35,21 @@ MISSED_CLOUD = np.float32(0.06)
 
 
 class Sensor:
-    """The pixels that an instrument sees, and their random numbers."""
+    """The pixels that an instrument sees, and their random numbers, which its name sets apart."""
 
-    def __init__(self, seed: int, lon: ArrayLike, lat: ArrayLike) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, lon: ArrayLike, lat: ArrayLike, name: str = "sensor") -> None:
+        self.seed, self.name = seed, name
         self.lon: Doubles = np.atleast_1d(np.asarray(lon, np.float64))
         self.lat: Doubles = np.atleast_1d(np.asarray(lat, np.float64))
         self.keys = pixel_keys(self.lon, self.lat)
 
+    def key(self, name: str) -> int:
+        """Return the key of the stream of random numbers for one purpose."""
+        return stream(self.seed, f"{self.name}-{name}")
+
     def hashes(self, name: str, day: int) -> Hashes:
         """Return fresh hashes of every pixel for one purpose and day."""
-        return pixel_hash(self.keys, stream(self.seed, f"sensor-{name}"), day)
+        return pixel_hash(self.keys, self.key(name), day)
 
     def normal(self, name: str, day: int) -> Floats:
         """Return fresh standard normal numbers."""
@@ -57,8 +61,7 @@ class Sensor:
 
     def pattern(self, name: str, scale_km: float, octaves: int = 2) -> Floats:
         """Return a fixed standard normal pattern of the product's own errors."""
-        key = stream(self.seed, f"sensor-{name}")
-        return fractal(key, sphere(self.lon, self.lat), scale_km, octaves)
+        return fractal(self.key(name), sphere(self.lon, self.lat), scale_km, octaves)
 
 
 class LstSensor(Sensor):
