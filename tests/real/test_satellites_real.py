@@ -1,6 +1,7 @@
 """Real ESA CCI and C3S files, and the land cells of SMAP's 36 km grid."""
 
 from contextlib import closing
+from datetime import date
 
 import h5py
 import numpy as np
@@ -46,6 +47,25 @@ def test_every_known_value_of_these_versions_is_recommended(pattern, real_file):
     path = real_file(pattern)
     for rule in source.quality_rules:
         assert int(np.isfinite(globe(source, path, rule)).sum()) == cells
+
+
+def test_every_file_has_the_layout_that_the_reader_asks_for(realdata):
+    """0.25 degree, latitude descending, fills of -9999 and 127; found apart from the reader."""
+    paths = sorted((realdata / "cci").glob("*.nc"))
+    assert len(paths) == 11
+    for path in paths:
+        with h5py.File(path) as file:
+            np.testing.assert_allclose(file["lat"][:], 89.875 - 0.25 * np.arange(720), atol=1e-4)
+            np.testing.assert_allclose(file["lon"][:], -179.875 + 0.25 * np.arange(1440), atol=1e-4)
+            assert (file["sm"].shape, file["flag"].dtype) == ((1, 720, 1440), np.int8)
+            fills = file["sm"].attrs["_FillValue"][0], file["flag"].attrs["_FillValue"][0]
+            assert fills == (-9999.0, 127)
+
+
+def test_the_files_of_esa_cci_are_five_days_in_a_row(realdata):
+    found = [CCI_PASSIVE.identify(path.name) for path in sorted((realdata / "cci").glob("ESACCI*"))]
+    assert [granule.start for granule in found] == [date(2016, 12, day) for day in range(27, 32)]
+    assert {granule.produced for granule in found} == {"fv04.2"}
 
 
 def test_values_are_those_of_the_file_north_up(real_file):
