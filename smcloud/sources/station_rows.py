@@ -304,7 +304,8 @@ def _scaled(mantissa: float, exponent: int, powers: NDArray[np.float64]) -> floa
         return float(mantissa * powers[exponent])
     if 0 > exponent > -powers.size:
         return float(mantissa / powers[-exponent])
-    return float(mantissa * 10.0**exponent)
+    # A power of an integer is made of products, whose reciprocal is 0 below 1e-308.
+    return float(mantissa * 10.0 ** float(exponent))
 
 
 @compiled

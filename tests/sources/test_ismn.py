@@ -5,7 +5,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smcloud.core.errors import GranuleError
@@ -188,6 +188,7 @@ def test_a_ceop_file_that_ends_within_a_row_is_refused():
 
 
 @settings(max_examples=300, deadline=None)
+@example(1.4318114779023688e-300)
 @given(
     st.one_of(
         st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-900, max_value=1e6),
