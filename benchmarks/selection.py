@@ -13,6 +13,7 @@ TRUTH `earth/truth/stations.parquet`.
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from benchmarks.timing import taken
 from smcloud.core.errors import UserError
 from smcloud.core.objects import normalise_url
 from smcloud.features.table import read_table
@@ -78,7 +80,19 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
         for shared in ((0.0,) if pair is None else SHARED[1:])
     ]
     rows = [_row(case, STATIONS[scale], DAYS[scale], seed) for case in cases]
-    return {"stations": STATIONS[scale], "days": DAYS[scale], "rows": rows}
+    seconds = _seconds(STATIONS[scale], DAYS[scale], seed)
+    return {"stations": STATIONS[scale], "days": DAYS[scale], "rows": rows, "seconds": seconds}
+
+
+def _seconds(stations: int, days: int, seed: int) -> dict[str, float]:
+    """Return what it takes to select, in raw and anomaly form, without and with intervals."""
+    references, _ = made_up(Case("none", None, 0.0), stations, days, seed)
+    return {
+        name: taken(partial(select_stations, references, replace(RULES, bootstrap_draws=draws)))[
+            1
+        ].seconds
+        for name, draws in (("without intervals", 0), ("with 200 draws", 200))
+    }
 
 
 def _row(case: Case, stations: int, days: int, seed: int) -> dict[str, Any]:
@@ -157,15 +171,22 @@ def show(found: Mapping[str, Any]) -> str:
         f"{row['kept']:>6}{row['precision']:>11.2f}{row['recall']:>8.2f}"
         for row in found["rows"]
     ]
-    return "\n".join([head, title, *lines])
+    told = ", ".join(f"{value:.1f} s {name}" for name, value in found["seconds"].items())
+    return "\n".join([head, title, *lines, f"selecting all stations once: {told}"])
 
 
 def judged(references: pd.DataFrame, truth: pd.DataFrame) -> str:
     """Return what each threshold keeps of the stations of a simulated Earth, as a table."""
     rules = SelectionRules(bootstrap_draws=0, minimum_r=0.0)
-    everything = precision_recall(select_stations(references, rules), truth)
+    table = select_stations(references, rules)
+    everything = precision_recall(table, truth)
     stations = truth["station"].isin(references["station"]).sum()
-    head = f"{stations} stations, {everything.representative_share:.0%} of them representative"
+    known = table["station"].map(truth.set_index("station")["representative"])
+    medians = [float(table["r"][known == is_good].median()) for is_good in (True, False)]
+    head = (
+        f"{stations} stations, {everything.representative_share:.0%} of them representative; "
+        f"median TC correlation {medians[0]:.2f}, of the others {medians[1]:.2f}"
+    )
     title = f"{'form':<9}{'otherwise':<11}{'from R':>7}{'kept':>6}{'precision':>20}{'recall':>20}"
     lines = [
         _judged_line(references, truth, replace(rules, form=form, otherwise=otherwise, minimum_r=r))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from smcloud.cli.console import console, table
 from smcloud.models.scoring import MEANINGS, WHY_NOT_RANDOM
 from smcloud.production.assessment import Against, Assessment, StrategyScores
@@ -118,6 +120,21 @@ def show_selection(summary: TrainSummary, found: Assessment) -> None:
             f"{right.representative_share:.2f} without it; recall {right.recall:.2f}",
             markup=False,
         )
+    show_thresholds(summary.thresholds)
+
+
+def show_thresholds(found: pd.DataFrame | None) -> None:
+    """Print what each threshold keeps of the stations judged, and how often that is right."""
+    if found is None:
+        return
+    is_known = bool(found["recall"].notna().any())
+    head = ["kept from r", "stations", *(["precision", "recall"] if is_known else [])]
+    rows = []
+    for row in found.to_dict("records"):
+        shares = [f"{row[name]:.2f}" for name in ("precision", "recall")] if is_known else []
+        chosen = " (the rule)" if row["is_chosen"] else ""
+        rows.append([f"{row['minimum_r']:.2f}{chosen}", str(row["kept"]), *shares])
+    table("stations to learn from, by the threshold of their TC correlation", head, rows)
 
 
 def show_search(found: Assessment) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
+from smcloud.cli.train_tables import show_thresholds
 from smcloud.production.run_file import read_run
 from smcloud.production.validate_stage import ScoreLine, ValidateResult, run
 from smcloud.validation.metrics import SCORES
@@ -40,6 +41,7 @@ def show(result: ValidateResult) -> None:
             for line in result.lines
         ],
     )
+    show_thresholds(result.thresholds)
     for line in result.told:
         console.print(line, markup=False)
     for report, picture in zip(result.reports, result.maps, strict=True):

@@ -3,7 +3,6 @@
 Here things are found; the modules `report_*` tell them.
 """
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -24,6 +23,7 @@ from smcloud.production.assessment import Assessment
 from smcloud.production.block_map import over_blocks
 from smcloud.production.comparison import Comparer
 from smcloud.production.findings import Findings, StationFinding, StudyFindings, TruthFinding
+from smcloud.production.references_stage import read_selection, station_truth, thresholds_of
 from smcloud.production.station_pairs import (
     Stations,
     baseline_layer,
@@ -50,8 +50,6 @@ T = TypeVar("T")
 MAP_DAY = "07-15"
 """The day beside the annual mean on the map; the middle of a season."""
 MIN_STATION_DAYS = 30
-SELECTION = "selection.parquet"
-STATION_TRUTH = "stations.parquet"
 
 
 @dataclass(frozen=True)
@@ -140,12 +138,14 @@ def examine_model(
     """Return what is known of a model apart from its maps: its assessment and its stations."""
     stations = stations_of(config, product, listener)
     test = scored(test_pairs(config, stations), config.train.seed, block="block")
+    selection = _selection(config.layout.model(assessment.model))
     found = StudyFindings(
         card,
         assessment,
-        _table(join(config.layout.model(assessment.model), SELECTION)),
-        _table(join(config.store.truth, STATION_TRUTH)) if config.store.truth else None,
+        selection,
+        station_truth(config),
         with_rain(config, stations, test, last_year(test)),
+        None if selection is None else thresholds_of(config, selection, listener),
     )
     return replace(found, absent=tuple(_absent(config, found, has_maps=has_maps)))
 
@@ -185,11 +185,10 @@ def map_day(year: int) -> np.datetime64:
     return np.datetime64(f"{year:04d}-{MAP_DAY}", "D")
 
 
-def _table(url: str) -> pd.DataFrame | None:
-    """Return the Parquet table at a URL; None where there is none."""
-    folder, _, key = url.rpartition("/")
+def _selection(model_url: str) -> pd.DataFrame | None:
+    """Return the stations that a model was taught by, and those dropped; None without a rule."""
     try:
-        return pd.read_parquet(io.BytesIO(open_objects(folder).get(key)))
+        return read_selection(model_url)
     except NotFoundError:
         return None
 

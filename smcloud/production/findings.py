@@ -94,6 +94,8 @@ class StudyFindings:
         station, representative (bool) of the simulated Earth; None where nobody knows.
     test : StationFinding or None
         The stored model at the stations that it has never seen.
+    thresholds : DataFrame or None
+        What other thresholds of the selection would keep, as `validation.verdicts.by_threshold`.
     absent : tuple of str
         What a reader may look for and why it is not there, one line each.
     """
@@ -103,4 +105,5 @@ class StudyFindings:
     selection: pd.DataFrame | None
     representative: pd.DataFrame | None
     test: StationFinding | None
+    thresholds: pd.DataFrame | None = None
     absent: tuple[str, ...] = ()

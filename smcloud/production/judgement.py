@@ -21,8 +21,8 @@ from smcloud.models.applicability import Area
 from smcloud.products.base import OPEN_WATER, OUTSIDE_AREA
 
 JUDGED_DAY = 15
-MOST_DAYS_APART = 28
-"""Judged days lie at least so far apart."""
+LEAST_DAYS_APART = 28
+"""Days from the 15th of February to that of March: no two judged days lie closer."""
 WATER_FEATURE = "ndvi"
 """Below zero over open water; over snow and ice too, which have a bit of their own."""
 COPIES = 3
@@ -113,7 +113,7 @@ class Judgement:
 
 def judgement_bytes(n_features: int, slab_days: int, n_points: int) -> int:
     """Return the most bytes that judging takes: the kept days of a slab, and one day's copies."""
-    kept = slab_days // MOST_DAYS_APART + 1
+    kept = slab_days // LEAST_DAYS_APART + 1
     a_day = np.dtype(np.float32).itemsize * n_features * n_points
     return (kept + COPIES) * a_day + 12 * np.dtype(np.uint16).itemsize * n_points
 

@@ -52,6 +52,8 @@ class TrainSummary:
         Everything else that is known of the model.
     verdicts : Verdicts or None
         How often the selection of stations is right, where a simulated Earth knows.
+    thresholds : DataFrame or None
+        What other thresholds would keep, as `validation.verdicts.by_threshold`.
     """
 
     card: ModelCard
@@ -62,6 +64,7 @@ class TrainSummary:
     repeated: bool
     assessment: Assessment | None = None
     verdicts: Verdicts | None = None
+    thresholds: pd.DataFrame | None = None
 
     @property
     def headline(self) -> SplitKind:

@@ -15,6 +15,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from smcloud.core.config import RunConfig, SelectionConfig
+from smcloud.core.errors import UserError
 from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import open_objects
 from smcloud.features.references import REFERENCES, Places, check_references, reference_days
@@ -23,8 +24,8 @@ from smcloud.features.table import QUALITY, SITE_COLUMNS, TARGET, write_table
 from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.runner import Task, run_tasks
 from smcloud.products.base import Product
-from smcloud.validation.selection import SelectionRules
-from smcloud.validation.verdicts import Verdicts, precision_recall
+from smcloud.validation.selection import SelectionRules, kept_at
+from smcloud.validation.verdicts import Verdicts, by_threshold, precision_recall
 
 WINDOW = 64
 """Tile-years of stations that are out at a time; each is small."""
@@ -205,11 +206,37 @@ def read_selection(model_url: str) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(open_objects(model_url).get(SELECTION)))
 
 
-def verdicts_of(config: RunConfig, selection: pd.DataFrame) -> Verdicts | None:
-    """Return how often a selection is right; None where no simulated Earth knows."""
+def station_truth(config: RunConfig) -> pd.DataFrame | None:
+    """Return which stations are representative; None where no simulated Earth knows."""
     if not config.store.truth:
         return None
     truth = open_objects(config.store.truth)
     if not truth.exists(STATION_TRUTH):
         return None
-    return precision_recall(selection, pd.read_parquet(io.BytesIO(truth.get(STATION_TRUTH))))
+    return pd.read_parquet(io.BytesIO(truth.get(STATION_TRUTH)))
+
+
+def verdicts_of(config: RunConfig, selection: pd.DataFrame) -> Verdicts | None:
+    """Return how often a selection is right; None where no simulated Earth knows."""
+    truth = station_truth(config)
+    return None if truth is None else precision_recall(selection, truth)
+
+
+def thresholds_of(
+    config: RunConfig, selection: pd.DataFrame, listener: Listener
+) -> pd.DataFrame | None:
+    """Return what other thresholds would keep, as `verdicts.by_threshold`.
+
+    None, with a warning, where the table of stations was made by other rules than the run file
+    has now.
+    """
+    try:
+        rules = rules_of(config.selection, config.train.seed)
+        is_theirs = kept_at(selection, rules, rules.minimum_r) == selection["kept"].to_numpy(bool)
+        if is_theirs.all():
+            return by_threshold(selection, rules, station_truth(config))
+        why = "other thresholds are not told: [selection] has changed since the model was trained"
+    except UserError as err:
+        why = f"other thresholds are not told: {err}"
+    listener.warn(why)
+    return None

@@ -173,8 +173,9 @@ def _scores(found: Findings) -> report.Section:
         rows += _station_rows(where, finding)
     pieces = [
         report.paragraph(
-            "Intervals are 95 %: over all pixels from a bootstrap of blocks, over stations from a "
-            "bootstrap of stations. Soil moisture is in m³ m⁻³; bias is estimate minus reference."
+            "Intervals are 95 %, by a bootstrap: over all pixels of blocks, over stations "
+            "everywhere of their spatial blocks, over those inside the product of stations. Soil "
+            "moisture is in m³ m⁻³; bias is estimate minus reference."
         ),
         report.score_table("Product and baseline on the same pairs", "pairs", rows),
     ]

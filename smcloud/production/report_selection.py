@@ -11,6 +11,8 @@ from smcloud.publish.point_map import Points, station_map
 from smcloud.validation import report
 from smcloud.validation.figures import BLUE, INK, ORANGE
 from smcloud.validation.selection import counted_reasons
+from smcloud.validation.study_figures import threshold_picture
+from smcloud.validation.triple_collocation import counted_status
 from smcloud.validation.verdicts import precision_recall
 
 SHOWN = {
@@ -47,7 +49,9 @@ def selection_sections(found: StudyFindings) -> list[report.Section]:
         report.text_table(
             "Why", ["", "stations"], [[words, str(n)] for words, n in counted_reasons(table)]
         ),
+        *_statuses(table),
         *_verdicts(table, found.representative),
+        *_thresholds(found.thresholds),
         report.folded("Every station, its figures and the reason", _stations(table)),
     ]
     return [report.Section("selection", "Stations kept and dropped", pieces)]
@@ -101,6 +105,51 @@ def _verdicts(table: pd.DataFrame, representative: pd.DataFrame | None) -> list[
         report.text_table(
             "Stations by verdict and truth", ["", "representative", "not representative"], rows
         ),
+    ]
+
+
+def _statuses(table: pd.DataFrame) -> list[str]:
+    """Return how many stations have each bit of the first triplet's status, kept or dropped."""
+    counts = counted_status(table["status"].to_numpy(np.uint8))
+    rows = [[words, str(n)] for words, n in counts.items() if n and words != "series"]
+    caption = "What stands against the figures of the first triplet, of stations kept or dropped"
+    return [report.text_table(caption, ["", "stations"], rows)]
+
+
+def _thresholds(found: pd.DataFrame | None) -> list[str]:
+    """Return what other thresholds would keep; nothing where the rules are not known."""
+    if found is None:
+        return []
+    is_known = bool(found["recall"].notna().any())
+    heads = ["kept from r", "stations", *(["precision", "recall"] if is_known else [])]
+    rows = [
+        [
+            f"{row['minimum_r']:.2f}" + (" (the rule)" if row["is_chosen"] else ""),
+            str(row["kept"]),
+            *([_share(row["precision"]), _share(row["recall"])] if is_known else []),
+        ]
+        for row in found.to_dict("records")
+    ]
+    told = (
+        "Precision and recall are those of the simulated Earth: on the real one the left curve is "
+        "all that can be seen, and a threshold that is chosen by the right one would have looked "
+        "at the truth."
+        if is_known
+        else "Only the number of stations is known here; a kink shows where stations crowd."
+    )
+    return [
+        report.subheading("What another threshold would keep"),
+        report.paragraph(f"The same stations and figures, another minimum_r. {told}"),
+        report.figure(
+            report.Picture(
+                threshold_picture(found),
+                "Stations kept"
+                + (", precision and recall," if is_known else "")
+                + " by the least TC correlation that is asked for; dashed: the rule of this model.",
+                "Stations kept by the threshold of their TC correlation",
+            )
+        ),
+        report.folded("As a table", report.text_table("Thresholds", heads, rows)),
     ]
 
 

@@ -15,6 +15,10 @@ SPLIT_LABELS: Mapping[SplitKind, str] = {
     "random": "random days (reference)",
     "network": "networks held out whole",
 }
+NOT_A_REPRODUCTION = (
+    "Figures of papers are of other data: other stations, years and drivers, on the real Earth. "
+    "They stand here for scale; nothing on this page reproduces them."
+)
 TILE_NAMES = {"R": "R", "ubRMSE": "ubRMSE (m³ m⁻³)"}
 """The two scores at the head of the page: one for the pattern, one for the size of the error."""
 
@@ -42,8 +46,8 @@ def splits_section(splits: Mapping[SplitKind, SplitScores], product: Product) ->
     pieces += [report.paragraph(splits[kind].why_not) for kind in missing]
     published = {item.name: f"{item.value} ({item.source})" for item in product.published}
     if published:
-        pieces.append(report.subheading("What the authors of the data set report"))
-        pieces.append(report.facts(published))
+        pieces.append(report.subheading("What papers print, of other data"))
+        pieces += [report.paragraph(NOT_A_REPRODUCTION), report.facts(published)]
     return report.Section("splits", "How a score depends on the split", pieces)
 
 
@@ -64,6 +68,7 @@ def _split_picture(
     ]
     return report.Picture(
         figures.interval_picture(panels),
-        f"Blue is the headline: {MEANINGS[best]}. Bars are 95 % intervals over stations.",
+        f"Blue is the headline: {MEANINGS[best]}. Bars are 95 % intervals, from a bootstrap of "
+        "whole spatial blocks.",
         "Median R and ubRMSE of each split with intervals",
     )

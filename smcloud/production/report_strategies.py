@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from smcloud.models.folds import VARIANTS, Variant
 from smcloud.models.scoring import MEANINGS
 from smcloud.production.assessment import Against, Assessment, StrategyScores
-from smcloud.production.report_splits import SPLIT_LABELS, SPLIT_ORDER
+from smcloud.production.report_splits import NOT_A_REPRODUCTION, SPLIT_LABELS, SPLIT_ORDER
 from smcloud.products.base import Product
 from smcloud.validation import report
 from smcloud.validation.metrics import SCORES
@@ -45,10 +45,6 @@ AGAINST_NOTES: Mapping[Against, str] = {
     ),
 }
 VARIANT_LABELS = {"all": "taught by all", "selected": "taught by selected"}
-NOT_A_REPRODUCTION = (
-    "Figures of papers are of other data: other stations, years and drivers, on the real Earth. "
-    "They stand here for scale; nothing on this page reproduces them."
-)
 COLUMNS: Mapping[Against, tuple[str, str]] = {
     "all": ("R", "ubRMSE"),
     "selected": ("R", "ubRMSE"),
@@ -243,7 +239,7 @@ def _in_words(where: str, score: str, gain: Difference) -> str:
     elif (gain.value > 0) == (score == "R"):
         verdict = "selection helps"
     else:
-        verdict = "selection harms: it costs more by the stations it drops than it gains"
+        verdict = "selection harms"
     return f"{where}, {score} changes by {size}: {verdict}."
 
 

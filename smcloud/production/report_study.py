@@ -10,7 +10,7 @@ from smcloud.production.report_provenance import FOOTER, provenance_section
 from smcloud.production.report_selection import selection_sections
 from smcloud.production.report_splits import SPLIT_LABELS, TILE_NAMES
 from smcloud.production.report_strategies import headline_value, strategy_sections
-from smcloud.production.report_uncertainty import uncertainty_sections
+from smcloud.production.report_uncertainty import applicability_sections, uncertainty_sections
 from smcloud.products.base import Product
 from smcloud.validation import report
 
@@ -27,7 +27,7 @@ PAGES: Mapping[str, tuple[str, str, Sections]] = {
     "uncertainty.html": (
         "Uncertainty",
         "do its intervals hold?",
-        lambda found: uncertainty_sections(found.assessment),
+        lambda found: uncertainty_sections(found.assessment) + applicability_sections(found.card),
     ),
 }
 """Every page but the first: its file, its name, its question, and what it holds."""

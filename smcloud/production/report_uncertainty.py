@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from smcloud.models.base import ModelCard
 from smcloud.production.assessment import Assessment
 from smcloud.production.report_splits import SPLIT_LABELS
 from smcloud.validation import report
@@ -11,6 +12,27 @@ from smcloud.validation.coverage import MEANINGS, NOMINAL, Coverage, CoverageRow
 from smcloud.validation.study_figures import Group, Line, groups_picture, reliability_picture
 
 SHOWN_NETWORKS = 20
+
+
+def applicability_sections(card: ModelCard | None) -> list[report.Section]:
+    """Return the section about where the model may be applied; none without such an area."""
+    if card is None or card.area is None:
+        return []
+    pieces = [
+        report.paragraph(
+            "A pixel counts as outside when it is farther from every training row, by features "
+            "weighted with their importance, than training rows of different spatial blocks are "
+            "from each other. Outside, neither the scores nor the intervals of this report speak "
+            "for it. Products say so by a bit, judged once a month."
+        ),
+        report.facts(
+            {
+                "Largest index inside": f"{card.area.threshold:.3f} mean distances",
+                "Training rows compared with": f"{card.area.prototypes:,}",
+            }
+        ),
+    ]
+    return [report.Section("applicability", "Where the model may be applied", pieces)]
 
 
 def uncertainty_sections(found: Assessment) -> list[report.Section]:

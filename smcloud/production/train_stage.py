@@ -39,6 +39,7 @@ from smcloud.production.references_stage import (
     build_references,
     read_selection,
     rules_of,
+    thresholds_of,
     verdicts_of,
 )
 from smcloud.production.samples_stage import build_samples, training_keys
@@ -90,7 +91,11 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> TrainSu
     if summary.assessment is None or summary.assessment.selection is None:
         return summary
     selection = read_selection(config.layout.model(config.model_name))
-    return replace(summary, verdicts=verdicts_of(config, selection))
+    return replace(
+        summary,
+        verdicts=verdicts_of(config, selection),
+        thresholds=thresholds_of(config, selection, listener),
+    )
 
 
 def train_table(
@@ -132,7 +137,7 @@ def train_table(
     if done is not None:
         listener.note(f"model {request.name} is up to date with its table: nothing to train")
         return done
-    for line in oddities(table):
+    for line in oddities(table, request.target_units):
         listener.note(line)
     keys = training_keys if training_keys is not None else years_of(table)
     training = ModelTraining(request, data, sites, stamp, client, listener)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from distributed import Client
 
 from smcloud.core.config import RunConfig
@@ -62,6 +63,8 @@ class ValidateResult:
         The model's report, first of its pages; empty without an assessment.
     told : tuple of str
         What is said in words: what selection gains, what is absent.
+    thresholds : DataFrame or None
+        What other thresholds of the selection would keep, as `validation.verdicts.by_threshold`.
     """
 
     lines: tuple[ScoreLine, ...]
@@ -69,6 +72,7 @@ class ValidateResult:
     maps: tuple[str, ...]
     pages: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
+    thresholds: pd.DataFrame | None = None
 
 
 def run(config: RunConfig, client: Client | None, listener: Listener) -> ValidateResult:
@@ -118,6 +122,7 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
         maps,
         tuple(join(folder, name) for name in pages),
         (*gain_lines(assessment), *study.absent),
+        study.thresholds,
     )
 
 

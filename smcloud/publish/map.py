@@ -67,6 +67,12 @@ class View:
             float(self.lat[0] + down),
         )
 
+    @property
+    def aspect(self) -> float:
+        """Width over height on the ground, at the middle latitude."""
+        west, east, south, north = self.edges
+        return float((east - west) * np.cos(np.radians((south + north) / 2)) / (north - south))
+
 
 def view_of(overview: Overview, longest: int = 900) -> View:
     """Return the view that shows all land of the overview, clipped to the globe."""
@@ -147,10 +153,8 @@ def view_picture(
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    west, east, south, north = view.edges
-    aspect = (east - west) * np.cos(np.radians((south + north) / 2)) / (north - south)
     width = inches / columns
-    height = float(np.clip(width / aspect, 1.4, 7.0))
+    height = float(np.clip(width / view.aspect, 1.4, 7.0))
     figure = new_figure(inches, rows * (height + 0.45) + 0.55)
     ground = ground_of(view, asked)
     axes_grid = figure.subplots(rows, columns, squeeze=False)

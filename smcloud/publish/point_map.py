@@ -99,9 +99,7 @@ def _view_of(lon: Floats, lat: Floats) -> View:
 
 
 def _height(view: View, inches: float) -> float:
-    west, east, south, north = view.edges
-    aspect = (east - west) * np.cos(np.radians((south + north) / 2)) / (north - south)
-    return float(np.clip(inches / aspect, 2.4, 8.0))
+    return float(np.clip(inches / view.aspect, 2.4, 8.0))
 
 
 def cell_map(

@@ -13,6 +13,7 @@ import xarray as xr
 
 from smcloud.core.errors import UserError
 from smcloud.cube.schema import Days
+from smcloud.validation.anomalies import WINDOW_DAYS, anomalies
 from smcloud.validation.collocation_sums import Series
 from smcloud.validation.pairs import Floats
 from smcloud.validation.triple_collocation import (
@@ -21,9 +22,7 @@ from smcloud.validation.triple_collocation import (
     MINIMUM,
     Status,
     TripleCollocation,
-    anomalies,
     bootstrap,
-    triple_collocation,
 )
 
 TIME = "time"
@@ -52,7 +51,7 @@ class MapRules:
     few: int = FEW
     is_anomaly: bool = False
     """Whether the climatology of each series is removed first."""
-    window_days: int = 35
+    window_days: int = WINDOW_DAYS
     """Window of the climatology."""
     draws: int = 0
     """Draws of the bootstrap; 0 makes no intervals."""
@@ -128,8 +127,6 @@ def _collocate(x: Series, y: Series, z: Series, *, days: Days, rules: MapRules) 
 def _judge(values: Series, days: Days, rules: MapRules) -> TripleCollocation:
     if rules.is_anomaly:
         values = anomalies(values, days, window_days=rules.window_days)
-    if not rules.draws:
-        return triple_collocation(values, minimum=rules.minimum, few=rules.few)
     return bootstrap(
         values,
         seed=rules.seed,

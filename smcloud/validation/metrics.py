@@ -194,8 +194,8 @@ def median_interval(pairs: PairStats, weights: Floats, level: float = 0.95) -> d
     """Return the median of each score over groups with its bootstrap percentile interval."""
     return {
         name: _percentiles(
-            _weighted_median(values, np.ones((1, values.size)))[0],
-            _weighted_median(values, weights),
+            weighted_median(values, np.ones((1, values.size)))[0],
+            weighted_median(values, weights),
             level,
         )
         for name, values in all_scores(pairs).items()
@@ -300,8 +300,11 @@ def _first_of(
     return np.asarray(labels[first])
 
 
-def _weighted_median(values: Floats, weights: Floats) -> Floats:
-    """Return the lower and upper weighted medians' mean per draw; NaN values take no part."""
+def weighted_median(values: Floats, weights: Floats) -> Floats:
+    """Return the mean of the lower and upper weighted median of values (n,) per row of weights.
+
+    `weights` is (draws, n), as from `draw_weights`; NaN values take no part.
+    """
     known = np.isfinite(values)
     order = np.argsort(values[known], kind="stable")
     ordered = values[known][order]

@@ -14,7 +14,7 @@ training are those of the stations and years that are fitted and stopped on, nev
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,12 +22,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smcloud.core.errors import ConfigError, UserError
+from smcloud.validation.anomalies import anomalies
 from smcloud.validation.triple_collocation import (
     Status,
     TripleCollocation,
-    anomalies,
     bootstrap,
-    triple_collocation,
 )
 
 IN_SITU = "soil_moisture"
@@ -155,12 +154,12 @@ def select_stations(references: pd.DataFrame, rules: SelectionRules) -> pd.DataF
     -------
     station, network, latitude, longitude; days (in situ known); then for the first triplet, raw:
     n (common days), r, r_low, r_high (TC correlation of the station, its 95 % interval), error_std,
-    error_std_low, error_std_high (m3 m-3, of the station's own scale), snr_db, r_2, r_3, beta_2,
-    beta_3 (of the other two members, in their order; beta brings a member to the station's scale),
-    status (uint8, `triple_collocation.Status`); the same of the second triplet with the suffix
-    ``_again`` and of the one for otherwise with ``_otherwise``, each with ``_anomaly`` for
-    anomalies; kept (bool), cause (one word), reason (one
-    line). Sorted by station. NaN where a figure does not exist.
+    error_std_low, error_std_high (m3 m-3, of the station's own scale), snr_db, snr_db_low,
+    snr_db_high (inf where r may be 1), r_2, r_3, beta_2, beta_3 (of the other two members, in their
+    order; beta brings a member to the station's scale), status (uint8,
+    `triple_collocation.Status`); the same of the second triplet with the suffix ``_again`` and of
+    the one for otherwise with ``_otherwise``, each with ``_anomaly`` for anomalies; kept (bool),
+    cause (one word), reason (one line). Sorted by station. NaN where a figure does not exist.
 
     A station without a usable day, with too few common days or with a constant series has its
     status and is dropped; it is no error.
@@ -178,16 +177,41 @@ def select_stations(references: pd.DataFrame, rules: SelectionRules) -> pd.DataF
         for places, values in _batches(references, days, rules)
     ]
     table = pd.concat(parts, ignore_index=True)
-    records: list[dict[str, object]] = [
-        dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)
-    ]
-    verdicts = [_verdict(record, rules) for record in records]
+    verdicts = _verdicts(table, rules)
     table["kept"] = [cause == KEPT for cause, _ in verdicts]
     table["cause"] = [cause for cause, _ in verdicts]
     table["reason"] = [reason for _, reason in verdicts]
     if not table["kept"].any():
         raise UserError(_why_none(table, rules))
     return table
+
+
+def kept_at(selection: pd.DataFrame, rules: SelectionRules, minimum_r: float) -> NDArray[np.bool_]:
+    """Return which stations the rule keeps, (n_stations,), with another threshold.
+
+    Everything else is as `rules` has it, the triplet for otherwise and stations beyond r = 1 among
+    it; the figures are those of the table.
+
+    Parameters
+    ----------
+    selection
+        Table of `select_stations`, made by `rules` with any threshold.
+
+    Raises
+    ------
+    UserError
+        If the table lacks the columns of a triplet.
+    """
+    needed = [f"days_{name}" for name in rules.columns]
+    needed += [f"{name}{suffix}" for suffix in rules.triplets for name in ("n", "r", "status")]
+    missing = [name for name in needed if name not in selection]
+    if missing:
+        raise UserError(
+            f"the table of stations has no column {missing[0]!r}: it was made by another "
+            "[selection]; train the model again"
+        )
+    verdicts = _verdicts(selection, replace(rules, minimum_r=minimum_r))
+    return np.array([cause == KEPT for cause, _ in verdicts], np.bool_)
 
 
 def kept_stations(selection: pd.DataFrame) -> frozenset[str]:
@@ -271,22 +295,16 @@ def _batch_figures(
         series = values if form == "raw" else anomalies(values, days)
         for suffix, members in rules.triplets.items():
             chosen = [0, *(1 + rules.columns.index(name) for name in members)]
-            found = _collocated(series[:, chosen], rules)
+            found = bootstrap(
+                series[:, chosen],
+                draws=rules.bootstrap_draws,
+                block_days=rules.block_days,
+                seed=rules.seed,
+                minimum=rules.minimum_samples,
+            )
             end = suffix + ("_anomaly" if form == "anomaly" else "")
             columns |= {f"{name}{end}": column for name, column in _figures(found).items()}
     return places.assign(**columns)
-
-
-def _collocated(values: Floats, rules: SelectionRules) -> TripleCollocation:
-    if not rules.bootstrap_draws:
-        return triple_collocation(values, minimum=rules.minimum_samples)
-    return bootstrap(
-        values,
-        draws=rules.bootstrap_draws,
-        block_days=rules.block_days,
-        seed=rules.seed,
-        minimum=rules.minimum_samples,
-    )
 
 
 def _days_known(values: Floats) -> NDArray[np.int64]:
@@ -302,6 +320,8 @@ def _figures(found: TripleCollocation) -> dict[str, NDArray[np.generic]]:
         "r_high": found.r_high,
         "error_std_low": found.error_std_low,
         "error_std_high": found.error_std_high,
+        "snr_db_low": found.snr_db_low,
+        "snr_db_high": found.snr_db_high,
     }
     return {
         "n": found.n.astype(np.int64),
@@ -315,6 +335,14 @@ def _figures(found: TripleCollocation) -> dict[str, NDArray[np.generic]]:
         "beta_3": found.beta[:, 2],
         "status": found.status.astype(np.uint8),
     }
+
+
+def _verdicts(table: pd.DataFrame, rules: SelectionRules) -> list[tuple[str, str]]:
+    """Return the cause and the reason of every station of a table of figures."""
+    return [
+        _verdict(dict(zip(table.columns, row, strict=True)), rules)
+        for row in table.itertuples(index=False)
+    ]
 
 
 def _verdict(row: Mapping[str, object], rules: SelectionRules) -> tuple[str, str]:

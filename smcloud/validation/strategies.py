@@ -13,7 +13,12 @@ import pandas as pd
 
 from smcloud.grids.grid import Floats
 from smcloud.validation.collocation import month_of
-from smcloud.validation.metrics import correlation, unbiased_rmse
+from smcloud.validation.metrics import (
+    correlation,
+    draw_weights,
+    unbiased_rmse,
+    weighted_median,
+)
 from smcloud.validation.overview import SEASONS
 from smcloud.validation.pairs import PairStats
 
@@ -22,7 +27,6 @@ WITH: Final = "selected"
 """The variants of a model: of all stations, and of selected ones."""
 MINIMUM_DAYS = 15
 """Days of a station in a season below which it has no score there."""
-DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def difference(
 ) -> Difference:
     """Return what `score` gains at the stations of `paired`; `chosen` keeps some of them (bool).
 
-    The interval is a bootstrap over stations; NaN ends where fewer than two have both scores.
+    The interval is a bootstrap over spatial blocks (column ``block``), whose stations are not
+    independent; NaN ends where fewer than two have both scores.
     """
     kept = pairs if chosen is None else pairs[np.asarray(chosen, bool)]
     x, y = (kept[name].to_numpy(float) for name in (score, f"{score}_with"))
@@ -77,10 +82,9 @@ def difference(
     gain, n = (y - x)[known], int(known.sum())
     if n == 0:
         return Difference(score, 0, *(float("nan"),) * 5)
-    low = high = float("nan")
-    if n > 1:
-        drawn = np.random.default_rng(seed).integers(0, n, (DRAWS, n))
-        low, high = np.quantile(np.median(gain[drawn], axis=1), [0.025, 0.975])
+    blocks = kept["block"].to_numpy(str)[known]
+    drawn = weighted_median(gain, draw_weights(blocks, seed=seed))
+    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn.size else (float("nan"),) * 2
     middle = float(np.median(x[known])), float(np.median(y[known]))
     return Difference(score, n, *middle, float(np.median(gain)), float(low), float(high))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
@@ -183,6 +184,35 @@ def search_picture(trials: Sequence[Line], chosen: int, score: str) -> bytes:
     return png_bytes(figure)
 
 
+def threshold_picture(thresholds: pd.DataFrame) -> bytes:
+    """Return what each threshold keeps: stations, and precision and recall where they are known.
+
+    `thresholds` is `verdicts.by_threshold`; a dashed line marks the rule's own.
+    """
+    x = thresholds["minimum_r"].to_numpy(float)
+    is_known = bool(thresholds["recall"].notna().any())
+    figure = new_figure(9.2 if is_known else 5.0, 3.2)
+    left, *right = figure.subplots(1, 1 + is_known, squeeze=False)[0]
+    left.plot(x, thresholds["kept"], marker="o", markersize=4, color=BLUE, label="stations kept")
+    left.set_ylim(0, 1.08 * max(1.0, float(thresholds["kept"].max())))
+    left.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    left.set_ylabel("stations kept")
+    for axes in right:
+        for name, colour, marker in (("precision", GREEN, "^"), ("recall", ORANGE, "s")):
+            values = thresholds[name].to_numpy(float)
+            axes.plot(x, values, marker=marker, markersize=4, color=colour, label=name)
+        axes.set_ylim(0, 1.03)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    for axes in (left, *right):
+        for chosen in x[thresholds["is_chosen"].to_numpy(bool)]:
+            axes.axvline(chosen, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="the rule")
+        axes.set_xlabel("least TC correlation")
+        axes.grid(axis="y", color=RULE, linewidth=0.6)
+        axes.legend(frameon=False, fontsize=9, loc="lower left")
+        tidy(axes)
+    return png_bytes(figure)
+
+
 def reliability_picture(
     curves: Sequence[Line], bins: Sequence[tuple[str, Sequence[Line]]]
 ) -> bytes:
@@ -207,8 +237,10 @@ def reliability_picture(
             label=curve.label,
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("share that the intervals promise")
-    axes.set_ylabel("share of days inside them")
+    axes.set_ylabel("share of days inside, mean over stations")
     tidy(axes)
     if curves:
         axes.legend(frameon=False, fontsize=9, loc="upper left")
@@ -234,6 +266,7 @@ def _moisture_bins(axes: Axes, bins: Sequence[tuple[str, Sequence[Line]]]) -> No
         )
     axes.set_xticks(range(len(bins)), [label for label, _ in bins])
     axes.set_xlabel("estimated soil moisture, m³ m⁻³")
+    axes.set_ylabel("share of days inside")
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     tidy(axes)

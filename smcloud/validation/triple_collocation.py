@@ -19,7 +19,6 @@ are correlated make C_yz too large: x then looks worse than it is, y and z bette
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntFlag
@@ -34,10 +33,8 @@ from smcloud.core.errors import UserError
 from smcloud.validation.collocation_sums import (
     N_SUMS,
     Series,
-    SlotWindow,
     common_sums,
     draw_blocks,
-    window_means,
 )
 from smcloud.validation.pairs import Floats
 
@@ -50,7 +47,6 @@ CELLS_PER_BLOCK = 5
 """A block of the bootstrap starts at every fifth of its length, or more often."""
 PIECE_BYTES = 2**25
 """Temporary arrays of the bootstrap stay about this large, however many series there are."""
-LEAP_YEAR_DAYS = 366
 ERROR, R, BETA = range(3)
 """The order of what the bootstrap draws."""
 
@@ -83,9 +79,12 @@ MEANINGS = {
 }
 
 
-def status_text(bits: int) -> str:
-    """Return what stands against a result, as words for a table; "ok" when nothing does."""
-    return "; ".join(words for bit, words in MEANINGS.items() if int(bits) & bit) or "ok"
+def counted_status(status: npt.NDArray[np.uint8]) -> dict[str, int]:
+    """Return how many series there are, how many are ok, and how many have each bit, in words."""
+    found = {"series": status.size, "ok": int((status == Status.OK).sum())}
+    for bit, words in MEANINGS.items():
+        found[words] = int(((status & bit) != 0).sum())
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +119,11 @@ class TripleCollocation:
 
     @property
     def error_std_scaled(self) -> Floats:
-        """Error standard deviations in the units of member 0: error_std times beta."""
-        return np.asarray(self.error_std * self.beta)
+        """Error standard deviations in the units of member 0: error_std times beta, unsigned.
+
+        pytesmo leaves the sign of a negative beta; no standard deviation has one.
+        """
+        return np.asarray(self.error_std * np.abs(self.beta))
 
     @property
     def snr_db_low(self) -> Floats | None:
@@ -153,10 +155,7 @@ class TripleCollocation:
 
     def counts(self) -> dict[str, int]:
         """Return how many series there are, how many are ok, and how many have each bit."""
-        found = {"series": self.status.size, "ok": int((self.status == Status.OK).sum())}
-        for bit, words in MEANINGS.items():
-            found[words] = int(((self.status & bit) != 0).sum())
-        return found
+        return counted_status(self.status)
 
 
 def triple_collocation(
@@ -218,8 +217,8 @@ def bootstrap(
 
     A circular block bootstrap in time (Politis and Romano 1992), since soil moisture and its
     errors remember: whole blocks of days are drawn with replacement, all three members together.
-    The ends are percentiles of the draws, of the signed variance and r2, so that draws without
-    an error_std or an r still count, as 0; they lie further out the fewer the blocks are
+    The ends are percentiles of the draws, of the signed variance and of r, so that draws without
+    an error_std or an r still count, an r as 0; they lie further out the fewer the blocks are
     (expanded percentiles, Hesterberg 2015, doi:10.1080/00031305.2015.1089789). Cells of time (a
     fifth of a block, or less) without a common sample are left out first. Every series sees the
     same random numbers: a result does not depend on what other series were asked for.
@@ -230,6 +229,8 @@ def bootstrap(
         As in `triple_collocation`; the steps of time are days.
     seed
         Seeds the draws.
+    draws
+        0 leaves the intervals out.
     block_days
         Length of a block: longer than the errors remember, much shorter than the series. 1 draws
         single days, as if they were independent. Default [M].
@@ -243,6 +244,8 @@ def bootstrap(
     """
     _check_draws(draws, block_days, confidence)
     found = triple_collocation(values, minimum=minimum, few=few)
+    if not draws:
+        return found
     series = _checked(values, minimum)
     cell = cell_days(block_days)
     length, n_cells = block_days // cell, -(-series.shape[-1] // cell)
@@ -254,49 +257,6 @@ def bootstrap(
         ends[piece] = _ends(draw_blocks(sums, length, chances), _tails(blocks, confidence))
     ends[(found.status & (Status.TOO_FEW | Status.CONSTANT)) != 0] = np.nan
     return _with_intervals(found, ends)
-
-
-def anomalies(
-    values: npt.ArrayLike,
-    days: npt.NDArray[np.datetime64],
-    *,
-    window_days: int = 35,
-    climatology: bool = True,
-    minimum: int = 5,
-) -> Floats:
-    """Return each series less its own slow part; same shape, NaN where there is none.
-
-    Parameters
-    ----------
-    values
-        (..., n_times), NaN unknown.
-    days
-        (n_times,), ascending; several values of a day are allowed.
-    window_days
-        The slow part is the mean over this many days about each day (an even number reaches as
-        far as the next odd one). Default as in pytesmo.
-    climatology
-        True: over those days of the year in all years, the mean annual cycle, which leaves
-        what is unusual for the season. False: over those days of the same year, a moving average,
-        which leaves the short term alone.
-    minimum
-        A mean of fewer values is unknown: a lone value would be its own climatology. [M]
-
-    Raises
-    ------
-    UserError
-        When there are not as many days as times, or they do not ascend, or the window is empty.
-    """
-    series = np.array(values, np.float64, order="C")
-    when = np.asarray(days).astype("datetime64[D]")
-    _check_days(when, series.shape[-1:], window_days)
-    slot, n_slots = _slots(when, climatology)
-    flat = series.reshape(math.prod(series.shape[:-1]), when.size)
-    half = min(window_days // 2, (n_slots - 1) // 2) if climatology else window_days // 2
-    slow = window_means(flat, slot, SlotWindow(half, n_slots, climatology, minimum))
-    for row, mean in zip(flat, slow, strict=True):
-        row -= mean[slot]
-    return series
 
 
 def covariances(sums: Floats) -> Floats:
@@ -361,37 +321,11 @@ def _checked(values: npt.ArrayLike, minimum: int) -> Series:
 
 
 def _check_draws(draws: int, block_days: int, confidence: float) -> None:
-    if draws < 1 or block_days < 1 or not 0 < confidence < 1:
+    if draws < 0 or block_days < 1 or not 0 < confidence < 1:
         raise UserError(
-            "a bootstrap needs draws and block_days of 1 or more and a confidence between 0 and 1, "
+            "a bootstrap needs draws from 0, block_days from 1 and a confidence between 0 and 1, "
             f"found draws={draws}, block_days={block_days}, confidence={confidence}"
         )
-
-
-def _check_days(days: npt.NDArray[np.datetime64], shape: tuple[int, ...], window: int) -> None:
-    if days.shape != shape:
-        raise UserError(f"expected a day for each of {shape} times, found {days.shape}")
-    if days.size and (np.isnat(days).any() or (np.diff(days) < np.timedelta64(0, "D")).any()):
-        raise UserError("expected days in ascending order, found some earlier than the one before")
-    if window < 1:
-        raise UserError(f"expected a window of 1 day or more, found window_days={window}")
-
-
-def _slots(
-    days: npt.NDArray[np.datetime64], climatology: bool
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Return where each day lies on its line, and how long the line is.
-
-    The line is a leap year, 29 February included, for a climatology; else the calendar.
-    """
-    if not climatology:
-        since = (days - days[:1]).astype(np.int64)
-        return since, int(since[-1]) + 1 if since.size else 0
-    months = days.astype("datetime64[M]")
-    leap_months = np.arange("2000-01", "2001-01", dtype="datetime64[M]").astype("datetime64[D]")
-    before = (leap_months - leap_months[0]).astype(np.int64)
-    in_month = (days - months.astype("datetime64[D]")).astype(np.int64)
-    return before[months.astype(np.int64) % 12] + in_month, LEAP_YEAR_DAYS
 
 
 def _why_no_figures(

@@ -8,6 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
+from smcloud.validation.selection import SelectionRules, kept_at
+
+THRESHOLDS = tuple(round(0.3 + 0.05 * step, 2) for step in range(14))
+"""Least TC correlations of which it is told what they would keep, 0.3 to 0.95."""
 
 
 @dataclass(frozen=True)
@@ -78,33 +82,41 @@ def precision_recall(selection: pd.DataFrame, truth: pd.DataFrame) -> Verdicts:
 
 def by_threshold(
     selection: pd.DataFrame,
-    truth: pd.DataFrame,
-    thresholds: Sequence[float],
-    column: str = "r",
+    rules: SelectionRules,
+    truth: pd.DataFrame | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> pd.DataFrame:
-    """Return what other thresholds would have done: one row each.
+    """Return what other thresholds would have done at the same stations: one row each.
 
     Parameters
     ----------
-    selection, truth
-        As in `precision_recall`.
-    thresholds
-        Least values of `column`; a station whose figure is NaN is never kept.
-    column
-        A TC correlation of the table, such as ``r`` or ``r_again_anomaly``.
+    selection
+        Table of `select_stations`.
+    rules
+        Those that made it; their own threshold has a row too.
+    truth
+        As in `precision_recall`; None where nobody knows.
 
     Returns
     -------
-    minimum_r, kept (stations), precision, recall.
+    minimum_r (ascending), kept (stations), precision, recall (NaN without a truth), and is_chosen:
+    whether it is the threshold of `rules`.
+
+    Raises
+    ------
+    UserError
+        As `precision_recall` and `kept_at`.
     """
-    found = _truth_of(selection, truth)
-    figures = selection[column].to_numpy(np.float64)
+    found = None if truth is None else _truth_of(selection, truth)
     rows = []
-    for threshold in thresholds:
-        verdicts = _counted(figures >= threshold, found)
-        kept = verdicts.kept_right + verdicts.kept_wrong
-        rows.append((threshold, kept, verdicts.precision, verdicts.recall))
-    return pd.DataFrame(rows, columns=["minimum_r", "kept", "precision", "recall"])
+    for threshold in sorted({*thresholds, rules.minimum_r}):
+        kept = kept_at(selection, rules, threshold)
+        precision = recall = float("nan")
+        if found is not None:
+            verdicts = _counted(kept, found)
+            precision, recall = verdicts.precision, verdicts.recall
+        rows.append((threshold, int(kept.sum()), precision, recall, threshold == rules.minimum_r))
+    return pd.DataFrame(rows, columns=["minimum_r", "kept", "precision", "recall", "is_chosen"])
 
 
 def _truth_of(selection: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:

@@ -41,14 +41,14 @@ def test_a_reference_that_shares_the_station_s_errors_keeps_poor_stations(cases)
 
 
 def test_the_table_has_a_line_a_case(found):
-    assert len(selection.show(found).splitlines()) == 2 + len(found["rows"])
+    assert len(selection.show(found).splitlines()) == 3 + len(found["rows"])
 
 
 def test_stations_of_a_simulated_earth_are_judged_at_every_threshold():
     references, truth = selection.made_up(selection.Case("none", None, 0.0), 20, 400, 1)
     references["cci_active"] = references["smap_l3"]
     head, _, *lines = selection.judged(references, truth).splitlines()
-    assert head == "20 stations, 50% of them representative"
+    assert head.startswith("20 stations, 50% of them representative; median TC correlation 0.5")
     assert len(lines) == 4 * len(selection.THRESHOLDS)
     kept = [int(line.split()[3]) for line in lines[: len(selection.THRESHOLDS)]]
     assert kept == sorted(kept, reverse=True)

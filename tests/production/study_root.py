@@ -27,6 +27,7 @@ def stations(n=30):
             "land_cover": [str((10, 130, 200)[i % 3]) for i in range(n)],
             "climate": [("Cfa", "Bsk")[i % 2] for i in range(n)],
             "is_selected": rng.random(n) < 0.6,
+            "block": [str(i) for i in range(n)],
         }
     )
 
@@ -145,6 +146,20 @@ def selection():
             "kept": kept,
             "cause": np.where(kept, "kept", "low_r"),
             "reason": np.where(kept, "kept: TC correlation 0.80", "dropped: 0.30 is below 0.50"),
+        }
+    )
+
+
+def thresholds(*, is_known=True):
+    """What other thresholds would keep of them."""
+    nan = float("nan")
+    return pd.DataFrame(
+        {
+            "minimum_r": [0.3, 0.5, 0.9],
+            "kept": [10, 6, 0],
+            "precision": [0.6, 5 / 6, nan] if is_known else nan,
+            "recall": [1.0, 5 / 6, 0.0] if is_known else nan,
+            "is_chosen": [False, True, False],
         }
     )
 

@@ -18,11 +18,13 @@ from smcloud.production.references_stage import (
     read_selection,
     references_name,
     rules_of,
+    thresholds_of,
     verdicts_of,
     write_selection,
 )
 from smcloud.products.glass_sm import GLASS_SM
 from smcloud.sources.registry import SOURCES
+from smcloud.validation.selection import select_stations
 from tests.features.conftest import packed, schema, write_cube
 from tests.features.test_references import SCHEMAS, cell_values, stored
 
@@ -146,3 +148,30 @@ def test_selection_is_judged_where_a_simulated_earth_knows(config, tmp_path):
     truth.to_parquet(tmp_path / "truth" / "stations.parquet")
     found = verdicts_of(simulated, selection)
     assert (found.precision, found.recall) == (1.0, 0.5)
+
+
+def test_other_thresholds_are_told_by_the_rules_that_made_the_table(config):
+    rules = rules_of(config.selection, config.train.seed)
+    days = np.arange("2019-01-01", "2019-07-01", dtype="datetime64[D]")
+    rng = np.random.default_rng(0)
+    parts = []
+    for name, noise in (("NET/a", 0.1), ("NET/b", 1.5)):
+        signal = rng.normal(size=days.size)
+        members = {m: signal + 0.3 * rng.normal(size=days.size) for m in rules.columns}
+        station = signal + noise * rng.normal(size=days.size)
+        parts.append(
+            pd.DataFrame({"station": name, "time": days, "soil_moisture": station} | members)
+        )
+    references = pd.concat(parts).assign(network="NET", latitude=1.0, longitude=2.0)
+    selection = select_stations(references, rules)
+    told = Told()
+    found = thresholds_of(config, selection, told).set_index("minimum_r")
+    assert (found.loc[0.3, "kept"], found.loc[0.95, "kept"]) == (2, 1)
+    assert found["recall"].isna().all(), "this run names no simulated Earth"
+    assert not told.warnings
+    assert thresholds_of(config, selection.assign(kept=False), told) is None
+    assert thresholds_of(config, selection.drop(columns="n_again"), told) is None
+    assert [text.partition(": ")[2][:22] for text in told.warnings] == [
+        "[selection] has change",
+        "the table of stations ",
+    ]

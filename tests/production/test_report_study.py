@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from smcloud.models.base import AreaNote, ModelCard
 from smcloud.production.examination import scored
 from smcloud.production.findings import StudyFindings
+from smcloud.production.report_splits import splits_section
 from smcloud.production.report_strategies import gain_lines
 from smcloud.production.report_study import FIRST, study_pages
+from smcloud.production.report_uncertainty import applicability_sections
 from smcloud.products.registry import product_named
-from smcloud.validation.report import render
+from smcloud.validation.report import Report, render
 
 from . import product_root, study_root
 
@@ -30,6 +33,7 @@ def findings(config):
         study_root.selection(),
         study_root.truth_of_stations(),
         scored(table, 0),
+        study_root.thresholds(),
     )
 
 
@@ -110,9 +114,28 @@ def test_kept_and_dropped_stations_are_listed_with_reason_and_verdict(pages):
 
 
 def test_without_a_simulated_earth_nobody_knows_precision(config, findings):
-    page = pages_of(config, replace(findings, representative=None))["selection.html"]
+    unknown = study_root.thresholds(is_known=False)
+    found = replace(findings, representative=None, thresholds=unknown)
+    page = pages_of(config, found)["selection.html"]
     assert "Precision" not in page
+    assert "precision</th>" not in page
     assert "Nobody knows" in page
+    assert "<td>10</td>" in page, "how many stations a threshold keeps is known all the same"
+
+
+def test_other_thresholds_are_told_beside_the_rule(config, findings, pages):
+    page = pages["selection.html"]
+    assert "0.50 (the rule)</th><td>6</td><td>83%</td><td>83%</td>" in page
+    assert "0.90</th><td>0</td><td>unknown</td><td>0%</td>" in page
+    without = pages_of(config, replace(findings, thresholds=None))["selection.html"]
+    assert "another threshold" not in without
+
+
+def test_what_stands_against_the_figures_is_counted(config, findings):
+    table = study_root.selection()
+    table.loc[[0, 7], "status"] = np.uint8(8)
+    page = pages_of(config, replace(findings, selection=table))["selection.html"]
+    assert "an error variance is negative</th><td>2</td>" in page
 
 
 def test_scores_are_told_by_season_land_cover_climate_and_network(pages):
@@ -157,3 +180,19 @@ def test_pictures_have_words_for_those_who_do_not_see_them(pages):
     for page in pages.values():
         assert 'alt=""' not in page
         assert page.count("<img") == page.count("alt=")
+
+
+def test_where_the_model_may_be_applied_is_told_where_it_is_known():
+    area = AreaNote(sha256="ab" * 32, threshold=0.4321, prototypes=1800)
+    (section,) = applicability_sections(ModelCard.model_construct(area=area))
+    page = render(Report("a", "b", sections=[section]))
+    assert "0.432 mean distances" in page
+    assert "1,800" in page
+    assert applicability_sections(None) == []
+    assert applicability_sections(ModelCard.model_construct(area=None)) == []
+
+
+def test_the_year_marks_what_papers_print_as_other_data():
+    page = render(Report("a", "b", sections=[splits_section({}, product_named("glass-sm"))]))
+    assert "What papers print, of other data" in page
+    assert "nothing on this page reproduces them" in page

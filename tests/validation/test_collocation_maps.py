@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smcloud.core.errors import UserError
+from smcloud.validation.anomalies import anomalies
 from smcloud.validation.collocation_maps import MapRules, collocation_maps
 from smcloud.validation.triple_collocation import (
     Status,
-    anomalies,
     bootstrap,
     triple_collocation,
 )

@@ -11,6 +11,7 @@ from smcloud.validation import selection
 from smcloud.validation.selection import (
     SelectionRules,
     counted_reasons,
+    kept_at,
     kept_stations,
     select_stations,
 )
@@ -103,6 +104,9 @@ def test_intervals_are_reported_and_decide_nothing(network, table):
     assert drawn["kept"].equals(table["kept"])
     assert ((drawn["r_low"] < drawn["r"]) & (drawn["r"] < drawn["r_high"])).all()
     assert ((drawn["error_std_low"] < drawn["error_std"])[drawn["kept"]]).all()
+    assert (
+        (drawn["snr_db_low"] < drawn["snr_db"]) & (drawn["snr_db"] < drawn["snr_db_high"])
+    ).all()
     assert "(0." in drawn["reason"].iloc[0]
     assert table["r_low"].isna().all()
 
@@ -247,11 +251,33 @@ def test_a_truth_of_other_stations_is_refused(table):
 
 
 def test_other_thresholds_are_told_by_their_precision_and_recall(table):
-    found = by_threshold(table, truth_of(table), (0.0, 0.5, 0.99))
+    found = by_threshold(table, PLAIN, truth_of(table), (0.99, 0.0))
+    assert found["minimum_r"].tolist() == [0.0, 0.5, 0.99], "the rule's own is among them"
+    assert found["is_chosen"].tolist() == [False, True, False]
     assert found["kept"].tolist() == [12, 6, 0]
     assert found["recall"].tolist() == [1.0, 1.0, 0.0]
     assert found["precision"].tolist()[:2] == [0.5, 1.0]
     assert np.isnan(found["precision"].iloc[2]), "of no station there is no share"
+    unknown = by_threshold(table, PLAIN)
+    assert unknown["kept"].is_monotonic_decreasing
+    assert unknown["recall"].isna().all()
+
+
+def test_another_threshold_keeps_what_the_rule_itself_would_keep(network):
+    """Stations beyond r = 1 and those judged by the triplet for otherwise are no exception."""
+    rules = replace(PLAIN, otherwise=("era5land", "cci_active"))
+    dark = network.copy()
+    dark.loc[dark["station"].isin(["NET/00", "NET/01"]), "smap_l3"] = np.nan
+    table = select_stations(dark, rules)
+    for threshold in (0.0, 0.2, 0.4, 0.85, 0.93):
+        strict = select_stations(dark, replace(rules, minimum_r=threshold))
+        assert kept_at(table, rules, threshold).tolist() == strict["kept"].tolist(), threshold
+
+
+def test_a_table_of_another_rule_is_not_judged_again(table):
+    rules = replace(PLAIN, otherwise=("era5land", "cci_passive"))
+    with pytest.raises(UserError, match="no column 'days_cci_passive': it was made by another"):
+        kept_at(table, rules, 0.7)
 
 
 def test_another_triplet_judges_where_the_first_has_no_days(network):

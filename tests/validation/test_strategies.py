@@ -19,6 +19,7 @@ def rows_of(gain, n=40, folds=2):
                 "variant": variant,
                 "station": f"n/{station:02d}",
                 "network": "n",
+                "block": f"b{station:02d}",
                 "R": base + fold * 0.01 + (gain if variant == "selected" else 0.0),
                 "is_selected": station % 2 == 0,
             }
@@ -59,6 +60,17 @@ def test_an_interval_holds_zero_where_stations_disagree():
     pairs["R_with"] = pairs["R"] + np.where(np.arange(40) % 2, 0.05, -0.05)
     found = difference(pairs, "R", seed=1)
     assert found.low < 0 < found.high
+
+
+def test_stations_of_one_block_are_drawn_together():
+    pairs = paired(rows_of(0.0), "station")
+    pairs["R_with"] = pairs["R"] + np.where(np.arange(40) < 20, 0.05, -0.05)
+    apart = difference(pairs, "R")
+    pairs["block"] = np.where(np.arange(40) < 20, "west", "east")
+    together = difference(pairs, "R")
+    assert together.high - together.low > 0.09, "a draw may hold one block twice"
+    assert together.high - together.low >= apart.high - apart.low
+    assert np.isnan(difference(pairs.assign(block="one"), "R").low), "one block is no sample"
 
 
 def test_a_season_is_scored_from_its_own_days():

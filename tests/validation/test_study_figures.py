@@ -1,6 +1,7 @@
 """Pictures of a study can be drawn of any data, and equal data give equal bytes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smcloud.validation.study_figures import (
@@ -11,11 +12,24 @@ from smcloud.validation.study_figures import (
     pairs_picture,
     reliability_picture,
     search_picture,
+    threshold_picture,
     worth_picture,
 )
 
 SCORES = {"R": np.array([0.5, np.nan, 0.7]), "ubRMSE": np.array([0.05, 0.06, np.nan])}
 UNKNOWN = {name: np.full(3, np.nan) for name in SCORES}
+
+
+def thresholds(shares):
+    return pd.DataFrame(
+        {
+            "minimum_r": [0.3, 0.5, 0.95],
+            "kept": [9, 4, 0],
+            "precision": shares,
+            "recall": shares,
+            "is_chosen": [False, True, False],
+        }
+    )
 
 
 def pictures(scores):
@@ -27,6 +41,7 @@ def pictures(scores):
         "pairs": pairs_picture(scores, scores, kept),
         "worth": worth_picture(["gain", "rise"], [Worth("ndvi", (0.2, np.nan), (np.nan, 0.1))]),
         "search": search_picture([line], 0, "RMSE"),
+        "thresholds": threshold_picture(thresholds(scores["R"])),
         "reliability": reliability_picture([line], [("0 to 0.1", [level]), ("0.1 to 0.2", [])]),
     }
 

@@ -12,11 +12,10 @@ from scipy.signal import lfilter
 from smcloud.core.errors import UserError
 from smcloud.simulate.world import Earth
 from smcloud.validation import triple_collocation as tc
+from smcloud.validation.anomalies import anomalies
 from smcloud.validation.triple_collocation import (
     Status,
-    anomalies,
     bootstrap,
-    status_text,
     triple_collocation,
 )
 
@@ -86,7 +85,7 @@ def test_figures_are_those_of_pytesmo_on_the_same_series(seed, n_times, share):
         np.testing.assert_array_equal(np.isnan(error_std), negative[number])
         known = ~negative[number]
         np.testing.assert_allclose(
-            found.error_std_scaled[number][known], error_std[known], rtol=1e-8
+            found.error_std_scaled[number][known], np.abs(error_std[known]), rtol=1e-8
         )
 
 
@@ -264,8 +263,7 @@ def test_series_that_cannot_be_judged_have_a_status_and_no_figures():
             assert np.isnan(figure[:4]).all(), name
             assert np.isfinite(figure[4:]).all(), name
     assert found.counts()["ok"] == 2
-    assert status_text(found.status[2]) == "a member has no value at all; too few common samples"
-    assert status_text(0) == "ok"
+    assert found.counts()["a member has no value at all"] == 2
 
 
 def test_exactly_the_minimum_of_samples_is_enough():
@@ -329,7 +327,7 @@ def test_cells_divide_a_block(block_days, cell):
         (lambda: triple_collocation(np.ones((4, 2, 10))), r"three members.*\(4, 2, 10\)"),
         (lambda: triple_collocation(np.ones((3, 10))), r"three members.*\(3, 10\)"),
         (lambda: triple_collocation(np.ones((1, 3, 9)), minimum=2), "3 or more common samples"),
-        (lambda: bootstrap(np.ones((1, 3, 9)), seed=0, draws=0), "draws=0"),
+        (lambda: bootstrap(np.ones((1, 3, 9)), seed=0, draws=-1), "draws=-1"),
         (lambda: bootstrap(np.ones((1, 3, 9)), seed=0, confidence=95), "confidence=95"),
         (lambda: anomalies(np.ones(9), np.arange(8).astype("M8[D]")), r"\(9,\) times.*\(8,\)"),
         (lambda: anomalies(np.ones(2), np.array([5, 4]).astype("M8[D]")), "ascending"),
