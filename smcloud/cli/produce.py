@@ -28,7 +28,7 @@ def plan(file: RunFile) -> None:
     """Show what `produce` would do and need; refuse what cannot fit a worker."""
     config = read_run(file)
     recipe = recipe_of(config)
-    plans = [plan_year(recipe, year) for year in sorted(set(config.years))]
+    plans = [plan_year(recipe, year) for year in sorted(set(config.produced_years))]
     for year_plan in plans:
         show_plan(year_plan)
     for year_plan in plans:

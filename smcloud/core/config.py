@@ -48,7 +48,7 @@ class IngestConfig(_Section):
     """How granules become cubes."""
 
     at: Literal["tiles", "stations"] = "tiles"
-    """`stations` writes only the shards that hold stations."""
+    """`stations` writes only the shards that hold stations, and those of what [produce] names."""
     quality: dict[str, str] = {}
     """Quality rule per source, such as ``mod11a1 = "relaxed"``; the source's first by default."""
     cubes: dict[str, str] = {}
@@ -159,8 +159,12 @@ class SelectionConfig(_Section):
 
 
 class ProduceConfig(_Section):
-    """How a year is written."""
+    """What is written of which years, and how."""
 
+    tiles: tuple[str, ...] = ()
+    """Tiles to produce, of the run's own; all of them by default."""
+    years: tuple[int, ...] = ()
+    """Years to produce, of the run's own; all of them by default."""
     window: str = ""
     """Part of each tile to produce, ROWSxCOLS+ROW+COL; the whole tile by default."""
     block_pixels: Literal[150, 300] = 150
@@ -250,6 +254,21 @@ class RunConfig(_Section):
     def training_years(self) -> tuple[int, ...]:
         """Return the years of the station table."""
         return self.train.years or self.years
+
+    @property
+    def ingested_years(self) -> tuple[int, ...]:
+        """Return the years that cubes are made of: the run's and those it trains on, ascending."""
+        return tuple(sorted({*self.years, *self.training_years}))
+
+    @property
+    def produced_tiles(self) -> tuple[str, ...]:
+        """Return the tiles that maps are made of."""
+        return self.produce.tiles or self.tiles
+
+    @property
+    def produced_years(self) -> tuple[int, ...]:
+        """Return the years that maps are made of."""
+        return self.produce.years or self.years
 
     @property
     def reference_sources(self) -> tuple[str, ...]:

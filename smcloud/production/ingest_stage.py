@@ -21,7 +21,8 @@ from smcloud.cube.store import create_store
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
 from smcloud.features.spec import CubeSet, Driver
-from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Floats, Window
+from smcloud.grids.tiles import GLOBE, TileYear, parse_window
 from smcloud.ingest.cubes import ingest_slab
 from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.index import (
@@ -54,6 +55,12 @@ log = logging.getLogger(__name__)
 
 NAMES_TOLD = 5
 """How many names a warning shows; all of them are in the summary file."""
+LATTICE_PIXELS = 5
+"""Steps between the points that stand for a window: less than a cell of the finest coarse grid."""
+
+
+Points = tuple[tuple[float, float], ...]
+"""Longitude and latitude of each, degrees."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class IngestRequest:
         Quality rule; empty for the source's default.
     points : tuple of (longitude, latitude) | None
         Restrict the work to shards that hold these points (degrees).
+    parts : tuple of Window
+        Beside `points`: windows of the output grid whose shards are written too.
     redo : bool
         Run tasks again even where a receipt says that nothing changed.
     """
@@ -84,7 +93,8 @@ class IngestRequest:
     tiles: tuple[str, ...] = ()
     years: tuple[int, ...] = ()
     quality: str = ""
-    points: tuple[tuple[float, float], ...] | None = None
+    points: Points | None = None
+    parts: tuple[Window, ...] = ()
     redo: bool = False
 
 
@@ -124,7 +134,7 @@ def run(
 
     The bucket is listed once for all sources. Sources whose cubes the run file names are left
     alone. With ``at = "stations"`` only the shards that hold stations are written, in the run's
-    tiles.
+    tiles, and those of the tiles or window that ``[produce]`` names.
 
     Raises
     ------
@@ -141,19 +151,47 @@ def run(
                 f"{driver.source}: cubes at {config.ingest.cubes[driver.source]} are used"
             )
             continue
-        requests.append(
-            IngestRequest(
-                source=driver.source,
-                from_url=config.store.granules,
-                to_url=root,
-                tiles=config.tiles,
-                years=tuple(sorted({*config.years, *config.training_years})),
-                quality=config.ingest.quality.get(driver.source, driver.quality),
-                points=points,
-                redo=redo,
-            )
-        )
+        requests.append(replace(_request(config, driver, points), redo=redo))
     return IngestResult(ingest_sources(requests, client, listener), stations)
+
+
+def _request(config: RunConfig, driver: Driver, points: Points | None) -> IngestRequest:
+    """Return what a run needs of one source; `points` are its stations, if only those are."""
+    tiles, years = extent_of(config, driver.source)
+    parts = _named_parts(config)
+    if parts and points is not None and _is_for_maps(config, driver.source):
+        points = ()
+    return IngestRequest(
+        source=driver.source,
+        from_url=config.store.granules,
+        to_url=config.store.root,
+        tiles=tiles,
+        years=years,
+        quality=config.ingest.quality.get(driver.source, driver.quality),
+        points=points,
+        parts=parts,
+    )
+
+
+def extent_of(config: RunConfig, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return tiles and years of a source's cube: of what is produced, where only maps need it."""
+    if _is_for_maps(config, source):
+        return config.produced_tiles, tuple(sorted(set(config.produced_years)))
+    return config.tiles, config.ingested_years
+
+
+def _is_for_maps(config: RunConfig, source: str) -> bool:
+    """Return whether a source is read where maps are compared, and nowhere else."""
+    drivers = {driver.source for driver in product_named(config.product).drivers}
+    return source in set(config.compare.sources) - drivers - set(config.selection.sources)
+
+
+def _named_parts(config: RunConfig) -> tuple[Window, ...]:
+    """Return what a run produces, where its run file says so; a study of stations says nothing."""
+    if not config.produce.tiles and not config.produce.window:
+        return ()
+    whole = f"{TILE_PIXELS}x{TILE_PIXELS}"
+    return tuple(parse_window(config.produce.window or whole, t) for t in config.produced_tiles)
 
 
 def _stations(
@@ -295,7 +333,7 @@ def _planned(
     tiles: Iterable[str] = request.tiles
     shards = None
     if request.points is not None:
-        lon, lat = np.array(request.points, np.float64).reshape(-1, 2).T
+        lon, lat = _places(request.points, request.parts)
         held = station_tiles(lon, lat)
         tiles = [tile for tile in held if tile in request.tiles] if request.tiles else held
         shards = None if source.schema.on.is_fine else station_shards(source.schema, lon, lat)
@@ -316,6 +354,18 @@ def _planned(
             + "; name tiles and years that are there, or another place"
         )
     return tasks
+
+
+def _places(points: Points, parts: Sequence[Window]) -> tuple[Floats, Floats]:
+    """Return longitude and latitude (n,) of points, and of a lattice over windows."""
+    found = [np.array(points, np.float64).reshape(-1, 2)]
+    for part in parts:
+        lon, lat = SIN1KM.lonlat(part)
+        lattice = np.ix_(*(np.unique(np.r_[0:n:LATTICE_PIXELS, n - 1]) for n in part.shape))
+        found.append(np.stack([lon[lattice], lat[lattice]], -1).reshape(-1, 2))
+    places = np.concatenate(found)
+    places = places[np.isfinite(places).all(axis=1)]
+    return places[:, 0], places[:, 1]
 
 
 def _check_memory(source: Source, tasks: Sequence[IngestTask], client: Client | None) -> None:

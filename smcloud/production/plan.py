@@ -172,10 +172,10 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
     pointer = read_pointer(layout, recipe.product.name, year)
     stage = Ledger(config.store.root, f"produce/{recipe.product.name}")
     if pointer is not None:
-        _check_tiles(config.tiles, pointer)
+        _check_tiles(config.produced_tiles, pointer)
         _check_parts(recipe, stage.records(year, pointer.version), pointer)
     records = ingest_records(config.store.root)
-    keys = [TileYear(recipe.schema.grid, tile, year) for tile in sorted(set(config.tiles))]
+    keys = [TileYear(recipe.schema.grid, tile, year) for tile in sorted(set(config.produced_tiles))]
     for key in keys:
         require_drivers(recipe, key)
     hashes = {key: input_hash(recipe, key, records) for key in keys}
@@ -291,7 +291,7 @@ def _check_tiles(tiles: Iterable[str], pointer: Pointer) -> None:
         raise UserError(
             f"{pointer.product} {pointer.year} is published with {counted(len(lost), 'tiles')} "
             f"that this run leaves out, such as {lost[0]}: readers would lose them; add them to "
-            "`tiles`, or give the run a `store.root` of its own"
+            "`tiles` or `produce.tiles`, or give the run a `store.root` of its own"
         )
 
 

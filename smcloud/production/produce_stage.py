@@ -109,7 +109,7 @@ def run(
     beat = config.produce.heartbeat_seconds
     years = []
     with hold(config.store.root, recipe.product.name, beat, listener) as lease:
-        for year in sorted(set(config.years)):
+        for year in sorted(set(config.produced_years)):
             plan = plan_year(recipe, year, anew=redo == "all")
             threads = config.cluster.threads if client is None else most_threads(client)
             check_fits(plan, worker_bytes(config, client), threads)

@@ -79,9 +79,9 @@ def run(
         If a block of the product is absent or damaged.
     """
     refuse_memory_urls(client, (config.store.root,))
-    days = chosen_days(config.publish.days, config.years)
+    days = chosen_days(config.publish.days, config.produced_years)
     found = []
-    for year in config.years:
+    for year in config.produced_years:
         publisher = _Publisher(
             config, product_named(config.product), published_year(config, year), client, listener
         )

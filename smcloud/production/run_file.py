@@ -1,5 +1,6 @@
 """A run file read and checked against what exists, before a cluster starts or a byte is read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dask.utils import parse_bytes
@@ -33,7 +34,7 @@ def read_run(path: str | Path) -> RunConfig:
         product = product_named(config.product)
         _require_places(config)
         _require_sources(config, product)
-        chosen_days(config.publish.days, config.years)
+        chosen_days(config.publish.days, config.produced_years)
         rules_of(config.selection)
         _require_memory(config.cluster.memory)
     except ConfigError as err:
@@ -45,10 +46,20 @@ def read_run(path: str | Path) -> RunConfig:
 def _require_places(config: RunConfig) -> None:
     """Raise ConfigError unless every tile and year exists and the window lies in a tile."""
     for tile in config.tiles:
-        for year in {*config.years, *config.training_years}:
+        for year in config.ingested_years:
             TileYear(SIN1KM.name, tile, year)
+    _require_own("tiles", config.produce.tiles, config.tiles)
+    _require_own("years", config.produce.years, config.years)
+    for tile in config.produced_tiles:
         if config.produce.window:
             parse_window(config.produce.window, tile)
+
+
+def _require_own(key: str, produced: Sequence[object], own: Sequence[object]) -> None:
+    """Raise ConfigError unless what is produced belongs to the run, which ingests no other."""
+    for foreign in sorted(set(produced) - set(own), key=str):
+        listed = ", ".join(map(str, own))
+        raise ConfigError(f"produce.{key}: {foreign} is none of the run's {key} ({listed})")
 
 
 def _require_sources(config: RunConfig, product: Product) -> None:

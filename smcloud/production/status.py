@@ -10,7 +10,7 @@ from smcloud.core.config import RunConfig
 from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
 from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.production.ingest_stage import drivers_of
+from smcloud.production.ingest_stage import drivers_of, extent_of
 from smcloud.production.ledger import Ledger, Record
 from smcloud.production.versions import read_pointer
 from smcloud.products.base import Product
@@ -70,20 +70,21 @@ def _drivers(config: RunConfig) -> Iterator[Status]:
 
 def _cube_keys(config: RunConfig, source: str) -> list[TileYear]:
     schema = SOURCES[source].schema
-    tiles = sorted(set(config.tiles)) if schema.on.is_fine else [GLOBE]
-    years: list[int | None] = [None] if schema.is_static else [*sorted(set(config.years))]
+    own, when = extent_of(config, source)
+    tiles = sorted(set(own)) if schema.on.is_fine else [GLOBE]
+    years: list[int | None] = [None] if schema.is_static else [*when]
     return [TileYear(schema.grid, tile, year) for year in years for tile in tiles]
 
 
 def _products(config: RunConfig, product: Product) -> Iterator[Status]:
     stage = f"produce/{product.name}"
     ledger = Ledger(config.store.root, stage)
-    for year in sorted(set(config.years)):
+    for year in sorted(set(config.produced_years)):
         newest = ledger.records(year)
         pointer = read_pointer(config.layout, product.name, year)
         published = ledger.records(year, pointer.version) if pointer else {}
         begun = _begun(config, product, year, pointer.history if pointer else ())
-        for tile in sorted(set(config.tiles)):
+        for tile in sorted(set(config.produced_tiles)):
             key = TileYear(product.schema.grid, tile, year)
             rows = [_recorded(PUBLISHED, published[key])] if key in published else []
             if key in newest and newest[key] != published.get(key):

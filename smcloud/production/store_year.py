@@ -87,12 +87,13 @@ def published_year(config: RunConfig, year: int) -> StoreYear:
     )
     schema = product.schema_for(has_spread=has_spread)
     schema = replace(schema, shards=(schema.shards[0], size, size))
-    parts = {tile: _part(tile, config.produce.window) for tile in config.tiles if tile in published}
+    asked = config.produced_tiles
+    parts = {tile: _part(tile, config.produce.window) for tile in asked if tile in published}
     tiles = {tile: produced_blocks(tile, part, size) for tile, part in parts.items()}
     if not any(tiles.values()):
         raise UserError(
             f"{product.name} {year} is published for {', '.join(published) or 'no tile'}, not for "
-            f"{', '.join(config.tiles)}: run `smcloud produce` for these tiles"
+            f"{', '.join(asked)}: run `smcloud produce` for these tiles"
         )
     version = "" if pointer is None else pointer.version
     return StoreYear(year, version, url, schema, product.target.column, tiles, parts)

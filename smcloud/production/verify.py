@@ -84,11 +84,11 @@ def verify(config: RunConfig, client: Client | None, listener: Listener) -> Veri
     """
     product = product_named(config.product)
     ledger = Ledger(config.store.root, f"produce/{product.name}")
-    records = [record for year in config.years for record in ledger.records(year).values()]
+    records = [record for year in config.produced_years for record in ledger.records(year).values()]
     if not records:
         raise NotFoundError(
             f"the ledger below {config.store.root} holds nothing of {product.name} "
-            f"{', '.join(map(str, config.years))}: run `smcloud produce` first"
+            f"{', '.join(map(str, config.produced_years))}: run `smcloud produce` first"
         )
     return verify_records(config.layout, product.whole_schema, records, client, listener)
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import ConfigError, NotFoundError, StoreError, UserError
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
+from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.tiles import TileYear
-from smcloud.production.ingest_stage import IngestRequest, ingest_sources
+from smcloud.production.ingest_stage import IngestRequest, extent_of, ingest_sources
 from smcloud.production.ledger import Ledger
 from smcloud.sources.registry import SOURCES
 from tests.ingest.fakes import STEPS, FakeCoarse, FakeSource, fake_name, write_fakes
@@ -169,6 +171,37 @@ def test_points_pick_the_tiles_that_hold_them(tmp_path):
     assert {word.split()[0] for word in summary.missing} == {"h18v04"}
     with pytest.raises(UserError, match="no station lies in h25v05"):
         ingested(tmp_path, tiles=("h25v05",), points=((1.0, 45.0),))
+
+
+def test_windows_to_produce_join_the_points(tmp_path):
+    far, north = (1.0, 45.0), (1.2, 84.1)
+    row, col = (int(index) for index in SIN1KM.pixel_of(*north))
+    part = Window(row - 8, row + 8, col - 8, col + 8)
+    for parts, shards in (
+        ((), []),
+        ((part,), [f"tp/c/{slab}/{row}/0" for slab in (0, 1) for row in (0, 1)]),
+    ):
+        _, coarse = two_sources(tmp_path, points=(far,), parts=parts, tiles=())
+        ingest_sources([coarse], None, Told())
+        stored = open_objects(str(tmp_path / "out/cubes/fakecoarse/2019.zarr")).list()
+        assert sorted(i.key for i in stored if i.key.startswith("tp/c/")) == shards
+
+
+def test_a_product_that_only_maps_are_compared_with_is_ingested_where_maps_are_made():
+    run = {
+        "product": "glass-sm",
+        "years": [2018, 2019],
+        "tiles": ["h18v04", "h25v05"],
+        "store": {"root": "out"},
+        "produce": {"tiles": ["h18v04"], "years": [2019]},
+        "compare": {"products": ["cci_combined", "era5land"], "third": "smap_l3"},
+    }
+    everywhere, maps = (("h18v04", "h25v05"), (2018, 2019)), (("h18v04",), (2019,))
+    config = RunConfig.model_validate(run)
+    found = {name: extent_of(config, name) for name in ("cci_combined", "smap_l3", "era5land")}
+    assert found == {"cci_combined": maps, "smap_l3": maps, "era5land": everywhere}
+    selecting = RunConfig.model_validate({**run, "selection": {"use": True}})
+    assert extent_of(selecting, "smap_l3") == everywhere
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path):

@@ -24,6 +24,9 @@ from smcloud.production.ledger import Ledger
 from smcloud.production.plan import State, block_task, check_fits, plan_year
 from smcloud.production.produce_stage import run
 from smcloud.production.recipe import recipe_of
+from smcloud.production.status import status
+from smcloud.production.store_year import published_year
+from smcloud.production.verify import verify
 from smcloud.production.versions import read_pointer
 from tests.production.small_world import (
     BLOCKS,
@@ -32,10 +35,12 @@ from tests.production.small_world import (
     TILE,
     WEST_PART,
     YEAR,
+    beside,
     config_of,
     make_cube,
     make_model,
     tree_of,
+    undisturbed,
     write_run,
 )
 
@@ -48,19 +53,13 @@ def config(world):
 @pytest.fixture(scope="module")
 def unbroken(world_once, tmp_path_factory):
     """The product of a run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("unbroken")
-    (folder / "own").symlink_to(world_once / "own")
-    make_model(folder)
-    run(config_of(write_run(folder)), None, Silent())
-    return tree_of(folder / "out" / "products")
+    return undisturbed(beside(world_once, tmp_path_factory.mktemp("unbroken")))
 
 
 @pytest.fixture(scope="module")
 def published(world_once, tmp_path_factory):
     """A published year that no test changes, and its pointer."""
-    folder = tmp_path_factory.mktemp("published")
-    (folder / "own").symlink_to(world_once / "own")
-    make_model(folder)
+    folder = beside(world_once, tmp_path_factory.mktemp("published"))
     config = config_of(write_run(folder))
     run(config, None, Silent())
     return config, read_pointer(config.layout, "glass-sm", YEAR)
@@ -217,6 +216,20 @@ def test_one_more_tile_copies_the_unchanged_one(world, config):
     records = ledger_of(wider)
     assert [record.version for record in records.values()] == [new.version] * 2
     assert records[first.key].shards == first.shards
+
+
+def test_only_the_tiles_and_years_to_produce_are_made(world):
+    config = config_of(write_run(world, tiles=(TILE, EAST)), tiles=(EAST,), years=(YEAR,))
+    config = config.model_copy(update={"years": (YEAR - 1, YEAR)})
+    (year,) = run(config, None, Silent()).years
+    assert year.year == YEAR
+    pointer = read_pointer(config.layout, "glass-sm", YEAR)
+    assert pointer is not None
+    assert pointer.tiles == (EAST,)
+    rows = [row.key.tile for row in status(config) if row.stage.startswith("produce")]
+    assert rows == [EAST]
+    assert verify(config, None, Silent()).tile_years == 1
+    assert set(published_year(config, YEAR).tiles) == {EAST}
 
 
 def test_a_run_that_would_hide_published_tiles_is_refused(world, config):
