@@ -240,7 +240,7 @@ def _job(scale: Scale, seed: int, folder: Path) -> Iterator[Cost]:
     )
     simulate(request, Silent())
     config = _config(scale, folder)
-    land = land_pixels(request, TILE).rows.size
+    land = land_pixels(request.window, TILE).rows.size
     window = f"{land:,} land pixels"
     rules = StationRules(config.stations.flags, config.stations.minimum_hours)
     read, took = profiled(

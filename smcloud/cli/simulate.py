@@ -16,57 +16,75 @@ from smcloud.simulate.request import (
     TRUTH,
     SimulateRequest,
 )
+from smcloud.simulate.run import Summary
 from smcloud.simulate.run import simulate as write_earth
 
 STATIONS_WORD = "stations"
 STATIONS, GATE_STATIONS = 60, 200
 
+Tiles = Annotated[
+    list[str] | None, typer.Option(help="Sinusoidal tiles, repeatable or comma separated")
+]
+Years = Annotated[list[str] | None, typer.Option(help="Years, repeatable or comma separated")]
+Out = Annotated[str, typer.Option(help="URL or folder that takes granules/ and truth/")]
+PartOfEach = Annotated[
+    str, typer.Option(help="Part of each tile: ROWSxCOLS, centred, or ROWSxCOLS+ROW+COL")
+]
+At = Annotated[
+    str,
+    typer.Option(
+        help="`stations`: only small windows around the stations; without --tiles they stand all "
+        "over the globe"
+    ),
+]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="With --at stations: TILE:ROWSxCOLS+ROW+COL, a part where every pixel is simulated "
+        "too, for maps; repeatable or comma separated"
+    ),
+]
+Number = Annotated[
+    int | None, typer.Option(help=f"Number of stations: {STATIONS}; with --gates 200 or more")
+]
+Seed = Annotated[int, typer.Option(help="Another seed is another Earth")]
+Sources = Annotated[str, typer.Option(help=f"Comma separated, of {', '.join(FOLDERS)}, {TRUTH}")]
+References = Annotated[
+    bool, typer.Option("--references", help=f"Also the satellites {', '.join(REFERENCES)}")
+]
+SharedError = Annotated[
+    float,
+    typer.Option(help="Share of SMAP's moisture that is the reanalysis's: correlated errors"),
+]
+EVERYTHING_OF_GLASS_SM = ",".join(DEFAULT_SOURCES)
+Sites = Annotated[
+    str,
+    typer.Option(
+        help="`varied`: networks with calibrations of their own, odd sites with a course of their "
+        "own, land cover and climate told; or `plain`"
+    ),
+]
+Workers = Annotated[int, typer.Option(help="Processes; 0 is one per core", min=0)]
+Gates = Annotated[
+    bool, typer.Option("--gates", help="Print how hard this Earth is, and write nothing")
+]
+
 
 def simulate(
-    tiles: Annotated[
-        list[str] | None, typer.Option(help="Sinusoidal tiles, repeatable or comma separated")
-    ] = None,
-    year: Annotated[
-        list[str] | None, typer.Option(help="Years, repeatable or comma separated")
-    ] = None,
-    out: Annotated[str, typer.Option(help="URL or folder that takes granules/ and truth/")] = "",
-    window: Annotated[
-        str, typer.Option(help="Part of each tile: ROWSxCOLS, centred, or ROWSxCOLS+ROW+COL")
-    ] = "",
-    at: Annotated[
-        str,
-        typer.Option(
-            help="`stations`: only small windows around the stations; without --tiles they stand "
-            "all over the globe"
-        ),
-    ] = "",
-    stations: Annotated[
-        int | None, typer.Option(help=f"Number of stations: {STATIONS}; with --gates 200 or more")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed is another Earth")] = 0,
-    sources: Annotated[
-        str,
-        typer.Option(help=f"Comma separated, of {', '.join(FOLDERS)}, {TRUTH}"),
-    ] = ",".join(DEFAULT_SOURCES),
-    references: Annotated[
-        bool,
-        typer.Option("--references", help=f"Also the satellites {', '.join(REFERENCES)}"),
-    ] = False,
-    shared_error: Annotated[
-        float,
-        typer.Option(help="Share of SMAP's moisture that is the reanalysis's: correlated errors"),
-    ] = 0.0,
-    sites: Annotated[
-        str,
-        typer.Option(
-            help="`varied`: networks with calibrations of their own, odd sites with a course of "
-            "their own, land cover and climate told; or `plain`"
-        ),
-    ] = PLAIN,
-    workers: Annotated[int, typer.Option(help="Processes; 0 is one per core", min=0)] = 0,
-    gates: Annotated[
-        bool, typer.Option("--gates", help="Print how hard this Earth is, and write nothing")
-    ] = False,
+    tiles: Tiles = None,
+    year: Years = None,
+    out: Out = "",
+    window: PartOfEach = "",
+    at: At = "",
+    maps: Maps = None,
+    stations: Number = None,
+    seed: Seed = 0,
+    sources: Sources = EVERYTHING_OF_GLASS_SM,
+    references: References = False,
+    shared_error: SharedError = 0.0,
+    sites: Sites = PLAIN,
+    workers: Workers = 0,
+    gates: Gates = False,
 ) -> None:
     """Write a simulated Earth as MODIS, GLASS, ERA5-Land, elevation, soil and station files.
 
@@ -81,13 +99,14 @@ def simulate(
         raise ConfigError("simulate needs --out: a folder, or a URL such as s3://bucket/earth")
     request = SimulateRequest(
         out=out,
-        tiles=tuple(dict.fromkeys(_words(tiles))),
+        tiles=_once(tiles),
         years=tuple(sorted({_number(word) for word in _words(year)})),
         seed=seed,
         window=window,
         at_stations=at == STATIONS_WORD,
+        maps=_once(maps),
         stations=STATIONS if stations is None else stations,
-        sources=tuple(dict.fromkeys([*_words([sources]), *(REFERENCES if references else ())])),
+        sources=_once([sources, *(REFERENCES if references else ())]),
         sites=sites,
         shared_error=shared_error,
         workers=workers or os.cpu_count() or 1,
@@ -97,6 +116,11 @@ def simulate(
         summary = write_earth(request, listener)
     finally:
         listener.end()
+    show(summary)
+
+
+def show(summary: Summary) -> None:
+    """Print what was written, and where."""
     console.print(
         f"simulated {summary.pixels:,} land pixels of {summary.tiles} tiles and "
         f"{summary.stations} stations in {summary.seconds:.1f} s: {summary.written:,} files "
@@ -115,6 +139,10 @@ def show_gates(seed: int, stations: int) -> None:
         console.print(line, markup=False)
     if not report.is_passed:
         raise typer.Exit(1)
+
+
+def _once(texts: list[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_words(texts)))
 
 
 def _words(texts: list[str] | None) -> list[str]:

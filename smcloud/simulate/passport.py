@@ -37,8 +37,8 @@ def stamp(objects: Objects, request: SimulateRequest, tiles: Sequence[str]) -> N
         passport["references"] = references
     parts = dict(found.get("tiles", {}))
     for tile in tiles:
-        _same(objects.url, f"the part of {tile}", request.area, parts.get(tile))
-        parts[tile] = request.area
+        _same(objects.url, f"the part of {tile}", request.part_of(tile), parts.get(tile))
+        parts[tile] = request.part_of(tile)
     passport["tiles"] = dict(sorted(parts.items()))
     objects.put(PASSPORT, (json.dumps(passport, indent=1) + "\n").encode())
 

@@ -80,6 +80,9 @@ class SimulateRequest:
         Part of each tile, ``ROWSxCOLS`` or ``ROWSxCOLS+ROW+COL``; the whole tile when empty.
     at_stations : bool
         Only small windows around the stations.
+    maps : tuple of str
+        With `at_stations`: parts of tiles, ``TILE:ROWSxCOLS+ROW+COL``, all of whose land is
+        simulated too, so that maps can be made of them.
     stations : int
         How many stations stand in the tiles (in the window, if there is one).
     sources : tuple of str
@@ -104,6 +107,7 @@ class SimulateRequest:
     seed: int = 0
     window: str = ""
     at_stations: bool = False
+    maps: tuple[str, ...] = ()
     stations: int = 60
     sources: tuple[str, ...] = DEFAULT_SOURCES
     sites: str = PLAIN
@@ -123,18 +127,28 @@ class SimulateRequest:
             raise ConfigError(
                 f"unknown source {unknown[0]!r}: expected one of {', '.join(sorted(known))}"
             )
-        if self.window and self.at_stations:
-            raise ConfigError("--window and --at stations exclude each other: give one of them")
         if self.stations < 0 or self.workers < 1:
             raise ConfigError("--stations must be at least 0 and --workers at least 1")
         if self.stations == 0 and self.at_stations:
             raise ConfigError("--at stations needs stations: give --stations 1 or more")
         self._check_references()
+        self._check_places()
+
+    def _check_places(self) -> None:
+        if self.window and self.at_stations:
+            raise ConfigError("--window and --at stations exclude each other: give one of them")
+        if self.maps and not self.at_stations:
+            raise ConfigError("--maps goes with --at stations: else every pixel is simulated")
         for tile in self.tiles:
             for year in self.years:
                 TileYear(SIN1KM.name, tile, year)
             if self.window:
                 parse_window(self.window, tile)
+        for text in self.maps:
+            tile, window = _tile_and_window(text)
+            parse_window(window, tile)
+            if self.tiles and tile not in self.tiles:
+                raise ConfigError(f"--maps {text}: {tile} is none of the --tiles")
 
     def _check_references(self) -> None:
         if self.sites not in SITES:
@@ -160,24 +174,60 @@ class SimulateRequest:
         return tuple(source for source in REFERENCES if source in self.sources)
 
     @property
-    def area(self) -> str:
-        """Return the part of a tile that is simulated, as one word for records and checks."""
-        return "stations" if self.at_stations else self.window or "tile"
+    def map_tiles(self) -> tuple[str, ...]:
+        """Return the tiles that `maps` names, each once."""
+        return tuple(sorted({_tile_and_window(text)[0] for text in self.maps}))
+
+    def windows_in(self, tile: str) -> tuple[str, ...]:
+        """Return the parts of a tile that `maps` names, sorted."""
+        named = (_tile_and_window(text) for text in self.maps)
+        return tuple(sorted({window for where, window in named if where == tile}))
+
+    def part_of(self, tile: str) -> str:
+        """Return the part of a tile that is simulated, in words for records and checks."""
+        if self.at_stations:
+            return " and ".join(("stations", *self.windows_in(tile)))
+        return self.window or "tile"
 
 
-def land_pixels(request: SimulateRequest, tile: str) -> TilePixels:
-    """Return the land pixels of the asked window of a tile.
+def _tile_and_window(text: str) -> tuple[str, str]:
+    tile, colon, window = text.partition(":")
+    if not colon:
+        raise ConfigError(
+            f"--maps {text}: expected a tile and a part of it, such as h18v04:240x240+600+750"
+        )
+    return tile, window
+
+
+def pixels_of(request: SimulateRequest, tile: str, stations: tuple[Station, ...]) -> TilePixels:
+    """Return the pixels of a tile that are simulated, in rows from its north-west corner.
+
+    Raises
+    ------
+    ConfigError
+        If a window, or the tile, has no land.
+    """
+    if not request.at_stations:
+        return land_pixels(request.window, tile)
+    windows = (land_pixels(window, tile) for window in request.windows_in(tile))
+    parts = [station_pixels(tile, stations), *windows]
+    flat = np.unique(np.concatenate([part.rows * TILE_PIXELS + part.cols for part in parts]))
+    return TilePixels(tile, flat // TILE_PIXELS, flat % TILE_PIXELS)
+
+
+def land_pixels(text: str, tile: str) -> TilePixels:
+    """Return the land pixels of a window of a tile, of the whole tile where it is empty.
 
     Raises
     ------
     ConfigError
         If there is none.
     """
-    window = parse_window(request.window or WHOLE_TILE, tile)
+    window = parse_window(text or WHOLE_TILE, tile)
     lon, lat = SIN1KM.lonlat(window)
     rows, cols = np.nonzero(is_land(lon, lat))
     if not len(rows):
-        where = f"window {request.window} of tile {tile}" if request.window else f"tile {tile}"
+        where = f"window {text} of tile {tile}" if text else f"tile {tile}"
         raise ConfigError(f"{where} has no land: choose another (h18v04 is central Europe)")
     outer = tile_window(SIN1KM, tile)
     return TilePixels(tile, rows + window.row0 - outer.row0, cols + window.col0 - outer.col0)

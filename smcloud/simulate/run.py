@@ -23,8 +23,7 @@ from smcloud.simulate.references import ReferencesPiece
 from smcloud.simulate.request import (
     TRUTH,
     SimulateRequest,
-    land_pixels,
-    station_pixels,
+    pixels_of,
     stations_of,
 )
 from smcloud.simulate.tile_files import PARTS, TILE_SOURCES, TilePart, tile_keys
@@ -73,7 +72,8 @@ def simulate(request: SimulateRequest, listener: Listener) -> Summary:
     began = time.perf_counter()
     objects = open_objects(request.out)
     stations = stations_of(request)
-    areas = [_area(request, tile, stations[tile]) for tile in sorted(stations)]
+    tiles = sorted({*stations, *request.map_tiles})
+    areas = [pixels_of(request, tile, stations.get(tile, ())) for tile in tiles]
     stamp(objects, request, [pixels.tile for pixels in areas])
     have = {info.key for info in objects.list()}
     total: Counter[str] = Counter()
@@ -100,10 +100,6 @@ def simulate(request: SimulateRequest, listener: Listener) -> Summary:
         total["size"],
         time.perf_counter() - began,
     )
-
-
-def _area(request: SimulateRequest, tile: str, stations: tuple[Station, ...]) -> TilePixels:
-    return station_pixels(tile, stations) if request.at_stations else land_pixels(request, tile)
 
 
 CoarsePiece = HoursPiece | SoilPiece | SheetPiece | StationsPiece | ReferencesPiece

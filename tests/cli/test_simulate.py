@@ -99,6 +99,14 @@ def test_references_and_varied_sites_are_asked_for_by_name(asked, tmp_path):
     assert (request.sites, request.shared_error) == ("varied", 0.3)
 
 
+def test_parts_for_maps_are_repeated_or_listed(asked, tmp_path):
+    smcloud(
+        *("--tiles", "h18v04,h25v05", "--year", 2019, "--at", "stations", "--out", tmp_path),
+        *("--maps", "h18v04:60x60+690+800,h25v05:30x30", "--maps", "h25v05:20x20"),
+    )
+    assert asked[0].maps == ("h18v04:60x60+690+800", "h25v05:30x30", "h25v05:20x20")
+
+
 def test_without_references_no_satellite_is_asked_for(asked, tmp_path):
     smcloud("--tiles", "h18v04", "--year", 2019, "--out", tmp_path)
     assert asked[0].references == ()

@@ -19,6 +19,7 @@ from smcloud.simulate.request import (
     SimulateRequest,
     land_pixels,
     lonlat_of,
+    pixels_of,
     station_pixels,
     stations_of,
 )
@@ -161,7 +162,7 @@ def test_memory_stores_are_written_in_this_process():
 
 
 def test_one_missing_day_is_one_file_and_the_right_day(tmp_path):
-    pixels = land_pixels(request(tmp_path), TILE)
+    pixels = land_pixels(WINDOW, TILE)
     day = {start.isoformat(): key for key, start in tile_keys("mod11a1", TILE, YEAR).items()}
     key = day["2019-01-05"]
     part = TilePart(str(tmp_path), 7, pixels, YEAR, 0, frozenset([key]))
@@ -241,3 +242,53 @@ def test_nothing_is_left_in_temporary_folders(earth, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     simulate(request(out), Silent())
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def with_maps(out, **changes):
+    return request(
+        out,
+        **{"window": "", "at_stations": True, "maps": (f"{TILE}:6x6+700+850",), "stations": 2}
+        | changes,
+    )
+
+
+def test_a_part_for_maps_is_simulated_beside_the_stations(tmp_path):
+    wanted = with_maps(tmp_path, sources=("truth",))
+    own = stations_of(wanted)[TILE]
+    pixels = pixels_of(wanted, TILE, own)
+    flat = pixels.rows * 1200 + pixels.cols
+    for part in (station_pixels(TILE, own), land_pixels("6x6+700+850", TILE)):
+        assert np.isin(part.rows * 1200 + part.cols, flat).all()
+    assert (np.diff(flat) > 0).all()
+    assert simulate(wanted, Silent()).pixels == flat.size > 36
+    cube = open_cube(truth_url(str(tmp_path), YEAR), TRUTH_SCHEMA, YEAR)
+    window = parse_window("6x6+700+850", TILE)
+    assert np.isfinite(cube.read_physical("soil_moisture", slice(0, 365), window)).all()
+
+
+def test_a_part_for_maps_may_lie_in_a_tile_without_stations(tmp_path):
+    wanted = with_maps(tmp_path, tiles=(), maps=("h18v04:6x6+700+850",), sources=("soilgrids",))
+    assert TILE not in stations_of(wanted)
+    summary = simulate(wanted, Silent())
+    assert summary.tiles == len(stations_of(wanted)) + 1
+    assert any("h18v04" in name for name in files(tmp_path))
+
+
+def test_stations_and_maps_are_another_earth_than_stations_alone(tmp_path):
+    simulate(with_maps(tmp_path, maps=(), sources=("soilgrids",)), Silent())
+    with pytest.raises(ConfigError, match=r"h18v04 there is stations, asked is stations and 6x6"):
+        simulate(with_maps(tmp_path, sources=("soilgrids",)), Silent())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"maps": ("6x6+700+850",)}, r"--maps 6x6\+700\+850: expected a tile and a part of it"),
+        ({"maps": (f"{TILE}:wide",)}, "unreadable window 'wide'"),
+        ({"maps": ("h19v04:6x6+700+850",)}, "h19v04 is none of the --tiles"),
+        ({"at_stations": False}, "--maps goes with --at stations"),
+    ],
+)
+def test_a_part_for_maps_that_cannot_be_is_one_clear_line(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        with_maps(tmp_path, **changes)
