@@ -88,6 +88,11 @@ class CoarseFinding:
         """Return the sums of each month, shape (12,)."""
         return PairStats.stacked([part.months for part in self.parts]).total(axis=0)
 
+    @property
+    def knows_truth(self) -> bool:
+        """Return whether the errors of the members are known, as on a simulated Earth."""
+        return any(part.truth is not None for part in self.parts)
+
     def mosaic(self, values: Sequence[Floats]) -> Floats:
         """Return the values of the cells of each part on `window`; NaN where nothing is known."""
         window = self.window
@@ -146,6 +151,8 @@ class Comparer:
     year: StoreYear
     client: Client | None
     listener: Listener
+    truth: Layer | None = None
+    """A simulated Earth's own moisture, which shows what triple collocation is worth."""
 
     def compare(self, cell: int) -> ComparisonFindings:
         """Return the findings; `cell` is the side of the cells of fine maps, in pixels.
@@ -178,7 +185,7 @@ class Comparer:
     def _coarse(self, name: str, layer: Layer, third: Layer | None) -> CoarseFinding | None:
         chosen = self.config.compare
         asked = CoarseComparison(
-            self.year.layer, layer, third, chosen.minimum_share, chosen.window_days
+            self.year.layer, layer, third, self.truth, chosen.minimum_share, chosen.window_days
         )
         blocks = self.year.blocks
         found = over_windows(

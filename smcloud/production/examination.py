@@ -71,17 +71,18 @@ class Examiner:
         inside = product_pairs(stations, self.year, baseline)
         is_unseen = inside["station"].isin(set(unseen["station"]))
         seed, year = self.config.train.seed, self.year.year
+        truth = self._truth_layer()
         test = with_rain(self.config, stations, scored(unseen, seed, block="block"), year)
         region = with_rain(self.config, stations, scored(inside[is_unseen], seed), year)
         return Findings(
             self.year,
             self._overview(cell),
             splits,
-            self._truth(baseline, cell),
+            None if truth is None else self._truth(truth, baseline, cell),
             test,
             region,
             int(inside.loc[~is_unseen, "station"].nunique()),
-            Comparer(self.config, self.year, self.client, self.listener).compare(cell),
+            Comparer(self.config, self.year, self.client, self.listener, truth).compare(cell),
         )
 
     def _overview(self, cell: int) -> Overview:
@@ -94,21 +95,24 @@ class Examiner:
             )
         )
 
-    def _truth(self, baseline: Layer | None, cell: int) -> TruthFinding | None:
-        """Return the scores against the truth at every pixel; None where there is no truth."""
+    def _truth_layer(self) -> Layer | None:
+        """Return the truth of the year; None where the run names none or it is not there."""
         if not self.config.store.truth:
             return None
         url = join(self.config.store.truth, year_store(self.year.year))
         if not open_objects(url).exists("zarr.json"):
             self.listener.warn(f"no truth at {url}: the report does without it")
             return None
-        truth = Layer(url, TRUTH_SCHEMA, self.year.year, "soil_moisture", required=False)
+        return Layer(url, TRUTH_SCHEMA, self.year.year, "soil_moisture", required=False)
+
+    def _truth(self, truth: Layer, baseline: Layer | None, cell: int) -> TruthFinding | None:
+        """Return the scores against the truth at every pixel; None where it knows none of them."""
         comparison = Comparison(self.year.layer, truth, baseline, cell)
         parts = self._over_blocks("truth", score_block, lambda block: (comparison, block))
         product = PairStats.stacked([part.product.total() for part in parts])
         reference = PairStats.stacked([part.baseline.total() for part in parts])
         if product.n.sum() == 0:
-            self.listener.warn(f"the truth at {url} knows no pixel of the produced blocks")
+            self.listener.warn(f"the truth at {truth.url} knows no pixel of the produced blocks")
             return None
         weights = draw_weights(np.arange(len(parts)), seed=self.config.train.seed)
         return TruthFinding(

@@ -5,7 +5,13 @@ from functools import partial
 
 import numpy as np
 
-from smcloud.production.comparison import CoarseFinding, Compared, ComparisonFindings, FineFinding
+from smcloud.production.comparison import (
+    MOISTURE_UNITS,
+    CoarseFinding,
+    Compared,
+    ComparisonFindings,
+    FineFinding,
+)
 from smcloud.production.findings import Findings
 from smcloud.production.report_provenance import FOOTER
 from smcloud.production.report_truth import error_maps
@@ -20,6 +26,8 @@ from smcloud.validation.pairs import Floats, PairStats
 CORRELATION = Style("R", 0.0, 1.0, "viridis", extend="min")
 SHARE = Style("share of the year's days", 0.0, 1.0, "cividis")
 HALF = 4.6
+OURS = Compared("product", "Ours", MOISTURE_UNITS, "sin1km")
+"""The maps themselves, named as what they are compared with."""
 WHAT_IT_IS = (
     "None of these products is the truth, and none is independent of the others in every respect: "
     "the model learns from ERA5-Land among other things, ESA CCI COMBINED is scaled to a land "
@@ -173,7 +181,6 @@ def _collocation(found: CoarseFinding, third: Compared) -> list[str]:
         Panel(name, _cells(found, partial(_member, figure="r", member=k)))
         for k, name in enumerate(names)
     ]
-    ours, theirs = (_cells(found, partial(_member, figure="error_std", member=k)) for k in range(2))
     pieces = [
         report.subheading("Triple collocation"),
         report.paragraph(
@@ -191,12 +198,58 @@ def _collocation(found: CoarseFinding, third: Compared) -> list[str]:
         ),
     ]
     if found.compared.has_same_units:
-        style = Style("m³ m⁻³", 0.0, _top(np.concatenate([ours, theirs])), "magma_r", extend="max")
-        errors = [Panel("ours", ours), Panel(names[1], theirs)]
-        text = "Error standard deviation by triple collocation, each in its own units, unscaled."
-        pieces.append(_map(found, errors, style, text, "Maps of error standard deviations"))
+        pieces.append(_errors(found, names))
+    if found.knows_truth:
+        pieces += _beside_truth(found, [OURS, found.compared, third])
     pieces.append(_statuses(found))
     return pieces
+
+
+def _errors(found: CoarseFinding, names: Sequence[str]) -> str:
+    """Return maps of the errors of both products, and of what ours really are where it is known."""
+    panels = [
+        Panel(name, _cells(found, partial(_member, figure="error_std", member=k)))
+        for k, name in enumerate(names[:2])
+    ]
+    text = "Error standard deviation by triple collocation, each in its own units, unscaled."
+    if found.knows_truth:
+        true = _cells(found, partial(_true, figure="error_std"))
+        panels.append(Panel("ours, by the truth", true))
+        text += " The truth of the simulated Earth says what ours really is."
+    top = _top(np.concatenate([panel.values for panel in panels]))
+    style = Style("m³ m⁻³", 0.0, top, "magma_r", extend="max")
+    alt = "Maps of error standard deviations"
+    return _map(found, panels, style, text, alt, columns=len(panels))
+
+
+def _beside_truth(found: CoarseFinding, members: Sequence[Compared]) -> list[str]:
+    """Return what triple collocation says of each member beside what is true of it."""
+    rows = []
+    for number, member in enumerate(members):
+        r, true_r, error, true_error = (
+            np.concatenate([value(part, figure=figure, member=number) for part in found.parts])
+            for figure in ("r", "error_std")
+            for value in (_member, _true)
+        )
+        judged = np.isfinite(error) & np.isfinite(true_error)
+        figures = [r, true_r, error, true_error]
+        shown = [f"{np.median(v[judged]):.3f}" if judged.any() else "–" for v in figures]
+        name = f"{member.title} ({member.units.replace('m3 m-3', 'm³ m⁻³')})"
+        rows.append([name, f"{judged.sum():,}", *shown])
+    heads = ["", "cells", "R by it", "R with the truth", "error by it", "true error"]
+    return [
+        report.text_table(
+            "Triple collocation beside the truth of the simulated Earth, medians over cells",
+            heads,
+            rows,
+        ),
+        report.paragraph(
+            "The truth is the mean of the cell's pixels on the same days; the true error is what a "
+            "straight line on it leaves, which is what triple collocation estimates. Where the "
+            "two differ, members share errors or see different places: with real products nobody "
+            "could tell."
+        ),
+    ]
 
 
 def _statuses(found: CoarseFinding) -> str:
@@ -276,6 +329,13 @@ def _member(part: CellScores, figure: str, member: int) -> Floats:
     if part.collocation is None:
         return np.full(part.cells.rows.shape, np.nan)
     return np.asarray(getattr(part.collocation, figure)[:, member])
+
+
+def _true(part: CellScores, figure: str, member: int = 0) -> Floats:
+    """Return a true figure of one member; NaN where it is not known."""
+    if part.truth is None:
+        return np.full(part.cells.rows.shape, np.nan)
+    return np.asarray(getattr(part.truth, figure)[:, member])
 
 
 def _top(values: Floats) -> float:

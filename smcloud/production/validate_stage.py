@@ -132,7 +132,7 @@ def _published(
     """Return the published years; none, with a warning, where the model alone can be told of."""
     found: dict[int, StoreYear] = {}
     missing: NotFoundError | None = None
-    for year in config.years:
+    for year in config.produced_years:
         try:
             found[year] = published_year(config, year)
         except NotFoundError as err:

@@ -14,8 +14,9 @@ from scipy.sparse import csr_array
 
 from smcloud.grids.grid import SIN1KM, Floats, Grid, Window
 from smcloud.grids.land import land_mask
-from smcloud.validation.anomalies import anomaly_pairs
+from smcloud.validation.anomalies import WINDOW_DAYS, anomaly_pairs
 from smcloud.validation.collocation import MONTHS, Floats32, Indices, Layer, bin_pairs, month_of
+from smcloud.validation.metrics import correlation
 from smcloud.validation.pairs import PairStats
 from smcloud.validation.triple_collocation import TripleCollocation, triple_collocation
 
@@ -51,12 +52,33 @@ class CoarseComparison:
     reference: Layer
     third: Layer | None = None
     """Third member of the triple collocation, taken in the cell that holds the centre."""
+    truth: Layer | None = None
+    """A simulated Earth's own moisture, on the product's pixels."""
     minimum_share: float = 0.5
     """Least share of a cell's land pixels with a value for its mean to be known."""
-    window_days: int = 35
+    window_days: int = WINDOW_DAYS
     """Days of the moving mean that anomalies leave out."""
     step: int = 46
     """Days of one block read at once, which bounds memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrueErrors:
+    """What a simulated Earth says of the members of a triple collocation, on their common days.
+
+    Attributes
+    ----------
+    r : float64 (n, 3)
+        Correlation of each member with the true mean of its cell.
+    error_std : float64 (n, 3)
+        Standard deviation of what a straight line on the truth leaves of each member, in its own
+        units: what triple collocation estimates without knowing the truth.
+
+    NaN where fewer than three days are common.
+    """
+
+    r: Floats
+    error_std: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +100,8 @@ class CellScores:
         Pairs per bin of (product, reference).
     collocation : TripleCollocation or None
         Members in the order of `MEMBERS`; None without a third.
+    truth : TrueErrors or None
+        The same figures from the truth; None without a truth or a third.
     """
 
     cells: Cells
@@ -88,6 +112,7 @@ class CellScores:
     days: int
     density: NDArray[np.int64]
     collocation: TripleCollocation | None
+    truth: TrueErrors | None = None
 
 
 def areas_of(blocks: Sequence[Window], side: int = AREA_PIXELS) -> list[Window]:
@@ -142,11 +167,11 @@ def compare_area(
     if not enough.any():
         return None
     where = Cells(cells.grid, cells.rows[enough], cells.cols[enough])
-    ours = area_means(comparison, where, land[enough], blocks)
+    needed = _needed(comparison, land[enough])
+    ours = area_means(comparison.product, where, needed, blocks, comparison.step)
     theirs = cell_series(comparison.reference, *where.lonlat)
     days = comparison.product.open().times
-    third = None if comparison.third is None else cell_series(comparison.third, *where.lonlat)
-    members = None if third is None else np.stack([ours, theirs, third], axis=1)
+    collocation, true_errors = _collocated(comparison, where, ours, theirs, needed, blocks)
     return CellScores(
         where,
         PairStats.along(ours, theirs, axis=1),
@@ -155,19 +180,50 @@ def compare_area(
         np.stack([np.isfinite(v).sum(axis=1) for v in (ours, theirs, ours + theirs)]).astype(float),
         len(days),
         bin_pairs(ours, theirs),
-        None if members is None else triple_collocation(members.astype(np.float64)),
+        collocation,
+        true_errors,
     )
 
 
+def _collocated(
+    comparison: CoarseComparison,
+    cells: Cells,
+    ours: Floats32,
+    theirs: Floats32,
+    needed: Floats,
+    blocks: Sequence[Window],
+) -> tuple[TripleCollocation | None, TrueErrors | None]:
+    """Return the triple collocation of the cells, and what is true of it where that is known."""
+    if comparison.third is None:
+        return None, None
+    third = cell_series(comparison.third, *cells.lonlat)
+    members = np.stack([ours, theirs, third], axis=1)
+    found = triple_collocation(members.astype(np.float64))
+    if comparison.truth is None:
+        return found, None
+    truth = area_means(comparison.truth, cells, needed, blocks, comparison.step)
+    return found, true_errors_of(members, truth)
+
+
+def true_errors_of(members: Floats32, truth: Floats32) -> TrueErrors:
+    """Return what the truth (n, days) says of members (n, 3, days) on days known to all."""
+    common = np.isfinite(members).all(axis=1, keepdims=True)
+    known = np.where(common, members, np.nan)
+    pairs = PairStats.along(known, np.broadcast_to(truth[:, None], members.shape), axis=2)
+    r = correlation(pairs)
+    variance = pairs.m2_x / np.maximum(pairs.n - 1, 1)
+    return TrueErrors(r, np.asarray(np.sqrt(variance * (1 - r**2))))
+
+
 def area_means(
-    comparison: CoarseComparison, cells: Cells, land: Floats, blocks: Sequence[Window]
+    layer: Layer, cells: Cells, needed: Floats, blocks: Sequence[Window], step: int = 46
 ) -> Floats32:
-    """Return the product's mean over each cell and day, (cells, days); NaN where too few pixels.
+    """Return a layer's mean over each cell and day, (cells, days); NaN where too few pixels.
 
     Pixels of the output grid have equal areas, so that their plain mean is the area mean. A cell
-    is known on a day on which `minimum_share` of its land pixels (`land`) are.
+    is known on a day on which at least `needed` (cells,) of its pixels are. `step` days are read at
+    once.
     """
-    layer = comparison.product
     n_days = len(layer.open().times)
     total, known = np.zeros((2, cells.rows.size, n_days))
     for block in blocks:
@@ -176,13 +232,13 @@ def area_means(
             continue
         shape = (cells.rows.size, points.size)
         membership = csr_array((np.ones(points.size), (at, np.arange(points.size))), shape=shape)
-        for steps in _slabs(n_days, comparison.step):
+        for steps in _slabs(n_days, step):
             values = layer.read(steps, block)
             chosen = values.reshape(len(values), -1)[:, points].T
             is_known = np.isfinite(chosen)
             total[:, steps] += membership @ np.where(is_known, chosen, 0).astype(np.float64)
             known[:, steps] += membership @ is_known.astype(np.float64)
-    enough = known >= _needed(comparison, land)[:, None]
+    enough = known >= needed[:, None]
     mean = np.full(total.shape, np.nan, np.float32)
     np.divide(total, known, out=mean, where=enough, casting="same_kind")
     return mean

@@ -12,12 +12,14 @@ import xgboost
 import zarr
 
 from smcloud.core.config import RunConfig
+from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import Variable
 from smcloud.cube.store import grid_mapping_attrs
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import parse_window
 from smcloud.models.base import ModelCard, content_hash, save_model
+from smcloud.production.produce_stage import run
 from smcloud.sources.registry import SOURCES
 
 TILE, EAST, YEAR = "h18v04", "h19v04", 2019
@@ -156,6 +158,19 @@ def make_model(folder: Path, trees: int = 5, seed: int = 0) -> str:
     )
     save_model(open_objects(str(folder / "out" / "models")), MODEL, data, card)
     return card.sha256
+
+
+def beside(world: Path, folder: Path) -> Path:
+    """Give a new folder the granules and cubes of a world and a model of its own; return it."""
+    (folder / "own").symlink_to(world / "own")
+    make_model(folder)
+    return folder
+
+
+def undisturbed(folder: Path) -> dict[str, bytes]:
+    """Return the product that one process makes below a folder, file by file."""
+    run(config_of(write_run(folder)), None, Silent())
+    return tree_of(folder / "out" / "products")
 
 
 def tree_of(folder: Path) -> dict[str, bytes]:

@@ -17,8 +17,9 @@ from smcloud.grids.grid import grid_named
 from smcloud.production import comparison, validate_stage
 from smcloud.production.comparison import Comparer, moisture_of
 from smcloud.production.store_year import published_year
-from smcloud.simulate.truth import SOIL_MOISTURE
+from smcloud.simulate.truth import SOIL_MOISTURE, TRUTH_SCHEMA
 from smcloud.sources.registry import SOURCES
+from smcloud.validation.collocation import Layer
 
 from . import product_root
 from .product_root import BLOCKS, DAYS, YEAR, block_values, truth_at
@@ -87,7 +88,9 @@ def compared(config):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "SOURCES", {**SOURCES, **KNOWN})
         year = published_year(config, YEAR)
-        return Comparer(config, year, None, Silent()).compare(10)
+        url = join(config.store.truth, year_store(YEAR))
+        truth = Layer(url, TRUTH_SCHEMA, YEAR, "soil_moisture", required=False)
+        return Comparer(config, year, None, Silent(), truth).compare(10)
 
 
 def test_area_means_agree_with_a_product_that_sees_the_same_storms(compared):
@@ -124,11 +127,37 @@ def test_a_fine_product_is_compared_where_both_have_a_value(compared):
     assert found.compared.units == "m3 m-3"
 
 
+def test_the_truth_shows_what_triple_collocation_is_worth(compared):
+    (found,) = compared.coarse
+    assert found.knows_truth
+    judged = [(part.collocation, part.truth) for part in found.parts]
+    for figure, within in (("r", 0.1), ("error_std", 0.01)):
+        by_it, true = (
+            np.concatenate([getattr(which, figure)[:, 0] for which in side])
+            for side in zip(*judged, strict=True)
+        )
+        known = np.isfinite(by_it) & np.isfinite(true)
+        assert known.sum() > 10
+        assert abs(np.median(by_it[known]) - np.median(true[known])) < within
+
+
+def test_on_a_real_earth_the_page_tells_of_no_truth(config):
+    real = product_root.without_truth(config)
+    page = Path(validate_stage.run(real, None, Silent()).reports[0].removeprefix("file://"))
+    assert "true error" not in page.with_name("comparison.html").read_text()
+
+
 def test_the_year_has_a_page_that_links_back(config):
     result = validate_stage.run(config, None, Silent())
     folder = Path(result.reports[0].removeprefix("file://")).parent
     page = (folder / "comparison.html").read_text()
-    for text in ("The cci_combined", "Triple collocation", "anomalies of 35 days", "Coverage"):
+    for text in (
+        "The cci_combined",
+        "Triple collocation",
+        "anomalies of 35 days",
+        "Coverage",
+        "true error",
+    ):
         assert text in page
     assert "is the truth" in page
     assert 'href="report.html"' in page

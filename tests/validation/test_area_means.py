@@ -18,6 +18,7 @@ from smcloud.validation.area_means import (
     cells_in,
     compare_area,
     reach,
+    true_errors_of,
 )
 from smcloud.validation.collocation import Layer
 from smcloud.validation.pairs import PairStats
@@ -106,7 +107,7 @@ def test_a_mean_is_that_of_the_cells_own_land_pixels(layers, references, share):
     rows, cols = GRID.pixel_of(lon.reshape(-1), lat.reshape(-1))
     land = land_mask(reach(cells, AREA)).reshape(-1)
     counts = [(land & (rows * GRID.cols + cols == flat)).sum() for flat in cells.flat]
-    means = area_means(comparison, cells, np.array(counts, float), BLOCKS)
+    means = area_means(layers[0], cells, np.maximum(share * np.array(counts), 1), BLOCKS)
     np.testing.assert_allclose(means, expected, atol=1e-6)
     assert np.isfinite(means).any()
     theirs = cell_series(references[0], *cells.lonlat)
@@ -156,6 +157,20 @@ def test_known_days_and_collocation_are_told_for_each_cell(comparison):
     assert np.isfinite(found.collocation.r).any()
     assert (ours > 0).all()  # cells of which too little was produced are no gaps
     assert int(found.months.n.sum()) == int(both.sum())
+
+
+def test_true_errors_are_what_a_line_on_the_truth_leaves():
+    rng = np.random.default_rng(4)
+    truth = rng.normal(0.2, 0.05, (2, 4000)).astype(np.float32)
+    spread = np.array([0.01, 0.02, 0.03])
+    members = 0.1 + 0.7 * truth[:, None] + rng.normal(0, 1, (2, 3, 4000)) * spread[:, None]
+    members[0, 0, :100] = np.nan
+    found = true_errors_of(members.astype(np.float32), truth)
+    np.testing.assert_allclose(found.error_std, np.tile(spread, (2, 1)), rtol=0.05)
+    line = np.polyfit(truth[0, 100:], members[0, 1, 100:], 1)
+    left = members[0, 1, 100:] - np.polyval(line, truth[0, 100:])
+    assert found.error_std[0, 1] == pytest.approx(left.std(), rel=1e-3)
+    assert found.r[0, 0] == pytest.approx(0.035 / np.hypot(0.035, 0.01), abs=0.01)
 
 
 def test_two_areas_give_what_one_gives(comparison):
