@@ -26,7 +26,7 @@ from benchmarks.ismn_archive import Archive, real_folder, write_archive
 from benchmarks.record import BenchmarkError
 from benchmarks.timing import Taken, progress, taken
 from smcloud.core.listener import Silent
-from smcloud.ingest.daily_means import StationRules, is_accepted, values_needed
+from smcloud.ingest.daily_means import StationRules, is_accepted, needed_by_day
 from smcloud.ingest.stations import read_stations
 from smcloud.production.cluster import ClusterRequest, connect
 from smcloud.production.stations_stage import ingest_stations
@@ -218,7 +218,8 @@ def daily_by_pandas(frame: pd.DataFrame) -> pd.DataFrame:
     good = frame[frame[FLAG].isin(accepted) & frame[VARIABLE].between(0.0, RULES.highest)]
     values = good[VARIABLE]
     days = values.groupby(values.index.normalize()).agg(["mean", "size"])
-    needed = values_needed(frame.index.to_numpy().astype("datetime64[s]"), RULES)
+    times, which = (one.index.to_numpy().astype("datetime64[s]") for one in (frame, days))
+    needed = needed_by_day(times, which.astype("datetime64[D]"), RULES)
     return days[days["size"] >= needed].rename_axis("day").reset_index()
 
 

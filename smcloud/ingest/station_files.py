@@ -30,7 +30,7 @@ SERIES, STATIC_VARIABLES, ZIP = ".stm", "static_variables.csv", ".zip"
 STATIONS_A_TASK = 8
 BYTES_A_TASK = 64 * 1024 * 1024
 """Text that one task reads, about a second's work; a station is never cut."""
-FORMAT = 1
+FORMAT = 2
 """Of what a task makes of its files: another number makes every task run again."""
 
 

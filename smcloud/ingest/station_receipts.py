@@ -7,7 +7,7 @@ task again because a file or a rule has changed.
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 from smcloud.core.errors import NotFoundError
@@ -67,7 +67,8 @@ def write_receipt(
     task: StationFiles, rules: StationRules, receipt: StationReceipt, url: str
 ) -> None:
     """Store the receipt of a task below `url`."""
-    text = json.dumps(asdict(receipt), sort_keys=True, indent=1)
+    body = vars(receipt) | {"broken": [vars(bad) for bad in receipt.broken]}
+    text = json.dumps(body, sort_keys=True)
     open_objects(url).put(_key(task, rules), text.encode())
 
 

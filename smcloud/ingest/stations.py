@@ -236,19 +236,13 @@ def daily_part(sensors: Sequence[SensorFiles]) -> DailyPart:
 
 
 def _daily_table(sensor: Sensor, series: DailySeries) -> pa.Table:
-    size = series.days.size
     same = (sensor.station_id, sensor.depth_from, sensor.depth_to)
-    columns = [
-        *(np.full(size, value, object if isinstance(value, str) else float) for value in same),
-        series.days.astype(_DAY),
-        series.means,
-        series.counts,
-        _day_flags(series),
-    ]
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)],
-        schema=_SCHEMA,
-    )
+    own = (series.days.astype(_DAY), series.means, series.counts, _day_flags(series))
+    types = _SCHEMA.types
+    named = zip(same, types[: len(same)], strict=True)
+    columns = [pa.repeat(pa.scalar(value, of), series.days.size) for value, of in named]
+    columns += [pa.array(column, of) for column, of in zip(own, types[len(same) :], strict=True)]
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)
 
 
 def _station_row(files: SensorFiles, series: DailySeries) -> Row:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from smcloud.core.errors import UserError
-from smcloud.ingest.daily_means import StationRules, daily_means, is_accepted, values_needed
+from smcloud.ingest.daily_means import (
+    StationRules,
+    daily_means,
+    is_accepted,
+    needed_by_day,
+    values_needed,
+)
 
 RULES = StationRules()
 
@@ -80,6 +86,31 @@ def test_gaps_do_not_change_the_sampling_step():
     assert values_needed(times, RULES) == 12
 
 
+def every(hours, start, end):
+    return np.arange(start, end, np.timedelta64(60 * hours, "m"), dtype="datetime64[m]")
+
+
+def test_each_year_has_its_own_sampling_step():
+    """Three-hourly first and hourly later: eight values make a day of 2017, none of 2018."""
+    times = np.concatenate([every(3, "2017-01-01", "2018-01-01"), every(1, "2018-01-01", "2019")])
+    series = daily_means(times, np.full(times.size, 0.2), flagged(times.size), RULES)
+    assert series.days.size == 2 * 365
+    is_third = times.astype("datetime64[h]").astype(int) % 3 == 0
+    thin = daily_means(times, np.full(times.size, 0.2), np.where(is_third, "G", "D01"), RULES)
+    assert set(thin.days.astype("datetime64[Y]").astype(int)) == {2017 - 1970}
+
+
+def test_a_year_of_few_values_has_the_step_of_the_series():
+    monthly = np.arange("2018-01", "2019-01", dtype="datetime64[M]").astype("datetime64[m]")
+    times = np.concatenate([monthly, every(1, "2019-01-01", "2020-01-01")])
+    series = daily_means(times, np.full(times.size, 0.2), flagged(times.size), RULES)
+    assert str(series.days[0]) == "2019-01-01"
+    days = times.astype("datetime64[D]")
+    mixed = np.random.default_rng(1).permutation(times)
+    needed = needed_by_day(mixed, np.unique(days), RULES)
+    assert set(needed.tolist()) == {12}
+
+
 def test_order_of_the_rows_does_not_matter():
     order = np.random.default_rng(3).permutation(72)
     times, values = hourly(72), np.linspace(0.1, 0.4, 72)
@@ -137,3 +168,11 @@ def test_the_means_are_those_of_a_loop_over_days(seed):
     assert series.counts.tolist() == [len(held) for held in known.values()]
     means = [np.mean(held, dtype=np.float64) for held in known.values()]
     np.testing.assert_allclose(series.means, means, rtol=1e-6)
+
+
+def test_sets_of_many_flags_are_told_apart():
+    """Thirty kinds need four bytes a day, most of them zero."""
+    kinds = [f"F{number:02d}" for number in range(29)]
+    flags = np.array([flag for kind in kinds for flag in [kind, *["G"] * 23]])
+    series = daily_means(hourly(29 * 24), np.full(29 * 24, 0.2), flags, RULES)
+    assert series.day_flags.tolist() == [f"{kind} G" for kind in kinds]
