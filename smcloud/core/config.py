@@ -182,6 +182,30 @@ class ProduceConfig(_Section):
     """Price of a core-hour in the currency of the plan's cost line."""
 
 
+class DownscaleConfig(_Section):
+    """How a product comes down from coarse cells; other products do not read it."""
+
+    aggregation: Literal["mean", "nearest"] = "mean"
+    """How the pixels of a cell become its features: their mean, or the pixel at its centre."""
+    minimum_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    """Least share of a cell's land pixels that must be known for its mean to count."""
+    period_days: Annotated[int, Field(ge=1, le=366)] = 1
+    """Days of a period that has a model of its own, counted from each 1 January."""
+    minimum_samples: Annotated[int, Field(ge=0)] = 100
+    """A period is modelled where it has more samples (cells and days) than this."""
+    pooled: bool = False
+    """One model of all days, in place of one a period."""
+    families: Annotated[tuple[str, ...], Field(min_length=1)] = ("mlr", "svr", "ann", "rf", "xgb")
+    """Which of the five compete: linear, support vectors, neural network, random forest, XGBoost;
+    the best by an inner score is kept in each period."""
+    test_share: Share = 0.3
+    """Part of the cells of a period, in whole groups, on which its families are scored."""
+    candidates: Positive = 4
+    """Sets of parameters that the search tries of each family."""
+    bandwidth_km: Annotated[float, Field(ge=0.0)] = 0.0
+    """Bandwidth of local regressions; 0 finds it by cross-validation."""
+
+
 class CompareConfig(_Section):
     """Which other products the produced maps are compared with."""
 
@@ -234,6 +258,7 @@ class RunConfig(_Section):
     tune: TuneConfig | None = None
     selection: SelectionConfig = SelectionConfig()
     produce: ProduceConfig = ProduceConfig()
+    downscale: DownscaleConfig = DownscaleConfig()
     compare: CompareConfig = CompareConfig()
     publish: PublishConfig = PublishConfig()
     cluster: ClusterConfig = ClusterConfig()

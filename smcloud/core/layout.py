@@ -52,6 +52,10 @@ class Layout:
         """Return the prefix of the receipts that workers leave, one per block."""
         return join(self.root, "receipts", product, f"{year:04d}", version)
 
+    def work(self, product: str, year: int, version: str) -> str:
+        """Return the prefix of what the passes of one version leave each other; never published."""
+        return join(self.root, "work", product, f"{year:04d}", version)
+
     @property
     def ledger(self) -> str:
         """Return the prefix of the ledger."""

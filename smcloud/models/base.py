@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -268,7 +268,19 @@ def checked_bytes(objects: Objects, name: str, sha256: str, end: str) -> bytes:
     return data
 
 
-def check_columns(card: ModelCard, columns: Sequence[str]) -> None:
+class TakesColumns(Protocol):
+    """A card that names the columns of its model."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the model."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns in the model's order."""
+
+
+def check_columns(card: TakesColumns, columns: Sequence[str]) -> None:
     """Raise `ModelError`, naming the columns, unless they are the model's own in its order."""
     if tuple(columns) == card.columns:
         return

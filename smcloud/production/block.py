@@ -276,7 +276,7 @@ def run_block(task: BlockTask) -> BlockReceipt:
         del inputs
         clock.add(made.seconds)
         hashes = {_shard_key(task, name): hash_values(v) for name, v in made.values.items()}
-        _check_repair(task, hashes)
+        check_repair(task.name, task.expected, hashes)
         turn.write()
         stored_bytes = _write(task, made, clock)
         receipt = BlockReceipt(
@@ -346,11 +346,12 @@ def _model(models: str, name: str, sha256: str) -> Model:
     return model
 
 
-def _check_repair(task: BlockTask, hashes: Mapping[str, str]) -> None:
-    differing = sorted(key for key, sha in task.expected.items() if hashes.get(key) != sha)
+def check_repair(name: str, expected: Mapping[str, str], hashes: Mapping[str, str]) -> None:
+    """Raise IntegrityError unless every shard that is expected comes out with its hash."""
+    differing = sorted(key for key, sha in expected.items() if hashes.get(key) != sha)
     if differing:
         raise IntegrityError(
-            f"{task.name}: {differing[0]} comes out with other values than the ledger holds, so it "
+            f"{name}: {differing[0]} comes out with other values than the ledger holds, so it "
             "cannot be restored: drivers, model or software changed since; published data stay as "
             "they are, and `smcloud produce --redo all` writes a new version"
         )

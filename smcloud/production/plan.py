@@ -9,9 +9,11 @@ import numpy as np
 from smcloud.core.errors import PlanError, UserError
 from smcloud.core.listener import counted
 from smcloud.core.objects import open_objects
+from smcloud.features.sink import FloatSink
 from smcloud.features.spec import split_input
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import TileYear, parse_window, window_text
+from smcloud.models.base import ModelCard
 from smcloud.production.block import (
     BlockReceipt,
     BlockTask,
@@ -19,13 +21,14 @@ from smcloud.production.block import (
     read_receipt,
     receipt_key,
 )
+from smcloud.production.downscalers import held_bytes
 from smcloud.production.estimators import row_bytes
 from smcloud.production.judgement import judgement_bytes
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.recipe import (
     Recipe,
     ingest_records,
-    input_hash,
+    input_hashes,
     require_drivers,
 )
 from smcloud.production.versions import Pointer, read_pointer
@@ -178,7 +181,7 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
     keys = [TileYear(recipe.schema.grid, tile, year) for tile in sorted(set(config.produced_tiles))]
     for key in keys:
         require_drivers(recipe, key)
-    hashes = {key: input_hash(recipe, key, records) for key in keys}
+    hashes = input_hashes(recipe, keys, records)
     version = _version(hashes, pointer, anew=anew)
     # Of this version first: another one may have been half made after it.
     ledger = {**stage.records(year), **stage.records(year, version)}
@@ -257,7 +260,12 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
     sizes = [np.dtype(variable.dtype).itemsize for variable in schema.variables]
     shard = int(np.prod(schema.shards)) * max(sizes)
     columns, slab_days = len(recipe.reader.names), recipe.config.produce.step_days
-    ahead = recipe.config.read_ahead
+    ahead, card = recipe.config.read_ahead, recipe.card
+    if isinstance(card, ModelCard):
+        held = row_bytes(card, columns)
+        judged = judgement_bytes(columns, slab_days, land_pixels)
+    else:  # floats for any model, its estimates and flags; nothing is judged
+        held, judged = (columns + 2) * FloatSink.bytes_per_value, 0
     return BlockMemory(
         process=PROCESS_BYTES,
         inputs=recipe.reader.estimate_bytes(
@@ -265,24 +273,25 @@ def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
             land_pixels,
             slab_days=slab_days,
             window_pixels=pixels,
-            row_bytes=row_bytes(recipe.card, columns),
+            row_bytes=held,
         )
-        + judgement_bytes(columns, slab_days, land_pixels),
+        + judged,
         outputs=days * pixels * sum(sizes),
         encoding=2 * shard,
         ahead=recipe.reader.read_bytes(days, land_pixels, pixels) if ahead else 0,
-        model=MODEL_FACTOR * _stored_bytes(recipe),
+        model=_model_bytes(recipe),
     )
 
 
-def _stored_bytes(recipe: Recipe) -> int:
-    """Return the bytes of the files of a model: its trees, those of its spread, its area."""
-    card, name = recipe.card, recipe.config.model_name
+def _model_bytes(recipe: Recipe) -> int:
+    """Return the bytes of a model in memory: its trees, those of its spread, its area."""
+    card, name, models = recipe.card, recipe.config.model_name, open_objects(recipe.models)
+    if not isinstance(card, ModelCard):
+        return held_bytes(models, card)
     files = [f"{card.sha256}.ubj"]
     files += [f"{card.spread.sha256}.spread.ubj"] if card.spread else []
     files += [f"{card.area.sha256}.area.npy"] if card.area else []
-    models = open_objects(recipe.models)
-    return sum(models.head(f"{name}/{file}").size for file in files)
+    return MODEL_FACTOR * sum(models.head(f"{name}/{file}").size for file in files)
 
 
 def _check_tiles(tiles: Iterable[str], pointer: Pointer) -> None:

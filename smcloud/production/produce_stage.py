@@ -14,9 +14,8 @@ from smcloud.core.errors import IntegrityError
 from smcloud.core.listener import Listener, counted
 from smcloud.cube.store import create_store
 from smcloud.grids.tiles import window_text
-from smcloud.production.block import STEPS, BlockReceipt, copy_block, run_block, warm_up
+from smcloud.production.block import STEPS, BlockReceipt, copy_block, receipt_key
 from smcloud.production.cluster import (
-    do_ahead,
     most_threads,
     refuse_memory_urls,
     smallest_worker_bytes,
@@ -24,12 +23,12 @@ from smcloud.production.cluster import (
 )
 from smcloud.production.lease import Lease, hold
 from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.production.making import making_of
 from smcloud.production.plan import (
     PlannedBlock,
     State,
     TilePlan,
     YearPlan,
-    block_task,
     check_fits,
     plan_year,
 )
@@ -195,6 +194,7 @@ class _Year:
         root = recipe.config.store.root
         self.ledger = Ledger(root, f"produce/{self.product}", lease.check)
         self.tally = _Tally()
+        self.making = making_of(recipe, plan, client, listener)
         self.receipts = {
             tile.key.tile: {b.number: b.receipt for b in tile.blocks if b.receipt is not None}
             for tile in plan.tiles
@@ -243,7 +243,7 @@ class _Year:
         attrs = {
             "references": self.recipe.product.reference,
             "product_version": self.plan.version,
-            "source": f"model {card.name} {card.sha256}",
+            "source": f"model {card.name} {card.whole_sha256}",
             "input_hash": combined_hash({str(t.key): t.input_hash for t in self.plan.tiles}),
         }
         create_store(self.store, self.recipe.schema, self.plan.year, attrs)
@@ -253,18 +253,15 @@ class _Year:
             if tile.state is State.COPY and tile.record is not None:
                 yield self._copy(tile, tile.record, block)
             else:
-                task = block_task(self.recipe, self.plan, tile, block)
-                yield Task(task.name, run_block, (task,))
+                yield self.making.task(tile, block)
 
     def _copy(self, tile: TilePlan, record: Record, block: PlannedBlock) -> Task[BlockReceipt]:
-        task = block_task(self.recipe, self.plan, tile, block)
         source = self.layout.store(self.product, self.plan.year, record.version)
         shards = _shards_of(record, self.recipe, block)
-        name = task.name.replace("produce-", "copy-")
+        name = f"copy-{tile.key.tile}-{tile.key.year}-b{block.number:02d}"
         receipt = BlockReceipt(name, tile.input_hash, shards, 0, 0, dict.fromkeys(STEPS, 0.0), 0)
-        return Task(
-            name, copy_block, (source, self.store, task.receipts, task.receipt_key, receipt)
-        )
+        key = receipt_key(tile.key.tile, block.number)
+        return Task(name, copy_block, (source, self.store, self.plan.receipts, key, receipt))
 
     def _repairs(
         self, done: Iterable[TilePlan], damages: Iterable[Damage]
@@ -274,8 +271,7 @@ class _Year:
             for block in tile.blocks:
                 if tile.record is not None and (tile.key, block.number) in wanted:
                     expected = _shards_of(tile.record, self.recipe, block)
-                    task = block_task(self.recipe, self.plan, tile, block, expected)
-                    yield Task(task.name, run_block, (task,))
+                    yield self.making.task(tile, block, expected)
 
     def _run(self, tasks: list[Task[BlockReceipt]], verb: str) -> None:
         if not tasks:
@@ -294,10 +290,9 @@ class _Year:
             self._fold_if_whole(tiles[tile])
             telling.advance()
 
-        recipe = self.recipe
-        model = recipe.models, recipe.config.model_name, recipe.card.whole_sha256
-        do_ahead(self.client, f"warm-{recipe.product.name}", warm_up, model)
-        ahead = recipe.config.produce.tasks_per_worker
+        if any(task.function is not copy_block for task in tasks):
+            self.making.prepare()
+        ahead = self.recipe.config.produce.tasks_per_worker
         telling.begin(f"{verb} {self.product} {self.plan.year}", len(tasks), "blocks")
         try:
             run_tasks(
@@ -347,6 +342,7 @@ class _Year:
             ),
         )
         self.listener.note(f"published {self.product} {self.plan.year}: {self.store}")
+        self.making.tidy()
 
     def _summary(self) -> YearSummary:
         blocks = sum(len(tile.blocks) for tile in self.plan.tiles)

@@ -1,6 +1,6 @@
 """What a run produces from what: product, features, cubes, model; and the hash of its inputs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,13 +13,16 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.cube.store import open_cube
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
-from smcloud.features.spec import CubeSet
+from smcloud.features.spec import CubeSet, split_input
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_at, tile_window
-from smcloud.models.base import ModelCard, load_bytes, load_parts
+from smcloud.models.anchoring import AnchorRules
+from smcloud.models.base import ModelCard, check_columns, load_bytes, load_parts
+from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
+from smcloud.sources.registry import SOURCES
 
 TAIL_BYTES = 4096
 READERS = 16
@@ -36,7 +39,7 @@ class Recipe:
     """The product's schema with the run's block size as its shard; with the uncertainty where the
     model has a spread."""
     reader: FeatureReader
-    card: ModelCard
+    card: ModelCard | DownscalerCard
     models: str
     """URL of the prefix that holds the models."""
 
@@ -45,6 +48,27 @@ class Recipe:
         if self.config.produce.window:
             return parse_window(self.config.produce.window, tile)
         return tile_window(self.schema.on, tile)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the sources whose cubes are read: those of the features, then the others."""
+        how, drivers = self.product.downscaling, self.product.drivers
+        if how is None:
+            return self.reader.sources
+        named = [split_input(layer)[0] for layer in (how.coarse, *(r.layer for r in how.flags))]
+        if how.ceiling:
+            (ceiling,) = features_named([how.ceiling], drivers)
+            named += ceiling.sources
+        return tuple(dict.fromkeys((*self.reader.sources, *named)))
+
+    def schema_of(self, source: str) -> CubeSchema:
+        """Return what the cubes of a source hold."""
+        return self.reader.schemas.get(source) or SOURCES[source].schema
+
+    @property
+    def anchor_rules(self) -> AnchorRules:
+        """Return when a coarse cell is anchored to its value."""
+        return AnchorRules(minimum_share=self.config.downscale.minimum_share)
 
     def blocks(self, tile: str) -> list[Window]:
         """Return the blocks of a tile; each is one shard of the product."""
@@ -67,14 +91,26 @@ def recipe_of(config: RunConfig) -> Recipe:
     names = config.train.features or product.features
     cubes = CubeSet({d.source: config.cube_prefix(d.source) for d in product.drivers})
     reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
-    models = config.layout.model("")
-    # The bytes too: a damaged model is found here, before a lease is taken or a store made.
-    _, card = load_bytes(open_objects(models), config.model_name, reader.names)
-    load_parts(open_objects(models), config.model_name, card)
-    size = config.produce.block_pixels
-    schema = product.schema_for(has_spread=card.spread is not None)
+    card = _card(config, product, reader.names)
+    has_spread = isinstance(card, ModelCard) and card.spread is not None
+    size, schema = config.produce.block_pixels, product.schema_for(has_spread=has_spread)
     schema = replace(schema, shards=(schema.shards[0], size, size))
-    return Recipe(config, product, schema, reader, card, models)
+    return Recipe(config, product, schema, reader, card, config.layout.model(""))
+
+
+def _card(
+    config: RunConfig, product: Product, columns: tuple[str, ...]
+) -> ModelCard | DownscalerCard:
+    """Return the card of a run's model, after checking that it takes these columns."""
+    models = open_objects(config.layout.model(""))
+    if product.downscaling is None:
+        # The bytes too: a damaged model is found here, before a lease is taken or a store made.
+        _, card = load_bytes(models, config.model_name, columns)
+        load_parts(models, config.model_name, card)
+        return card
+    found = load_downscaler_card(models, config.model_name)
+    check_columns(found, columns)
+    return found
 
 
 IngestRecords = Callable[[str, int | None], Mapping[TileYear, Record]]
@@ -86,8 +122,23 @@ def ingest_records(root: str) -> IngestRecords:
     return cache(lambda source, year: Ledger(root, f"ingest/{source}").records(year))
 
 
-def input_hash(recipe: Recipe, key: TileYear, records: IngestRecords) -> str:
-    """Return the sha256 of everything that one tile-year's values depend on; no clock, no host."""
+def input_hashes(
+    recipe: Recipe, keys: Sequence[TileYear], records: IngestRecords
+) -> dict[TileYear, str]:
+    """Return the sha256 of everything that each tile-year's values depend on; no clock, no host.
+
+    Maps that are anchored to coarse cells depend on all tiles of the region: cells lie across
+    their edges.
+    """
+    own = {key: _input_hash(recipe, key, records) for key in keys}
+    if recipe.product.downscaling is None:
+        return own
+    rules = [recipe.product.downscaling, recipe.anchor_rules]
+    region = combined_hash([*sorted(own.values()), *map(repr, rules)])
+    return {key: combined_hash([found, region]) for key, found in own.items()}
+
+
+def _input_hash(recipe: Recipe, key: TileYear, records: IngestRecords) -> str:
     schema = recipe.schema
     return combined_hash(
         {
@@ -115,13 +166,13 @@ def driver_states(
     The hash is the output hash in the ledger of the ingest; cubes that the ledger does not know
     (a user's own) are hashed from their metadata and the ends of their objects.
     """
-    for source in recipe.reader.sources:
+    for source in recipe.sources:
         for cube_key in _cube_keys(recipe, source, key):
             yield f"{source} {cube_key}", _state(recipe, source, cube_key, records)
 
 
 def _cube_keys(recipe: Recipe, source: str, key: TileYear) -> list[TileYear]:
-    schema = recipe.reader.schemas[source]
+    schema = recipe.schema_of(source)
     tile = key.tile if schema.on.is_fine else GLOBE
     if schema.is_static or key.year is None:
         # A halo of pixels reaches into the neighbours: their terrain belongs to the inputs.
@@ -148,7 +199,7 @@ def _state(recipe: Recipe, source: str, key: TileYear, records: IngestRecords) -
         if record is not None:
             return record.output_hash
     url = join(recipe.reader.cubes.urls[source], year_store(key.year))
-    return fingerprint(url, recipe.reader.schemas[source], key)
+    return fingerprint(url, recipe.schema_of(source), key)
 
 
 def fingerprint(url: str, schema: CubeSchema, key: TileYear) -> str:
@@ -193,8 +244,8 @@ def require_drivers(recipe: Recipe, key: TileYear) -> None:
         If a cube has other units, CRS, dtype or days, or does not reach the tile.
     """
     part = recipe.part(key.tile)
-    for source in recipe.reader.sources:
-        schema = recipe.reader.schemas[source]
+    for source in recipe.sources:
+        schema = recipe.schema_of(source)
         year = None if schema.is_static else key.year
         cube = open_cube(recipe.reader.cubes.url(source, year), schema, year)
         if schema.on.is_fine and part.intersect(cube.window) is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.features.spec import QUALITY_MEANINGS, Driver
@@ -53,6 +54,51 @@ class Published:
 
 
 @dataclass(frozen=True)
+class FlagRule:
+    """A fine cube whose stored values raise a bit of the product's quality flag.
+
+    Attributes
+    ----------
+    layer : str
+        ``source.variable``, of one of the drivers.
+    values : tuple of int
+        Stored values under which the bit is raised.
+    bit : int
+    """
+
+    layer: str
+    values: tuple[int, ...]
+    bit: int
+
+
+@dataclass(frozen=True)
+class Downscaling:
+    """How a product comes down from coarse cells, where no station teaches it.
+
+    Attributes
+    ----------
+    coarse : str
+        ``source.variable`` of the coarse field: target of the training, and what the maps are
+        anchored to.
+    kind : "periods" or "local"
+        A model of a period of days over all cells, or of each day around each cell.
+    ceiling : str
+        Static feature that no value of a pixel may exceed; empty for the target's range alone.
+    filled : str
+        Variable of the coarse cube that is not 0 where the coarse value itself was filled; empty
+        for none.
+    flags : tuple of FlagRule
+        Further bits of the quality flag.
+    """
+
+    coarse: str
+    kind: Literal["periods", "local"]
+    ceiling: str = ""
+    filled: str = ""
+    flags: tuple[FlagRule, ...] = ()
+
+
+@dataclass(frozen=True)
 class Product:
     """One product.
 
@@ -75,6 +121,8 @@ class Product:
         Products of others, collocated with stations or compared with ours; never features.
     no_estimate_where : int
         Quality bits of the features under which a pixel gets no estimate (fill and NO_ESTIMATE).
+    downscaling : Downscaling or None
+        Of a product that learns from coarse cells; None where stations teach it.
     published : tuple of Published
     version : int
         Raised when the recipe changes what the same inputs give.
@@ -91,6 +139,7 @@ class Product:
     uncertainty: Variable | None = None
     references: tuple[Driver, ...] = ()
     no_estimate_where: int = 0
+    downscaling: Downscaling | None = None
     published: tuple[Published, ...] = field(default=())
     version: int = 1
 

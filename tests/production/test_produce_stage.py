@@ -18,7 +18,7 @@ from smcloud.core.errors import (
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.cube.store import open_cube
-from smcloud.production import block, produce_stage
+from smcloud.production import block, making, produce_stage
 from smcloud.production.lease import hold
 from smcloud.production.ledger import Ledger
 from smcloud.production.plan import State, block_task, check_fits, plan_year
@@ -104,7 +104,7 @@ def test_a_second_run_does_nothing(world, config):
 
 
 def test_an_interrupted_run_continues_with_what_is_missing(world, config, monkeypatch, unbroken):
-    real, calls = produce_stage.run_block, []
+    real, calls = making.run_block, []
 
     def interrupted(task):
         calls.append(task.number)
@@ -112,7 +112,7 @@ def test_an_interrupted_run_continues_with_what_is_missing(world, config, monkey
             raise KeyboardInterrupt
         return real(task)
 
-    monkeypatch.setattr(produce_stage, "run_block", interrupted)
+    monkeypatch.setattr(making, "run_block", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(config, None, Silent())
     assert read_pointer(config.layout, "glass-sm", YEAR) is None
@@ -281,14 +281,14 @@ def test_two_runs_at_once_are_refused(config):
 
 
 def test_a_runner_that_lost_its_lease_writes_no_ledger_and_no_pointer(config, monkeypatch):
-    real = produce_stage.run_block
+    real = making.run_block
     lease = open_objects(config.layout.lease("glass-sm"))
 
     def overtaken(task):
         lease.create("000002.json", b'{"beat_seconds": 1, "owner": "other:1"}')
         return real(task)
 
-    monkeypatch.setattr(produce_stage, "run_block", overtaken)
+    monkeypatch.setattr(making, "run_block", overtaken)
     with pytest.raises(BusyError, match="taken over by other:1"):
         run(config, None, Silent())
     assert ledger_of(config) == {}

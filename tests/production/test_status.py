@@ -4,7 +4,7 @@ import pytest
 
 from smcloud.core.listener import Silent
 from smcloud.grids.tiles import TileYear
-from smcloud.production import produce_stage
+from smcloud.production import making, produce_stage
 from smcloud.production.ledger import Ledger, Record
 from smcloud.production.produce_stage import run
 from smcloud.production.status import status
@@ -23,7 +23,7 @@ def rows_of(config):
 
 def stopped_after(blocks, monkeypatch):
     """Let a run be interrupted in the block after so many."""
-    real, calls = produce_stage.run_block, []
+    real, calls = making.run_block, []
 
     def interrupted(task):
         calls.append(task)
@@ -31,7 +31,7 @@ def stopped_after(blocks, monkeypatch):
             raise KeyboardInterrupt
         return real(task)
 
-    monkeypatch.setattr(produce_stage, "run_block", interrupted)
+    monkeypatch.setattr(making, "run_block", interrupted)
 
 
 def test_a_version_in_progress_is_shown_beside_the_published_one(world, config, monkeypatch):

@@ -88,10 +88,10 @@ def test_a_repair_that_comes_to_other_values_changes_nothing(produced):
 
 
 def test_damage_before_publication_prevents_it(world, monkeypatch):
-    from smcloud.production import produce_stage
+    from smcloud.production import making
 
     config = config_of(world / "run.toml")
-    real = produce_stage.run_block
+    real = making.run_block
 
     def spoiled(task):
         receipt = real(task)
@@ -99,11 +99,11 @@ def test_damage_before_publication_prevents_it(world, monkeypatch):
             open_objects(task.store).put(sorted(receipt.shards)[1], b"")
         return receipt
 
-    monkeypatch.setattr(produce_stage, "run_block", spoiled)
+    monkeypatch.setattr(making, "run_block", spoiled)
     with pytest.raises(IntegrityError, match=r"not published: .* block b37 .*emptied"):
         run(config, None, Silent())
     assert not (world / "out/products/glass-sm" / str(YEAR) / "current.json").exists()
-    monkeypatch.setattr(produce_stage, "run_block", real)
+    monkeypatch.setattr(making, "run_block", real)
     (year,) = run(config, None, Silent(), redo="damaged").years
     assert year.repaired == 1
     assert (world / "out/products/glass-sm" / str(YEAR) / "current.json").exists()
