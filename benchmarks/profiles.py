@@ -28,7 +28,7 @@ BOUNDS: Mapping[str, tuple[str, ...]] = {
     "weather to pixels": ("climate.py:to_pixels",),
     "sensors": ("sensors.py:observe", "composites.py:add", "composites.py:finish"),
     "parsing text": ("ismn.py:read_stm",),
-    "hourly to daily": ("daily_means.py:coded_daily_means",),
+    "hourly to daily": ("daily_means.py:daily_means",),
     "columns of features": ("blockwise.py:compute", "blockwise.py:compute_into"),
     "reading cubes": ("inputs.py:load",),
     "trees": ("forest.py:predict_codes", "forest.py:predict", "boosting.py:predict"),

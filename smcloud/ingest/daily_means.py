@@ -89,7 +89,8 @@ class DailySeries:
 def daily_means(
     times: Times,
     values: Floats | NDArray[np.float64],
-    flags: NDArray[np.str_],
+    flag_names: Sequence[str],
+    flag_codes: Codes,
     rules: StationRules,
 ) -> DailySeries:
     """Return the UTC day means of one sensor's accepted values.
@@ -100,23 +101,11 @@ def daily_means(
         UTC instants (n,), in any order; of equal ones the first counts.
     values
         Volumetric soil moisture (n,), m3 m-3; NaN where the file has no value.
-    flags
-        Quality flag of each value (n,), as written.
+    flag_names, flag_codes
+        Quality flags as written, and which of them each value has (n,).
     rules
         Flags, minimum cover of a day and range.
     """
-    names, codes = np.unique(flags, return_inverse=True)
-    return coded_daily_means(times, values, [str(name) for name in names], codes, rules)
-
-
-def coded_daily_means(
-    times: Times,
-    values: Floats | NDArray[np.float64],
-    flag_names: Sequence[str],
-    flag_codes: Codes,
-    rules: StationRules,
-) -> DailySeries:
-    """Return what `daily_means` does, of flags that are given as indices into their names."""
     if (np.diff(times) < _NO_STEP).any():
         order = np.argsort(times, kind="stable")  # of equal times the first stays the first
         times, values, flag_codes = times[order], values[order], flag_codes[order]

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from smcloud.core.errors import GranuleError, NotFoundError, UserError
 from smcloud.core.objects import ObjectInfo, open_objects
-from smcloud.ingest.daily_means import StationRules, coded_daily_means
+from smcloud.ingest.daily_means import StationRules, daily_means
 from smcloud.ingest.receipts import BadGranule
 from smcloud.ingest.stations import Sensor
 from smcloud.sources.archive import LIMITS, Zip, list_zip, read_member
@@ -318,9 +318,7 @@ def _sensor(content: bytes, name: str, static: Mapping[str, str], rules: Station
         depth_from=found.depth_from,
         depth_to=found.depth_to,
         values=int(found.times.size),
-        series=coded_daily_means(
-            found.times, found.values, found.flag_names, found.flag_codes, rules
-        ),
+        series=daily_means(found.times, found.values, found.flag_names, found.flag_codes, rules),
         static=static,
         file=name,
     )

@@ -317,14 +317,6 @@ def _typed(column: pd.Series) -> pd.Series:
         return column
 
 
-def write_stations(sensors: Iterable[Sensor], url: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Store sensors below `url` as one part; return the tables that `read_stations` gives."""
-    part = daily_part(sensor_files(sensors))
-    write_part(part, url)
-    write_table(part.rows, url)
-    return read_stations(url)
-
-
 def read_stations(
     url: str,
     *,
@@ -337,7 +329,7 @@ def read_stations(
     Parameters
     ----------
     url
-        Where `smcloud ingest ismn` or `write_stations` put them.
+        Where `smcloud ingest ismn` put them.
     years
         Days of these years; None for all.
     tiles

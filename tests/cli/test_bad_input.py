@@ -31,10 +31,11 @@ import zarr
 
 from smcloud.core.listener import Silent
 from smcloud.ingest.daily_means import DailySeries
-from smcloud.ingest.stations import Sensor, write_stations
+from smcloud.ingest.stations import Sensor
 from smcloud.production.lease import hold
 from smcloud.simulate.samples import SAMPLE_START, SAMPLE_TILE, write_sample
 from smcloud.sources.archive import LIMITS
+from tests.ingest.station_archives import write_stations
 from tests.production.small_world import MODEL, TILE, YEAR, tree_of
 
 pytestmark = pytest.mark.usefixtures("no_cluster")

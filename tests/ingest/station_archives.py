@@ -1,8 +1,17 @@
-"""Small station archives: the text of a series, its name, and folders and zips of them."""
+"""Small station archives: the text of a series, its name, folders and zips, and stored tables."""
 
 import zipfile
 
 import numpy as np
+
+from smcloud.ingest import daily_means as ingest_means
+from smcloud.ingest.stations import (
+    daily_part,
+    read_stations,
+    sensor_files,
+    write_part,
+    write_table,
+)
 
 STATIC = (
     "quantity_name;unit;depth_from[m];depth_to[m];value;description;quantity_source_name;\n"
@@ -37,3 +46,17 @@ def write_zip(path, files):
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
+
+
+def daily_means(times, values, flags, rules):
+    """Return the daily means of values whose flags are texts."""
+    names, codes = np.unique(flags, return_inverse=True)
+    return ingest_means.daily_means(times, values, names.tolist(), codes, rules)
+
+
+def write_stations(sensors, url):
+    """Store sensors below `url` as one part; return the tables that are read back."""
+    part = daily_part(sensor_files(sensors))
+    write_part(part, url)
+    write_table(part.rows, url)
+    return read_stations(url)

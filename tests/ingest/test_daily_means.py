@@ -6,11 +6,11 @@ import pytest
 from smcloud.core.errors import UserError
 from smcloud.ingest.daily_means import (
     StationRules,
-    daily_means,
     is_accepted,
     needed_by_day,
     values_needed,
 )
+from tests.ingest.station_archives import daily_means
 
 RULES = StationRules()
 

@@ -10,7 +10,7 @@ import pytest
 
 from smcloud.core.errors import IntegrityError, NotFoundError, UserError
 from smcloud.core.objects import open_objects
-from smcloud.ingest.daily_means import StationRules, daily_means
+from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.stations import (
     Sensor,
     daily_part,
@@ -19,9 +19,9 @@ from smcloud.ingest.stations import (
     station_points,
     surface_sensors,
     write_part,
-    write_stations,
     write_table,
 )
+from tests.ingest.station_archives import daily_means, write_stations
 
 RULES = StationRules()
 

@@ -16,7 +16,7 @@ from smcloud.grids.grid import SIN1KM
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import blocks_of, parse_window
 from smcloud.ingest.daily_means import DailySeries
-from smcloud.ingest.stations import Sensor, write_stations
+from smcloud.ingest.stations import Sensor
 from smcloud.models.base import ModelCard, content_hash, save_model
 from smcloud.models.scoring import SplitScores
 from smcloud.production.versions import Pointer, write_pointer
@@ -24,6 +24,7 @@ from smcloud.products.registry import product_named
 from smcloud.simulate.truth import SOIL_MOISTURE, TRUTH_SCHEMA, truth_url
 from smcloud.sources.registry import SOURCES
 from smcloud.validation.metrics import score_stations
+from tests.ingest.station_archives import write_stations
 
 TILE, YEAR, VERSION = "h18v04", 2019, "v1"
 WINDOW = "150x300+750+150"
