@@ -163,7 +163,7 @@ def _ablation(found: Assessment) -> list[report.Section]:
         Worth(item.name, (item.rmse_rise, item.median_ubrmse_rise, item.median_r_fall))
         for item in ordered
     ]
-    measures = ["RMSE rise, m³ m⁻³", "median ubRMSE rise", "median R fall"]
+    measures = ["RMSE rise, m³ m⁻³", "median ubRMSE rise, m³ m⁻³", "median R fall"]
     pieces = [
         report.paragraph(
             "A model trained anew without all features of one driver, on the test stations of the "

@@ -42,7 +42,12 @@ def selection_sections(found: StudyFindings) -> list[report.Section]:
         report.figure(
             report.Picture(
                 station_map(_points(table, found.representative)),
-                "Stations that the model may learn from, and those that were dropped.",
+                "Stations that the model may learn from, and those that were dropped."
+                + (
+                    " A black dot: the simulated Earth knows that the verdict is wrong."
+                    if found.representative is not None
+                    else ""
+                ),
                 f"Map of {kept} stations kept and {len(table) - kept} dropped",
             )
         ),
@@ -66,7 +71,7 @@ def _points(table: pd.DataFrame, representative: pd.DataFrame | None) -> list[Po
     ]
     if representative is not None:
         wrong = _is_wrong(table, representative)
-        kinds.append(Points("wrongly so", lon[wrong], lat[wrong], INK, "."))
+        kinds.append(Points("either, and wrong by the truth", lon[wrong], lat[wrong], INK, "."))
     return [kind for kind in kinds if kind.lon.size]
 
 

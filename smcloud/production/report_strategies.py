@@ -14,7 +14,14 @@ from smcloud.products.base import Product
 from smcloud.validation import report
 from smcloud.validation.metrics import SCORES
 from smcloud.validation.splits import SplitKind
-from smcloud.validation.strategies import WITH, WITHOUT, Difference, difference, paired
+from smcloud.validation.strategies import (
+    WITH,
+    WITHOUT,
+    Difference,
+    difference,
+    paired,
+    station_scores,
+)
 from smcloud.validation.study_figures import Group, groups_picture, pairs_picture
 
 AGAINST_LABELS: Mapping[Against, str] = {
@@ -137,32 +144,26 @@ def _impossible(found: Assessment) -> list[str]:
 
 
 def _distributions(found: Assessment) -> str:
+    if found.rows.empty:
+        return report.paragraph("No station has days enough for a score.", is_warning=True)
     variants = variants_of(found)
     groups = []
     for split in SPLIT_ORDER:
         for variant in variants:
-            rows = _rows_of(found.rows, split, variant)
+            rows = station_scores(found.rows, split, variant)
             if len(rows):
                 scores = {name: rows[name].to_numpy(float) for name in ("R", "ubRMSE")}
                 is_headline = split == found.headline
                 groups.append(Group(label_of(split, variant, variants), scores, is_headline))
-    if not groups:
-        return report.paragraph("No station has days enough for a score.", is_warning=True)
     return report.figure(
         report.Picture(
             groups_picture(groups),
             f"Every unselected test station (dots), the middle half (bars) and the median. Blue is "
-            f"the headline: {MEANINGS[found.headline]}. A station that several folds tested counts "
-            "once for each.",
+            f"the headline: {MEANINGS[found.headline]}. A station that several folds tested has "
+            "the mean of its folds here, and all its days in one score in the tables.",
             "R and ubRMSE of every test station by split and variant",
         )
     )
-
-
-def _rows_of(rows: pd.DataFrame, split: str, variant: str) -> pd.DataFrame:
-    if rows.empty:
-        return rows
-    return rows[(rows["split"] == split) & (rows["variant"] == variant)]
 
 
 def gain_lines(found: Assessment) -> list[str]:

@@ -73,7 +73,7 @@ def _draw_stations(axes: Axes, view: View, kinds: Sequence[Points]) -> None:
             kind.lat,
             linestyle="none",
             marker=kind.marker,
-            markersize=5,
+            markersize=6,
             color=kind.colour,
             markeredgecolor="white",
             markeredgewidth=0.4,

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from smcloud.core.errors import UserError
 
@@ -95,10 +94,6 @@ class Coverage:
     def by(self, kind: By) -> tuple[CoverageRow, ...]:
         """Return the rows of one grouping."""
         return tuple(row for row in self.rows if row.by == kind)
-
-    def frame(self) -> pd.DataFrame:
-        """Return one line a row, the columns those of `CoverageRow`."""
-        return pd.DataFrame([asdict(row) for row in self.rows])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
@@ -23,6 +24,8 @@ from smcloud.validation.figures import (
 
 Floats = NDArray[np.float64]
 SCORE_LABELS = {"R": "R", "ubRMSE": "ubRMSE, m³ m⁻³"}
+CROWD = 150
+"""Stations beyond which dots are drawn fainter."""
 MARKERS = ("o", "s", "^", "D")
 COLOURS = (BLUE, ORANGE, GREEN, MUTED)
 
@@ -83,7 +86,10 @@ def _strip(axes: Axes, row: int, values: Floats, colour: str) -> None:
         return
     # A fixed pattern of heights instead of random jitter: equal data give equal pictures.
     height = row + 0.26 * np.sin(np.arange(known.size) * 2.4)
-    axes.plot(known, height, linestyle="none", marker="o", markersize=2.6, color=colour, alpha=0.4)
+    alpha = 0.4 if known.size <= CROWD else 0.2
+    axes.plot(
+        known, height, linestyle="none", marker="o", markersize=2.6, color=colour, alpha=alpha
+    )
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
     axes.hlines(row, low, high, color=colour, linewidth=5, alpha=0.55)
     axes.plot(middle, row, marker="o", markersize=7, color=colour, markeredgecolor="white")
@@ -95,6 +101,7 @@ def _strip(axes: Axes, row: int, values: Floats, colour: str) -> None:
         ha="center",
         fontsize=8.5,
         color=colour,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
     )
 
 
@@ -235,6 +242,8 @@ def reliability_picture(
             marker=MARKERS[number % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             label=curve.label,
+            markersize=4,
+            clip_on=False,
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
@@ -243,7 +252,7 @@ def reliability_picture(
     axes.set_ylabel("share of days inside, mean over stations")
     tidy(axes)
     if curves:
-        axes.legend(frameon=False, fontsize=9, loc="upper left")
+        axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     _moisture_bins(right, bins)
     return png_bytes(figure)
 
@@ -263,6 +272,7 @@ def _moisture_bins(axes: Axes, bins: Sequence[tuple[str, Sequence[Line]]]) -> No
             marker=MARKERS[number % len(MARKERS)],
             color=colour,
             label=f"promised {level:.0%}",
+            clip_on=False,
         )
     axes.set_xticks(range(len(bins)), [label for label, _ in bins])
     axes.set_xlabel("estimated soil moisture, m³ m⁻³")

@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntFlag
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -144,14 +143,6 @@ class TripleCollocation:
         with np.errstate(divide="ignore", invalid="ignore"):
             snr = -10 * np.log10(np.abs(1 / np.abs(self.r2) - 1))
         return replace(self, error_std=np.sqrt(np.abs(self.error_variance)), snr_db=snr)
-
-    def at(self, index: Any) -> TripleCollocation:
-        """Return the series that `index` selects, as NumPy would index the first axis."""
-        chosen: dict[str, Any] = {
-            name: None if value is None else np.asarray(value[index])
-            for name, value in vars(self).items()
-        }
-        return TripleCollocation(**chosen)
 
     def counts(self) -> dict[str, int]:
         """Return how many series there are, how many are ok, and how many have each bit."""
