@@ -126,10 +126,11 @@ class Block:
             if variable.name not in found:
                 continue
             _check_units(found[variable.name], variable.units, schema.name)
+            physical = found[variable.name].values
             for step_there, step_here in self._steps(schema, found):
                 there: tuple[int | slice, ...] = (*step_there, *theirs)
                 here: tuple[int | slice, ...] = (*step_here, *ours)
-                values = found[variable.name][there].values
+                values = physical[there]
                 if (box := known_box(values)) is not None:
                     packed = variable.pack(values[box])
                     known = packed != variable.fill_value
@@ -292,7 +293,10 @@ def _cut_to(dataset: xr.Dataset, days: Days, lookahead_days: int) -> xr.Dataset:
     """Return the instants of a slab's days and of those after it that its totals need."""
     stop = days[-1] + np.timedelta64(1 + lookahead_days, "D")
     instants = dataset["time"].values
-    return dataset.isel(time=np.flatnonzero((instants >= days[0]) & (instants < stop)))
+    at = np.flatnonzero((instants >= days[0]) & (instants < stop))
+    if at.size and at[-1] - at[0] == at.size - 1:
+        return dataset.isel(time=slice(int(at[0]), int(at[-1]) + 1))
+    return dataset.isel(time=at)
 
 
 def shards_reached(schema: CubeSchema, dataset: xr.Dataset) -> set[tuple[int, int]]:

@@ -19,6 +19,8 @@ from smcloud.sources.quality import Condition, Mask, Words
 Codes = NDArray[np.unsignedinteger[Any]]
 EVERYTHING = np.ones(1, np.bool_)
 """The table of a field without bits: it keeps every pixel."""
+SEGMENT = 64
+"""Pixels of a row of the cube that are passed over together where the layer is all fill."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +33,13 @@ class Coded:
         One or two bytes each.
     meanings : float32 array
         Physical value of each code by its unsigned bits (`hdf_eos.every_code`); NaN unknown.
+    fill : int
+        A code that means unknown, which most of a layer may be.
     """
 
     stored: Array
     meanings: Floats
+    fill: int
 
     def physical(self) -> Floats:
         """Return the layer in physical units, float32 (rows, cols), NaN where unknown."""
@@ -102,6 +107,7 @@ def pack_means(
     judges += [_Judge(stored, np.uint32(0), EVERYTHING)] * (2 - len(judges))
     _pack_means(
         stored,
+        unsigned(np.array([layer.fill], layer.stored.dtype))[0],
         layer.meanings,
         judges[0],
         judges[1],
@@ -114,6 +120,7 @@ def pack_means(
 @compiled
 def _pack_means(
     stored: Codes,
+    fill: np.unsignedinteger[Any],
     meanings: Floats,
     first: _Judge,
     second: _Judge,
@@ -127,23 +134,41 @@ def _pack_means(
     bits_1, bits_2 = np.uint32(first.keeps.size - 1), np.uint32(second.keeps.size - 1)
     total, count = np.empty(cols, np.float32), np.empty(cols, np.int32)
     for row in range(rows):
-        total[:] = 0
-        count[:] = 0
-        for fine in range(row * factor, (row + 1) * factor):
-            codes, word_1, word_2 = stored[fine], first.word[fine], second.word[fine]
-            for part in range(factor):
-                for col in range(cols):
-                    at = col * factor + part
-                    value = meanings[codes[at]]
-                    known = first.keeps[(word_1[at] >> first.start) & bits_1]
-                    known &= second.keeps[(word_2[at] >> second.start) & bits_2]
-                    known &= value == value
-                    total[col] += value if known else np.float32(0)
-                    count[col] += known
-        for col in range(cols):
-            if count[col] >= least_known:
-                mean = np.float32(total[col] / np.float32(count[col]))
-                code = np.rint((np.float64(mean) - packing.offset) / packing.scale)
-                is_valid = packing.low <= mean <= packing.high
-                if is_valid and packing.least_code <= code <= packing.most_code:
-                    out[row, col] = np.int64(code)
+        for begin in range(0, cols, SEGMENT):
+            end = min(begin + SEGMENT, cols)
+            if _is_all(
+                stored[row * factor : (row + 1) * factor, begin * factor : end * factor], fill
+            ):
+                continue
+            total[begin:end] = 0
+            count[begin:end] = 0
+            for fine in range(row * factor, (row + 1) * factor):
+                codes, word_1, word_2 = stored[fine], first.word[fine], second.word[fine]
+                for part in range(factor):
+                    for col in range(begin, end):
+                        at = col * factor + part
+                        value = meanings[codes[at]]
+                        known = first.keeps[(word_1[at] >> first.start) & bits_1]
+                        known &= second.keeps[(word_2[at] >> second.start) & bits_2]
+                        known &= value == value
+                        total[col] += value if known else np.float32(0)
+                        count[col] += known
+            for col in range(begin, end):
+                if count[col] >= least_known:
+                    mean = np.float32(total[col] / np.float32(count[col]))
+                    code = np.rint((np.float64(mean) - packing.offset) / packing.scale)
+                    is_valid = packing.low <= mean <= packing.high
+                    if is_valid and packing.least_code <= code <= packing.most_code:
+                        out[row, col] = np.int64(code)
+
+
+@compiled
+def _is_all(codes: Codes, code: np.unsignedinteger[Any]) -> bool:
+    """Say whether all codes of a rectangle are one."""
+    for row in range(codes.shape[0]):
+        differing = 0
+        for col in range(codes.shape[1]):
+            differing |= codes[row, col] ^ code
+        if differing != 0:
+            return False
+    return True

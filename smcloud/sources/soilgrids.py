@@ -18,8 +18,9 @@ from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.tiles import GLOBE, TileYear, tile_window
+from smcloud.sources.area_means import area_means, samples_across
 from smcloud.sources.base import Granule
-from smcloud.sources.geotiff import Doubles, area_means, as_raster, read_raster, samples_across
+from smcloud.sources.geotiff import Doubles, Raster, read_raster
 from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
 from smcloud.sources.quality import check_rule
 from smcloud.sources.terrain import STATIC_DAY
@@ -145,9 +146,7 @@ class SoilGrids:
             return np.asarray(x), np.asarray(y)
 
         rasters = {
-            variable.name: [
-                as_raster(one[variable.name]) for one in datasets if variable.name in one
-            ]
+            variable.name: [Raster(one[variable.name]) for one in datasets if variable.name in one]
             for variable in self.schema.variables
         }
         present = {name: layer for name, layer in rasters.items() if layer}

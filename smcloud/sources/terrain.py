@@ -7,7 +7,7 @@ likewise.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -22,22 +22,14 @@ from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, Window
 from smcloud.grids.tiles import GLOBE, TileYear, tile_window
+from smcloud.sources.area_means import Block, area_means, blocks, corners, samples_across, strips
 from smcloud.sources.base import Granule
-from smcloud.sources.geotiff import (
-    Doubles,
-    Floats,
-    Raster,
-    Strip,
-    area_means,
-    as_raster,
-    read_raster,
-    samples_across,
-    strips,
-)
+from smcloud.sources.geotiff import Doubles, Floats, Lattice, Raster, read_raster
 from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
 from smcloud.sources.quality import check_rule
 
 Cells = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 STATIC_DAY = date(1970, 1, 1)
 SHEET_DEGREES = 5
 MARGIN_DEGREES = 0.1
@@ -166,7 +158,7 @@ class Terrain:
         fields = _slopes(window, sheets)
         upstream = _rasters(datasets, "upstream_area")
         if upstream:
-            across = samples_across(upstream[0].step_y * METRES_A_DEGREE)
+            across = samples_across(upstream[0].lattice.step_y * METRES_A_DEGREE)
             fields |= area_means(window, {"upstream_area": upstream}, _degrees, across)
         data = {}
         for name, values in fields.items():
@@ -207,120 +199,139 @@ def _degrees(lon: Doubles, lat: Doubles) -> tuple[Doubles, Doubles]:
 def _rasters(datasets: Sequence[xr.Dataset], name: str) -> list[Raster]:
     """Return the sheets of one layer, checked to share one lattice of cells."""
     chosen = [one for one in datasets if name in one]
-    rasters = [as_raster(one[name]) for one in chosen]
+    rasters = [Raster(one[name]) for one in chosen]
     for dataset, raster in zip(chosen[1:], rasters[1:], strict=True):
-        first = rasters[0]
+        first, other = rasters[0].lattice, raster.lattice
         row, col = (
-            (first.north - raster.north) / first.step_y,
-            (raster.west - first.west) / first.step_x,
+            (first.north - other.north) / first.step_y,
+            (other.west - first.west) / first.step_x,
         )
         apart = max(abs(row - round(row)), abs(col - round(col)))
-        sizes = abs(raster.step_y / first.step_y - 1) + abs(raster.step_x / first.step_x - 1)
+        sizes = abs(other.step_y / first.step_y - 1) + abs(other.step_x / first.step_x - 1)
         if sizes > 1e-6 or apart > ALIGNMENT_TOLERANCE:
             raise GranuleError(
                 f"{dataset.attrs['file']}: expected cells in line with those of "
-                f"{chosen[0].attrs['file']}, found cells of {raster.step_y:g} degrees, "
+                f"{chosen[0].attrs['file']}, found cells of {other.step_y:g} degrees, "
                 f"{apart:.2f} cells apart"
             )
     return rasters
 
 
 def _slopes(window: Window, sheets: Sequence[Raster]) -> dict[str, Floats]:
-    """Return area means of elevation, slope and the two parts of aspect over a window."""
+    """Return area means of elevation, slope and the two parts of aspect over a window.
+
+    Cells are read by strips; blocks of which no cell is known are left out.
+    """
     names = ("elevation", "slope", "aspect_sin", "aspect_cos")
     fields = {name: np.full(window.shape, np.nan, np.float32) for name in names}
     if not sheets:
         return fields
-    samples = samples_across(sheets[0].step_y * METRES_A_DEGREE)
-    for strip in strips(window, samples):
-        lattice = _Lattice.around(strip, sheets[0])
-        if lattice is None:
+    samples = samples_across(sheets[0].lattice.step_y * METRES_A_DEGREE)
+    for strip in strips(window):
+        mosaic = _Mosaic.around(Block(strip, samples), sheets)
+        if mosaic is None:
             continue
-        elevation = lattice.mosaic(sheets)
-        if np.isnan(elevation).all():
-            continue
-        slope, sine, cosine = horn(elevation, lattice.latitudes, lattice.step_x, lattice.step_y)
-        place, cells, on_globe = (
-            strip.window.within(window),
-            lattice.cells_of(strip),
-            np.isfinite(strip.lon),
-        )
-        for name, values in zip(names, (elevation, slope, sine, cosine), strict=True):
-            points = values.ravel()[cells]
-            np.copyto(points, np.float32(np.nan), where=~on_globe)
-            fields[name][place] = strip.mean(points)
+        for block in blocks(strip, samples):
+            if (part := mosaic.part(block)) is not None:
+                place = block.window.within(window)
+                for name, points in zip(names, part.sampled(block), strict=True):
+                    fields[name][place] = block.mean(points)
     return fields
 
 
-@dataclass(frozen=True)
-class _Lattice:
-    """A rectangle of cells of the sheets' common lattice, counted from the first sheet's corner."""
+@dataclass(frozen=True, eq=False)
+class _Mosaic:
+    """A rectangle of cells of the sheets' common lattice, counted from the first sheet's corner.
 
-    origin: Raster
+    Attributes
+    ----------
+    lattice : Lattice
+        That of the first sheet.
+    window : Window
+    cells : (rows, cols)
+        Elevation, m, NaN unknown.
+    """
+
+    lattice: Lattice
     window: Window
+    cells: Floats
 
     @classmethod
-    def around(cls, strip: Strip, origin: Raster) -> "_Lattice | None":
-        """Return the cells around a strip's points with one more on each side."""
-        if np.isnan(strip.lon).all():
+    def around(cls, strip: Block, sheets: Sequence[Raster]) -> "_Mosaic | None":
+        """Return the cells around output pixels; None if none of them is known."""
+        lattice = sheets[0].lattice
+        window = _cells_around(strip, lattice)
+        if window is None:
             return None
-        row = np.floor((origin.north - strip.lat) / origin.step_y)
-        col = np.floor((strip.lon - origin.west) / origin.step_x)
-        return cls(
-            origin,
-            Window(
-                int(np.nanmin(row)) - 1,
-                int(np.nanmax(row)) + 2,
-                int(np.nanmin(col)) - 1,
-                int(np.nanmax(col)) + 2,
-            ),
-        )
-
-    @property
-    def step_x(self) -> float:
-        return self.origin.step_x
-
-    @property
-    def step_y(self) -> float:
-        return self.origin.step_y
-
-    @property
-    def latitudes(self) -> Doubles:
-        """Return the latitude of the rows of cells, degrees."""
-        rows = np.arange(self.window.row0, self.window.row1) + 0.5
-        return np.asarray(self.origin.north - rows * self.step_y, np.float64)
-
-    def mosaic(self, sheets: Sequence[Raster]) -> Floats:
-        """Return the cells of all sheets; the first that knows a cell counts."""
-        joined = np.full(self.window.shape, np.nan, np.float32)
+        cells = np.full(window.shape, np.nan, np.float32)
         for sheet in sheets:
-            down = round((self.origin.north - sheet.north) / self.step_y)
-            right = round((sheet.west - self.origin.west) / self.step_x)
-            rows, cols = sheet.values.shape
-            part = self.window.intersect(Window(down, down + rows, right, right + cols))
+            down = round((lattice.north - sheet.lattice.north) / lattice.step_y)
+            right = round((sheet.lattice.west - lattice.west) / lattice.step_x)
+            rows, cols = sheet.lattice.rows, sheet.lattice.cols
+            part = window.intersect(Window(down, down + rows, right, right + cols))
             if part is None:
                 continue
-            cells = sheet.crop(
-                part.row0 - down, part.row1 - down, part.col0 - right, part.col1 - right
+            found = sheet.crop(
+                Window(part.row0 - down, part.row1 - down, part.col0 - right, part.col1 - right)
             )
-            here = joined[part.within(self.window)]
-            np.copyto(here, cells, where=np.isnan(here))
-        return joined
+            here = cells[part.within(window)]
+            np.copyto(here, found, where=np.isnan(here))
+        return None if np.isnan(cells).all() else cls(lattice, window, cells)
 
-    def cells_of(self, strip: Strip) -> Cells:
-        """Return the flat index of the cell that holds each of a strip's points.
+    def part(self, pixels: Block) -> "_Mosaic | None":
+        """Return the cells around some of the output pixels; None if none of them is known."""
+        around = _cells_around(pixels, self.lattice)
+        window = None if around is None else around.intersect(self.window)
+        if window is None:
+            return None
+        cells = self.cells[window.within(self.window)]
+        return None if np.isnan(cells).all() else _Mosaic(self.lattice, window, cells)
 
-        Points off the globe get the index of some cell; the caller knows which they are.
+    def sampled(self, block: Block) -> Iterator[Floats]:
+        """Yield elevation, slope, sine and cosine of aspect at the points of a block."""
+        at, off_globe = self._places(*block.lonlat)
+        rows = np.arange(self.window.row0, self.window.row1) + 0.5
+        latitudes = np.asarray(self.lattice.north - rows * self.lattice.step_y, np.float64)
+        slopes = horn(self.cells, latitudes, self.lattice.step_x, self.lattice.step_y)
+        for values in (self.cells, *slopes):
+            points = values.ravel()[at]
+            points[off_globe] = np.nan
+            yield points
+
+    def _places(self, lon: Doubles, lat: Doubles) -> tuple[Cells, Mask]:
+        """Return the flat index of the cell that holds each point, and which are off the globe.
+
+        Points off the globe get the index of some cell.
         """
-        on_globe = np.isfinite(strip.lon)
-        lat, lon = np.where(on_globe, strip.lat, 0.0), np.where(on_globe, strip.lon, 0.0)
-        row = np.floor((self.origin.north - lat) / self.step_y).astype(np.int32)
-        col = np.floor((lon - self.origin.west) / self.step_x).astype(np.int32)
+        off_globe = np.isnan(lon)
+        row, col = self.lattice.position(
+            np.where(off_globe, 0.0, lon), np.where(off_globe, 0.0, lat)
+        )
         rows, cols = self.window.shape
-        row = np.clip(row - self.window.row0, 0, rows - 1)
-        col = np.clip(col - self.window.col0, 0, cols - 1)
-        cells: Cells = row * np.int32(cols) + col
-        return cells
+        down = np.clip(row.astype(np.int32) - self.window.row0, 0, rows - 1)
+        right = np.clip(col.astype(np.int32) - self.window.col0, 0, cols - 1)
+        cells: Cells = down * np.int32(cols) + right
+        return cells, off_globe
+
+
+def _cells_around(pixels: Block, lattice: Lattice) -> Window | None:
+    """Return the cells of a lattice that hold output pixels, with one more on each side.
+
+    None where all of them lie off the globe.
+    """
+    lon, lat = corners(pixels.window)
+    if np.isnan(lon).any():
+        # At the edge of the globe no corner tells how far the points of a pixel reach.
+        lon, lat = pixels.lonlat
+        if np.isnan(lon).all():
+            return None
+    row, col = lattice.position(lon, lat)
+    return Window(
+        int(np.nanmin(row)) - 1,
+        int(np.nanmax(row)) + 2,
+        int(np.nanmin(col)) - 1,
+        int(np.nanmax(col)) + 2,
+    )
 
 
 def horn(

@@ -148,8 +148,7 @@ class TileSource:
             for variable in self.schema.variables:
                 layer = self._coded(tile, variable.name)
                 whole = Coded(
-                    self._whole(layer.stored, self._unknown_code(variable.name), tile),
-                    layer.meanings,
+                    self._whole(layer.stored, layer.fill, tile), layer.meanings, layer.fill
                 )
                 pack_means(
                     whole,
@@ -213,19 +212,14 @@ class TileSource:
     def _coded(self, tile: _Tile, name: str) -> Coded:
         """Return the layer of a cube variable as stored, and what its codes mean."""
         if name in self.layers:
-            return Coded(*tile.file.codes(self.layers[name], tile.grid.window.shape))
+            layer = self.layers[name]
+            return Coded(*tile.file.codes(layer, tile.grid.window.shape), layer.fill)
         if self.day_layer is None:
             raise ConfigError(f"{self.name} has no layer for {name!r}: name one in `layers`")
         stored = tile.file.words(self.day_layer.layer, tile.grid.window.shape)
         codes = every_code(stored.dtype)
         start, fill = tile.granule.start, self.day_layer.fill
-        return Coded(stored, days_since_start(codes, start, self.days, fill))
-
-    def _unknown_code(self, name: str) -> int:
-        """Return a code that means unknown in the layer of a cube variable."""
-        if name in self.layers:
-            return self.layers[name].fill
-        return self.day_layer.fill if self.day_layer else 0
+        return Coded(stored, days_since_start(codes, start, self.days, fill), fill)
 
     def _whole(self, values: Array, outside: int, tile: _Tile) -> Array:
         """Return a layer over the whole tile, `outside` where a cut-out has nothing."""

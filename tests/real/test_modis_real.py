@@ -57,7 +57,7 @@ def test_t04_quality_words_that_declare_a_fill_of_zero_are_not_masked(real_file)
     with open_grid_file(path) as file:
         quality = file.words(Word("QC_Day", ("uint8",)), (200, 200))
         layer = Layer("LST_Day_6km", ("uint16",), 0.02, 0, (7500, 65535), ("K",))
-        temperature = Coded(*file.codes(layer, (200, 200))).physical()
+        temperature = Coded(*file.codes(layer, (200, 200)), layer.fill).physical()
     best = quality == 0
     assert best.any()
     assert np.isfinite(temperature[best]).mean() > 0.5
@@ -114,7 +114,7 @@ def test_t05_the_two_scale_conventions_give_the_same_kind_of_reflectance(real_fi
     path = real_file("modis/MOD09GA*.hdf")
     layer = Layer("sur_refl_b01_1", ("int16",), 0.0001, -28672, (-100, 16000))
     with open_grid_file(path) as file:
-        divided = Coded(*file.codes(layer, (2400, 2400))).physical()
+        divided = Coded(*file.codes(layer, (2400, 2400)), layer.fill).physical()
     known = divided[np.isfinite(divided)]
     assert known.size > 0
     assert -0.01 <= known.min()

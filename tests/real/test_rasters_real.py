@@ -7,7 +7,8 @@ import xarray as xr
 from smcloud.core.errors import GranuleError
 from smcloud.grids.grid import ERA5LAND
 from smcloud.grids.tiles import TileYear
-from smcloud.sources.era5_land import ERA5_LAND, FIELDS, clip_rounding
+from smcloud.sources.era5_files import FIELDS, clip_rounding
+from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.terrain import TERRAIN
 
 pytestmark = pytest.mark.real

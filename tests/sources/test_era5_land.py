@@ -7,7 +7,8 @@ import xarray as xr
 from smcloud.core.errors import GranuleError
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import TileYear
-from smcloud.sources.era5_land import ERA5_LAND, clip_rounding
+from smcloud.sources.era5_files import clip_rounding
+from smcloud.sources.era5_land import ERA5_LAND
 
 KEY = TileYear("era5land", "globe", 2019)
 LATITUDE, LONGITUDE = np.array([46.1, 46.0]), np.array([4.0, 4.1, 4.2])

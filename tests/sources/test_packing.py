@@ -36,7 +36,7 @@ def test_one_pass_equals_the_steps_one_by_one(variable, layer, factor, condition
         Condition("bands", 28, rng.random(1 << 4) < 0.7),
     )[:conditions]
     attributes = {"scale_factor": layer.scale}
-    coded = Coded(stored, to_physical(every_code(stored.dtype), layer, attributes))
+    coded = Coded(stored, to_physical(every_code(stored.dtype), layer, attributes), layer.fill)
     np.testing.assert_array_equal(coded.physical(), to_physical(stored, layer, attributes))
     physical = np.where(kept(words, met), coded.physical(), np.float32(np.nan))
     means = block_mean(physical, factor, least_known / factor**2)
@@ -51,7 +51,8 @@ def test_one_pass_equals_the_steps_one_by_one(variable, layer, factor, condition
 def test_pixels_that_a_layer_does_not_know_are_left_alone():
     stored = np.array([[0, 300], [100, 20]], np.int16)
     layer = Layer("red", ("int16",), 0.0001, -28672, (-100, 16000))
-    coded = Coded(stored, to_physical(every_code(stored.dtype), layer, {"scale_factor": 0.0001}))
+    meanings = to_physical(every_code(stored.dtype), layer, {"scale_factor": 0.0001})
+    coded = Coded(stored, meanings, layer.fill)
     word = {"state": np.array([[0, 1], [0, 0]], np.uint16)}
     out = np.full((2, 2), 7, np.int16)
     pack_means(coded, word, (Condition("state", 0, np.array([True, False])),), REFLECTANCE, 1, out)
