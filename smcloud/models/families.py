@@ -167,6 +167,10 @@ class Estimator(Protocol):
     def arrays(self) -> Arrays:
         """Return everything that the estimator is made of, by name."""
 
+    @property
+    def nbytes(self) -> int:
+        """Return about how much memory it takes when it has been used."""
+
 
 @dataclass(frozen=True, eq=False)
 class FittedFamily:

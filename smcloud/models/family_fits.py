@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +38,12 @@ from smcloud.models.family_regressions import (
     fit_support_vectors,
 )
 from smcloud.models.family_trees import TreeSums, fit_random_forest, fit_xgboost
-from smcloud.models.forest_trees import NoFitError
 
 DEFAULTS: Mapping[Family, Parameters] = {
     "mlr": {"penalty": 0.0},
     "svr": {"C": 1.0, "epsilon": 0.1, "gamma": 1.0},
     "ann": {"hidden": "16", "alpha": 1.0},
-    "rf": {"trees": 100, "max_depth": 10, "min_samples_leaf": 5, "max_features": 1 / 3},
+    "rf": {"trees": 100, "min_samples_leaf": 5, "max_features": 1 / 3},
     "xgb": {
         "trees": 100,
         "max_depth": 3,
@@ -67,7 +67,6 @@ SPACES: Mapping[Family, Mapping[str, tuple[Parameter, ...]]] = {
     },
     "ann": {"hidden": ("8", "16", "32", "16x8"), "alpha": (0.1, 1.0, 3.0, 10.0, 30.0)},
     "rf": {
-        "max_depth": (6, 10),
         "min_samples_leaf": (2, 5, 10, 20),
         "max_features": (0.2, 1 / 3, 0.6, 1.0),
     },
@@ -82,8 +81,11 @@ SPACES: Mapping[Family, Mapping[str, tuple[Parameter, ...]]] = {
 """Values searched around the defaults: our own choice, no source states the paper's grids."""
 MOST_ROWS: Mapping[Family, int] = {"svr": 4_000, "ann": 20_000, "rf": 40_000}
 """Rows that a fit takes, evenly over the samples; other families take all. A day has fewer. Support
-vectors cost the square of the rows to fit and the rows to apply; deeper trees than the evaluator
-holds are all that more rows would give a forest."""
+vectors cost the square of the rows to fit and the rows to apply; to a forest more rows would give
+deeper trees than the evaluator holds."""
+WHILE_SEARCHED: Mapping[Family, Parameters] = {"rf": {"trees": 30}}
+"""In place of the defaults while candidates are compared with each other: fewer trees rank leaves
+and features as well as many do. The best candidate is scored once more as it will be."""
 FORMAT = "families 1"
 """Raised when equal samples and parameters give other files."""
 
@@ -113,8 +115,6 @@ def fit_family(
     ------
     UserError
         If the target is constant, no feature varies, or a parameter is unknown.
-    NoFitError
-        If the evaluator cannot hold the trees.
     """
     unknown = sorted(set(parameters) - set(DEFAULTS[family]))
     if unknown:
@@ -187,7 +187,7 @@ def from_bytes(data: bytes) -> FittedFamily:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         head = json.loads(arrays["head"].tobytes())
-    except (OSError, ValueError, KeyError, EOFError) as err:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as err:
         raise ModelError("a file is not a model of a family: train the model again") from err
     if head.get("format") != FORMAT or head.get("family") not in FAMILIES:
         raise ModelError(
@@ -206,10 +206,3 @@ def from_bytes(data: bytes) -> FittedFamily:
         _READERS[head["family"]](own),
         (head["bounds"][0], head["bounds"][1]),
     )
-
-
-def why_not_fitted(error: UserError | NoFitError) -> str:
-    """Return an expected reason of a fit that was refused, for tables and cards."""
-    if isinstance(error, NoFitError):
-        return f"the evaluator cannot hold its trees: {error}"
-    return str(error)

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from sklearn.svm import SVR
 
-from smcloud.models.families import Arrays, Floats, Floats32, Parameters
+from smcloud.models.families import Arrays, Estimator, Floats, Floats32, Parameters
 
 KERNEL_VALUES = 2**18
 """Kernel values that are made at a time: 1 MB, which stays in a second-level cache."""
@@ -54,6 +54,11 @@ class Linear:
             "intercept": np.array(self.intercept),
             "rank": np.array(self.rank),
         }
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the arrays."""
+        return array_bytes(self)
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Linear:
@@ -144,6 +149,11 @@ class SupportVectors:
             "intercept": np.array(self.intercept),
         }
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the arrays."""
+        return array_bytes(self)
+
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> SupportVectors:
         """Return what `arrays` gave."""
@@ -205,6 +215,11 @@ class Network:
         parts = {f"weights_{number}": part for number, part in enumerate(self.weights)}
         return parts | {f"biases_{number}": part for number, part in enumerate(self.biases)}
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the arrays."""
+        return array_bytes(self)
+
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Network:
         """Return what `arrays` gave."""
@@ -250,6 +265,11 @@ def fit_network(ready: Floats32, target: Floats, parameters: Parameters, seed: i
         tuple(np.ascontiguousarray(part, np.float32) for part in weights),
         tuple(np.ascontiguousarray(part, np.float32) for part in biases),
     )
+
+
+def array_bytes(estimator: Estimator) -> int:
+    """Return the bytes of all arrays that an estimator is made of."""
+    return sum(part.nbytes for part in estimator.arrays().values())
 
 
 def _scale_of(target: Floats) -> tuple[float, float]:

@@ -19,8 +19,7 @@ from sklearn.model_selection import GroupKFold, ParameterSampler
 from smcloud.core.errors import ConfigError, UserError
 from smcloud.models.base import Parameter
 from smcloud.models.families import FAMILIES, CellSamples, Family, Floats, Parameters
-from smcloud.models.family_fits import DEFAULTS, SPACES, fit_family
-from smcloud.models.forest_trees import NoFitError
+from smcloud.models.family_fits import DEFAULTS, SPACES, WHILE_SEARCHED, fit_family
 
 MOST_SEARCHED = 4_000
 """Samples that a search takes, evenly over all: days have fewer, and more would not change the
@@ -63,8 +62,7 @@ class Trial:
     ----------
     parameters : mapping
     rmse : float
-        Of every sample, each estimated by the model that did not see its group; infinity where a
-        fit was refused.
+        Of every sample, each estimated by the model that did not see its group.
     """
 
     parameters: Parameters
@@ -79,17 +77,13 @@ class SearchResult:
     ----------
     trials : tuple of Trial
         In the order of the candidates.
-    chosen : int
-        The best; of equal ones the first.
+    best : Trial
+        The best; of equal ones the first. Its score is that of the whole model, where candidates
+        are compared by cheaper ones.
     """
 
     trials: tuple[Trial, ...]
-    chosen: int
-
-    @property
-    def best(self) -> Trial:
-        """Return the chosen trial."""
-        return self.trials[self.chosen]
+    best: Trial
 
 
 def candidates(family: Family, rules: SearchRules) -> list[Parameters]:
@@ -131,23 +125,23 @@ def search(family: Family, samples: CellSamples, rules: SearchRules) -> SearchRe
     Raises
     ------
     UserError
-        If all samples lie in one group, or no candidate could be fitted: with the reason.
-    NoFitError
-        If the evaluator could hold the trees of none.
+        If all samples lie in one group, or a fold's part to fit has a constant target or no feature
+        that varies: no candidate can be fitted then.
     """
     folds = inner_folds(samples.groups, rules)
-    trials: list[Trial] = []
-    refused: list[UserError | NoFitError] = []
-    for parameters in candidates(family, rules):
-        try:
-            trials.append(Trial(parameters, inner_rmse(family, samples, parameters, folds, rules)))
-        except (UserError, NoFitError) as err:
-            trials.append(Trial(parameters, float("inf")))
-            refused.append(err)
-    costs = [trial.rmse for trial in trials]
-    if len(refused) == len(trials):
-        raise refused[0]
-    return SearchResult(tuple(trials), int(np.argmin(costs)))
+    cheaper = WHILE_SEARCHED.get(family, {})
+
+    def scored(parameters: Parameters) -> float:
+        return inner_rmse(family, samples, parameters, folds, rules)
+
+    trials = tuple(
+        Trial(parameters, scored({**parameters, **cheaper}))
+        for parameters in candidates(family, rules)
+    )
+    best = min(trials, key=lambda trial: trial.rmse)
+    if cheaper:
+        best = Trial(best.parameters, scored(best.parameters))
+    return SearchResult(trials, best)
 
 
 def inner_rmse(

@@ -1,14 +1,18 @@
 """Random forest and XGBoost as one kind of estimator: arrays of trees for the bit-sliced evaluator.
 
-Both are stored as the nodes of their trees, in the order in which the library adds them up, so
-that `models.forest` gives the library's own estimates bit for bit.
+Both are stored as the nodes of their trees, in the order in which the library adds them up. Many
+points go through `models.forest`, few ones (scores of a period) down the trees one level after
+another: laying trees out for the evaluator costs more than that. Both give the library's own
+estimates bit for bit.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +21,30 @@ from sklearn.ensemble import RandomForestRegressor
 from smcloud.core.errors import MissingExtraError
 from smcloud.models.families import Arrays, Floats, Floats32, Parameters
 from smcloud.models.forest import Forest
-from smcloud.models.forest_layout import Layout, layout_of
-from smcloud.models.forest_trees import Ensemble, Tree, sklearn_ensemble, xgboost_ensemble
+from smcloud.models.forest_layout import DEEPEST, Layout, layout_of
+from smcloud.models.forest_trees import (
+    LEAF,
+    Ensemble,
+    NoFitError,
+    Tree,
+    sklearn_ensemble,
+    xgboost_ensemble,
+)
 
 try:
     import xgboost
 except ImportError as err:
     raise MissingExtraError("xgboost", "cpu", "training and production") from err
 
+log = logging.getLogger(__name__)
+
+FEW_POINTS = 4_096
+"""Up to so many points, and as long as the trees are not laid out, they are walked."""
+WALKED_VALUES = 2**18
+"""Points times trees that are walked at a time."""
+SHALLOW, DEEP_ROWS = 8, 4_000
+"""Levels of a random forest fitted on up to so many rows; with more rows as deep as the evaluator
+goes. Eight levels hold what a day's rows can fill, in a tenth of the memory of twelve."""
 NODE_TYPES: Mapping[str, type] = {
     "left": np.int32,
     "right": np.int32,
@@ -33,7 +53,21 @@ NODE_TYPES: Mapping[str, type] = {
     "unknown_left": np.bool_,
 }
 """How the nodes of a tree are stored; leaf values keep the type of their sum."""
+NODE_BYTES = 80
+"""Of a node in memory, as a tree and once more as it is walked."""
 XGB_FIXED: Parameters = {"tree_method": "hist", "objective": "reg:squarederror", "nthread": 1}
+
+
+class _Nodes(NamedTuple):
+    """All nodes of all trees in one row: children by position, leaves their own children."""
+
+    roots: NDArray[np.int64]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    cut: Floats32
+    value: NDArray[Any]
+    levels: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +77,77 @@ class TreeSums:
     Attributes
     ----------
     ensemble : Ensemble
-    layout : Layout
-        The trees as the evaluator reads them.
     """
 
     ensemble: Ensemble
-    layout: Layout = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layout", layout_of(self.ensemble))
 
     def __call__(self, ready: Floats32) -> NDArray[Any]:
         """Return the estimates of features (n_kept, n_points), bit for bit the library's."""
+        if ready.shape[1] <= FEW_POINTS and "layout" not in self.__dict__:
+            return self.walked(ready)
+        if self.layout is None:
+            return self.walked(ready)
         # The scratch of a forest is larger than its trees: it lives as long as one piece does.
         forest = Forest.from_layout(self.ensemble, self.layout)
         return forest.predict(np.ascontiguousarray(ready))
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the layout, or of the nodes."""
+        if "layout" not in self.__dict__ or self.layout is None:
+            return NODE_BYTES * sum(tree.left.size for tree in self.ensemble.trees)
+        groups = sum(
+            part.group.leaves.nbytes + part.group.slots.nbytes for part in self.layout.parts
+        )
+        return groups + self.layout.cuts.cuts.nbytes + self.layout.cuts.firsts.nbytes
+
+    @cached_property
+    def layout(self) -> Layout | None:
+        """Return the trees as the evaluator reads them; None where they do not fit it."""
+        try:
+            return layout_of(self.ensemble)
+        except NoFitError as misfit:
+            log.warning("trees are walked, many times slower: %s", misfit)
+            return None
+
+    def walked(self, ready: Floats32) -> NDArray[Any]:
+        """Return the same estimates, by going down all trees level after level."""
+        nodes = self._nodes
+        n_points = ready.shape[1]
+        found = np.empty(n_points, self.ensemble.start.dtype)
+        at_once = max(1, WALKED_VALUES // nodes.roots.size)
+        for start in range(0, n_points, at_once):
+            points = np.arange(start, min(start + at_once, n_points))
+            at = np.repeat(nodes.roots[:, None], points.size, axis=1)
+            for _ in range(nodes.levels):
+                goes_left = ready[nodes.feature[at], points] < nodes.cut[at]
+                at = np.where(goes_left, nodes.left[at], nodes.right[at])
+            # Added tree after tree, as the libraries do.
+            total = np.add.reduce(nodes.value[at], axis=0, initial=self.ensemble.start)
+            found[points] = total / found.dtype.type(self.ensemble.divisor)
+        return found
+
+    @cached_property
+    def _nodes(self) -> _Nodes:
+        trees = self.ensemble.trees
+        sizes = np.array([tree.left.size for tree in trees])
+        roots = np.cumsum(sizes) - sizes
+        first = np.repeat(roots, sizes)
+        own = np.arange(first.size)
+        left, right, feature, cut, value = (
+            np.concatenate([getattr(tree, name) for tree in trees])
+            for name in ("left", "right", "feature", "cut", "value")
+        )
+        is_leaf = left == LEAF
+        return _Nodes(
+            roots,
+            np.where(is_leaf, own, first + left),
+            np.where(is_leaf, own, first + right),
+            feature,
+            cut,
+            value[:, 0],
+            max(tree.levels() for tree in trees),
+        )
 
     def arrays(self) -> Arrays:
         """Return all nodes of all trees, tree after tree, and what the sum begins with."""
@@ -105,17 +195,12 @@ def fit_random_forest(
     ready
         (n_samples, n_kept).
     parameters
-        ``trees``, ``max_depth`` (12 at the most, for the evaluator), ``min_samples_leaf`` and
-        ``max_features``, the part of the features that each split looks at.
-
-    Raises
-    ------
-    NoFitError
-        If the evaluator cannot hold the trees.
+        ``trees``, ``min_samples_leaf`` and ``max_features``, the part of the features that each
+        split looks at.
     """
     found = RandomForestRegressor(
         int(parameters["trees"]),
-        max_depth=int(parameters["max_depth"]),
+        max_depth=SHALLOW if target.size <= DEEP_ROWS else DEEPEST,
         min_samples_leaf=int(parameters["min_samples_leaf"]),
         max_features=float(parameters["max_features"]),
         random_state=seed,
@@ -133,11 +218,6 @@ def fit_xgboost(ready: Floats32, target: Floats, parameters: Parameters, seed: i
         (n_samples, n_kept).
     parameters
         ``trees`` and XGBoost's own names.
-
-    Raises
-    ------
-    NoFitError
-        If the evaluator cannot hold the trees.
     """
     own = {name: value for name, value in parameters.items() if name != "trees"}
     matrix = xgboost.DMatrix(ready, target.astype(np.float32), nthread=1)

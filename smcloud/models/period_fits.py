@@ -29,9 +29,8 @@ from smcloud.models.families import (
     known_families,
     varying,
 )
-from smcloud.models.family_fits import fit_family, is_constant, thinned, why_not_fitted
+from smcloud.models.family_fits import fit_family, is_constant, thinned
 from smcloud.models.family_search import MOST_SEARCHED, SearchRules, search
-from smcloud.models.forest_trees import NoFitError
 from smcloud.validation.pairs import PairStats
 
 LEAST_GROUPS = 3
@@ -215,10 +214,9 @@ def assess(samples: CellSamples, family: Family, rules: PeriodRules) -> FamilyRe
         model = fit_family(family, to_fit, best.parameters, seed)
         held = _pairs(model, samples.at(test))
         random = _random_pairs(samples, family, best.parameters, rules)
-    except (UserError, NoFitError) as err:
+    except UserError as err:
         nothing = PairStats.zero()
-        reason = why_not_fitted(err)
-        return FamilyResult(family, *counts, {}, math.nan, nothing, nothing, nothing, reason)
+        return FamilyResult(family, *counts, {}, math.nan, nothing, nothing, nothing, str(err))
     mean = np.full(test.size, to_fit.target.mean())
     constant = PairStats.of(mean, samples.target[test])
     inner = best.rmse if math.isfinite(best.rmse) else math.nan

@@ -1,8 +1,8 @@
 """A model per period: which days share one, what is stored, and the models ready to estimate.
 
-Below ``models/<name>/periods/`` lie ``<sha256>.npz`` of each period's best family,
-``scores.parquet`` with one row a period and family, and ``card.json``, written last, which names
-them all. A period without a model is in the card too, with the reason.
+A prefix ``models/<name>/`` holds ``periods/<sha256>.npz`` of each period's best family,
+``periods/scores.parquet`` with one row a period and family, and ``card.json``, written last, which
+names them all. A period without a model is in the card too, with the reason.
 """
 
 from __future__ import annotations
@@ -14,16 +14,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.objects import Objects, open_objects
-from smcloud.models.base import Parameter, Score, content_hash
+from smcloud.models.base import (
+    CARD,
+    CARD_VERSION,
+    Parameter,
+    Score,
+    card_json,
+    checked_bytes,
+    content_hash,
+    parsed_card,
+)
 from smcloud.models.downscaler import Floats, Floats32
 from smcloud.models.families import TITLES, Family, FittedFamily
 from smcloud.models.family_fits import from_bytes
@@ -32,10 +41,9 @@ from smcloud.validation.metrics import all_scores
 from smcloud.validation.pairs import PairStats
 
 PERIODS = "periods"
-CARD, SCORES = f"{PERIODS}/card.json", f"{PERIODS}/scores.parquet"
-CARD_VERSION = 1
-MOST_LOADED = 64
-"""Models that a process keeps ready; a forest of a day takes about 1 MB, other families less."""
+SCORES = f"{PERIODS}/scores.parquet"
+LOADED_BYTES = 256 * 2**20
+"""Models that a process keeps ready: a year of forests of days, half a megabyte each, fits."""
 SHOWN = ("R", "RMSE", "ubRMSE", "bias")
 BEST = "best"
 """Stands for the family chosen in each period, in the summary by family."""
@@ -127,6 +135,7 @@ class PeriodsCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
     card_version: int = CARD_VERSION
+    kind: Literal["periods"] = "periods"
     name: str
     target: str
     target_units: str
@@ -158,31 +167,7 @@ class PeriodsCard(BaseModel):
 
     def to_json(self) -> bytes:
         """Return the card as JSON with sorted keys: equal cards are equal bytes."""
-        data = json.loads(self.model_dump_json())
-        return (json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, data: bytes, where: str) -> PeriodsCard:
-        """Return the card that `to_json` wrote.
-
-        Raises
-        ------
-        ModelError
-            If it is not a card, or one of another version.
-        """
-        try:
-            found = json.loads(data)
-            version = found["card_version"]
-            if version == CARD_VERSION:
-                return cls.model_validate(found)
-        except (ValidationError, ValueError, KeyError, TypeError) as err:
-            raise ModelError(
-                f"{where} is not a card of models by period: train the model again"
-            ) from err
-        raise ModelError(
-            f"{where} is a card of version {version}, this smcloud reads version {CARD_VERSION}: "
-            "use the smcloud that wrote it, or train the model again"
-        )
+        return card_json(self)
 
 
 def model_key(name: str, sha256: str) -> str:
@@ -202,9 +187,9 @@ def load_periods_card(models: Objects, name: str) -> PeriodsCard:
     """
     where = f"{models.url}/{name}/{CARD}"
     try:
-        return PeriodsCard.from_json(models.get(f"{name}/{CARD}"), where)
+        return parsed_card(PeriodsCard, models.get(f"{name}/{CARD}"), where)
     except NotFoundError as err:
-        raise NotFoundError(f"no models by period at {where}: run `smcloud train` first") from err
+        raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,32 +249,18 @@ class PeriodModels:
         return self.card.periods[at]
 
     def model_of(self, entry: PeriodEntry) -> FittedFamily:
-        """Return the model of a period; the last few stay in memory."""
+        """Return the model of a period; those asked for last stay in memory."""
         found = self._loaded.pop(entry.sha256, None)
         if found is None:
-            found = from_bytes(_checked(self.models, self.card.name, entry.sha256))
+            prefix = f"{self.card.name}/{PERIODS}"
+            found = from_bytes(checked_bytes(self.models, prefix, entry.sha256, "npz"))
         self._loaded[entry.sha256] = found
-        while len(self._loaded) > MOST_LOADED:
+        while len(self._loaded) > 1 and self._size() > LOADED_BYTES:
             self._loaded.popitem(last=False)
         return found
 
-
-def _checked(models: Objects, name: str, sha256: str) -> bytes:
-    """Return the bytes of a period's model, after comparing their hash."""
-    key = model_key(name, sha256)
-    try:
-        data = models.get(key)
-    except NotFoundError as err:
-        raise ModelError(
-            f"{models.url}/{key}, which the card of model {name!r} names, is not there: restore "
-            "the file or train the model again"
-        ) from err
-    if content_hash(data) != sha256:
-        raise ModelError(
-            f"{models.url}/{key} is damaged: its sha256 is {content_hash(data)[:12]}; restore the "
-            "file or train the model again"
-        )
-    return data
+    def _size(self) -> int:
+        return sum(model.estimator.nbytes for model in self._loaded.values())
 
 
 @lru_cache(maxsize=2)
@@ -324,7 +295,7 @@ def score_rows(period: Period, results: Sequence[FamilyResult], best: str) -> li
     """
     rows = []
     for found in results:
-        row: dict[str, Any] = {"start": np.datetime64(period.start, "s"), "days": period.days}
+        row: dict[str, Any] = {"start": np.datetime64(period.start, "ms"), "days": period.days}
         row |= {"family": found.family, "is_best": found.family == best}
         row |= {name: getattr(found, name) for name in ("samples", "fit", "test", "groups")}
         row |= {"parameters": json.dumps(dict(found.parameters), sort_keys=True)}
