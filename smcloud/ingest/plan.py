@@ -17,18 +17,22 @@ from numpy.typing import NDArray
 from smcloud.core.errors import UserError
 from smcloud.core.layout import Layout, join, year_store
 from smcloud.cube.schema import CubeSchema
-from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE, STATIC, TileYear, tiles_of
 from smcloud.ingest.index import GranuleIndex, IndexedGranule
+from smcloud.sources.area_means import HELD_CELLS
 from smcloud.sources.base import KnowsItsDays, Source
+from smcloud.sources.day_files import KEPT_BYTES
+from smcloud.sources.era5_land import BLOCK_BYTES
 
 FLOAT32_BYTES = 4
 NATIVE_PIXELS = 4
 """Pixels of the finest files (500 m) in a pixel of 1 km."""
 GRANULE_BYTES = 8
 """Bytes a native pixel while a layer is packed: quality words (6 at most) and the layer's code."""
-STRIP_BYTES = 500_000_000
-"""Points of a strip of a raster with their coordinates (`sources.geotiff`)."""
+STRIP_BYTES = 4 * FLOAT32_BYTES * HELD_CELLS
+"""Cells around a strip of a raster while they are read and masked (`sources.area_means`)."""
+HOURS_BYTES = 2 * BLOCK_BYTES
+"""Hours of a coarse file as stored and clipped (`sources.era5_land`)."""
 PROCESS_BYTES = 400_000_000
 """A worker with its libraries before its first task."""
 Days = NDArray[np.datetime64]
@@ -284,24 +288,48 @@ def station_tiles(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> list[st
     return sorted(set(tiles_of(lon, lat)))
 
 
-def task_bytes(
-    schema: CubeSchema, window: Window, steps: int, *, joins_granules: bool = False
-) -> int:
-    """Return the peak bytes of the process of a task on a fine grid, estimated from above.
+def task_bytes(source: Source, task: IngestTask) -> int:
+    """Return the peak bytes of the process of a task, estimated from above.
 
-    All variables packed, one of them encoded, the process itself, and a granule: quality words and
-    one layer as stored; for a source that joins granules the joined steps in float32, for a static
-    store all variables in float32 with as much again.
+    All variables of a shard packed, one of them encoded, the process itself, and what reading
+    takes.
     """
-    pixels = window.shape[0] * window.shape[1]
-    layers = 1 if schema.is_static else steps
-    packed = [np.dtype(v.dtype).itemsize * pixels * layers for v in schema.variables]
-    granule = GRANULE_BYTES * NATIVE_PIXELS * pixels
+    schema = source.schema
+    layers = 1 if schema.is_static else schema.shards[0]
+    pixels = layers * schema.shards[1] * schema.shards[2]
+    packed = [np.dtype(v.dtype).itemsize * pixels for v in schema.variables]
+    reading = _tile_bytes(source) if schema.on.is_fine else _coarse_bytes(source, task)
+    return sum(packed) + max(packed) + reading + PROCESS_BYTES
+
+
+def _tile_bytes(source: Source) -> int:
+    """Return the bytes of reading files of the fine grid.
+
+    A granule's quality words and one layer as stored; for a source that joins granules the joined
+    steps in float32, for a static store all variables in float32 with as much again.
+    """
+    schema = source.schema
+    steps, rows, cols = schema.shards
     if schema.is_static:
-        granule = 2 * FLOAT32_BYTES * pixels * len(packed) + STRIP_BYTES
-    elif joins_granules:
-        granule += FLOAT32_BYTES * pixels * layers * len(packed)
-    return sum(packed) + max(packed) + granule + PROCESS_BYTES
+        return 2 * FLOAT32_BYTES * rows * cols * len(schema.variables) + STRIP_BYTES
+    granule = GRANULE_BYTES * NATIVE_PIXELS * rows * cols
+    if source.joins_granules:
+        granule += FLOAT32_BYTES * steps * rows * cols * len(schema.variables)
+    return granule
+
+
+def _coarse_bytes(source: Source, task: IngestTask) -> int:
+    """Return the bytes of reading files of a coarse grid, all of a task open at once.
+
+    The joined steps of a shard in float32, the small layers that each file keeps, and blocks of
+    hours.
+    """
+    schema = source.schema
+    steps, rows, cols = schema.shards
+    layer = FLOAT32_BYTES * schema.on.rows * schema.on.cols
+    held = len(task.granules) * len(schema.variables) * layer if layer <= KEPT_BYTES else 0
+    joined = FLOAT32_BYTES * steps * rows * cols * len(schema.variables)
+    return joined + held + HOURS_BYTES
 
 
 def _quality_rule(source: Source, quality: str) -> str:

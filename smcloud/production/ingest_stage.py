@@ -369,18 +369,10 @@ def _places(points: Points, parts: Sequence[Window]) -> tuple[Floats, Floats]:
 
 
 def _check_memory(source: Source, tasks: Sequence[IngestTask], client: Client | None) -> None:
-    if client is None or not source.schema.on.is_fine:
+    if client is None:
         return
     room = smallest_worker_bytes(client)
-    needed = max(
-        task_bytes(
-            source.schema,
-            task.key.window,
-            source.schema.shards[0],
-            joins_granules=source.joins_granules,
-        )
-        for task in tasks
-    )
+    needed = max(task_bytes(source, task) for task in tasks)
     if room and needed > room:
         raise PlanError(
             f"an ingest task of {source.name} needs {needed / 1e9:.1f} GB, but the smallest worker "

@@ -7,16 +7,19 @@ import pytest
 
 from smcloud.core.errors import ConfigError, UserError
 from smcloud.grids.tiles import TileYear
-from smcloud.ingest.index import index_granules, list_bucket
+from smcloud.ingest.index import IndexedGranule, index_granules, list_bucket
 from smcloud.ingest.plan import (
     PROCESS_BYTES,
+    IngestTask,
     keys_of,
     plan_ingest,
     station_shards,
     station_tiles,
     task_bytes,
 )
+from smcloud.sources.base import Granule
 from smcloud.sources.registry import SOURCES
+from smcloud.sources.terrain import STATIC_DAY
 from tests.ingest.fakes import (
     COARSE,
     DAILY,
@@ -167,19 +170,27 @@ def test_stations_near_the_edge_of_a_coarse_shard_need_both_sides():
     assert station_shards(COARSE, np.array([0.0]), np.array([87.0])) == [(0, 0), (0, 59)]
 
 
+def task_of(source, granules=()):
+    grid = source.schema.grid
+    key = TileYear(grid, "h18v04" if source.schema.on.is_fine else "globe", 2019)
+    return IngestTask(source.name, key, 0, "in", "out", tuple(granules))
+
+
 def test_memory_of_a_task_counts_every_packed_variable():
     packed = 46 * 1200 * 1200 * 2
     granule = 8 * 4 * 1200 * 1200
-    assert task_bytes(DAILY, KEY.window, 46) == 2 * packed + granule + PROCESS_BYTES
+    assert task_bytes(SOURCE, task_of(SOURCE)) == 2 * packed + granule + PROCESS_BYTES
+
+
+def test_memory_of_a_coarse_task_grows_with_the_small_layers_that_its_files_keep():
+    passive, hourly = SOURCES["cci_passive"], SOURCES["era5land"]
+    day = IndexedGranule(Granule("any", "globe", STATIC_DAY, STATIC_DAY, "", "any"), "any", 1, "")
+    empty, slab = (task_bytes(passive, task_of(passive, [day] * n)) for n in (0, 46))
+    assert slab - empty == 46 * 4 * 720 * 1440
+    assert task_bytes(hourly, task_of(hourly, [day] * 46)) == task_bytes(hourly, task_of(hourly))
 
 
 def test_every_source_fits_a_worker_of_two_gigabytes():
+    day = IndexedGranule(Granule("any", "globe", STATIC_DAY, STATIC_DAY, "", "any"), "any", 1, "")
     for source in SOURCES.values():
-        if source.schema.on.is_fine:
-            needed = task_bytes(
-                source.schema,
-                KEY.window,
-                source.schema.shards[0],
-                joins_granules=source.joins_granules,
-            )
-            assert needed < 1.6 * 2**30
+        assert task_bytes(source, task_of(source, [day] * 46)) < 1.6 * 2**30, source.name
