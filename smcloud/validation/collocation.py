@@ -83,12 +83,12 @@ def score_block(comparison: Comparison, window: Window) -> BlockScores:
     product, baseline = PairStats.zero((n_groups,)), PairStats.zero((n_groups,))
     density = np.zeros((len(DENSITY_EDGES) - 1,) * 2, np.int64)
     points = np.flatnonzero(land_mask(window))
-    coarse = _coarse_reader(comparison.baseline, window, points)
+    coarse = coarse_reader(comparison.baseline, window, points)
     days = comparison.product.open().times
     for start in range(0, len(days) if points.size else 0, comparison.step):
         steps = slice(start, min(start + comparison.step, len(days)))
-        estimate = _at_points(comparison.product, steps, window, points)
-        reference = _at_points(comparison.reference, steps, window, points)
+        estimate = at_points(comparison.product, steps, window, points)
+        reference = at_points(comparison.reference, steps, window, points)
         estimate[np.isnan(reference)] = np.nan
         reference[np.isnan(estimate)] = np.nan
         groups = _groups(days[steps], points, window, comparison.cell)
@@ -135,7 +135,7 @@ def coarse_series(layer: Layer, lon: NDArray[np.float64], lat: NDArray[np.float6
     """Return the year of a coarse layer interpolated to points (degrees), (days, points)."""
     whole_year = slice(0, len(layer.open().times))
     series = [
-        _CoarseReader(layer, bilinear(layer.schema.on, lon[i : i + 1], lat[i : i + 1])).read(
+        CoarseReader(layer, bilinear(layer.schema.on, lon[i : i + 1], lat[i : i + 1])).read(
             whole_year
         )[:, 0]
         for i in range(lon.size)
@@ -144,7 +144,7 @@ def coarse_series(layer: Layer, lon: NDArray[np.float64], lat: NDArray[np.float6
 
 
 @dataclass(frozen=True)
-class _CoarseReader:
+class CoarseReader:
     """A coarse layer brought to fixed points."""
 
     layer: Layer
@@ -162,14 +162,16 @@ class _CoarseReader:
         return self.weights.apply(inside)
 
 
-def _coarse_reader(layer: Layer | None, window: Window, points: Indices) -> _CoarseReader | None:
+def coarse_reader(layer: Layer | None, window: Window, points: Indices) -> CoarseReader | None:
+    """Return what interpolates a coarse layer to points of a window; None without either."""
     if layer is None or points.size == 0:
         return None
     lon, lat = (values.reshape(-1)[points] for values in SIN1KM.lonlat(window))
-    return _CoarseReader(layer, bilinear(layer.schema.on, lon, lat))
+    return CoarseReader(layer, bilinear(layer.schema.on, lon, lat))
 
 
-def _at_points(layer: Layer, steps: slice, window: Window, points: Indices) -> Floats32:
+def at_points(layer: Layer, steps: slice, window: Window, points: Indices) -> Floats32:
+    """Return a fine layer at points (flat in the window), (steps, points)."""
     values = layer.read(steps, window)
     return values.reshape(len(values), -1)[:, points]
 
