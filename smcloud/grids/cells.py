@@ -7,6 +7,7 @@ nested EASE-Grid (1 km in 9 or 36 km) it is exact; on the sinusoidal one the edg
 drawn along whole pixels, which of a cell of 36 km moves about 1 % of the area at each side.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -180,7 +181,7 @@ def totals(values: Floats32, cell_of: Indices, n_cells: int) -> tuple[Floats, Co
         Number of cells.
     """
     head = values.shape[:-1]
-    flat = np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1])
+    flat = np.ascontiguousarray(values, np.float32).reshape(math.prod(head), values.shape[-1])
     total = np.zeros((len(flat), n_cells))
     known = np.zeros((len(flat), n_cells), np.int32)
     _add(flat, cell_of, total, known)

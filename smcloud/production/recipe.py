@@ -30,6 +30,20 @@ READERS = 16
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """The driver cubes that are read to make something, of whatever product."""
+
+    config: RunConfig
+    reader: FeatureReader
+    sources: tuple[str, ...]
+    """Those of the features, then the others."""
+
+    def schema_of(self, source: str) -> CubeSchema:
+        """Return what the cubes of a source hold."""
+        return self.reader.schemas.get(source) or SOURCES[source].schema
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that the values of a product depend on, beside tile and year."""
 
@@ -61,9 +75,14 @@ class Recipe:
             named += ceiling.sources
         return tuple(dict.fromkeys((*self.reader.sources, *named)))
 
+    @property
+    def inputs(self) -> Inputs:
+        """Return the driver cubes that are read."""
+        return Inputs(self.config, self.reader, self.sources)
+
     def schema_of(self, source: str) -> CubeSchema:
         """Return what the cubes of a source hold."""
-        return self.reader.schemas.get(source) or SOURCES[source].schema
+        return self.inputs.schema_of(source)
 
     @property
     def anchor_rules(self) -> AnchorRules:
@@ -153,32 +172,32 @@ def _input_hash(recipe: Recipe, key: TileYear, records: IngestRecords) -> str:
             "features": [[f.name, f.version] for f in recipe.reader.features],
             "model": recipe.card.whole_sha256,
             "part": str(recipe.part(key.tile)),
-            "drivers": dict(sorted(driver_states(recipe, key, records))),
+            "drivers": dict(sorted(driver_states(recipe.inputs, key, records))),
         }
     )
 
 
 def driver_states(
-    recipe: Recipe, key: TileYear, records: IngestRecords
+    inputs: Inputs, key: TileYear, records: IngestRecords
 ) -> Iterator[tuple[str, str]]:
     """Yield each driver cube that a tile-year reads, halo years included, and a hash of it.
 
     The hash is the output hash in the ledger of the ingest; cubes that the ledger does not know
     (a user's own) are hashed from their metadata and the ends of their objects.
     """
-    for source in recipe.sources:
-        for cube_key in _cube_keys(recipe, source, key):
-            yield f"{source} {cube_key}", _state(recipe, source, cube_key, records)
+    for source in inputs.sources:
+        for cube_key in _cube_keys(inputs, source, key):
+            yield f"{source} {cube_key}", _state(inputs, source, cube_key, records)
 
 
-def _cube_keys(recipe: Recipe, source: str, key: TileYear) -> list[TileYear]:
-    schema = recipe.schema_of(source)
+def _cube_keys(inputs: Inputs, source: str, key: TileYear) -> list[TileYear]:
+    schema = inputs.schema_of(source)
     tile = key.tile if schema.on.is_fine else GLOBE
     if schema.is_static or key.year is None:
         # A halo of pixels reaches into the neighbours: their terrain belongs to the inputs.
         tiles = _around(tile) if schema.on.is_fine else [tile]
         return [TileYear(schema.grid, name, None) for name in tiles]
-    before, after = recipe.reader.halo_days(source)
+    before, after = inputs.reader.halo_days(source)
     years = [key.year - 1] * bool(before) + [key.year] + [key.year + 1] * bool(after)
     return [TileYear(schema.grid, tile, year) for year in years]
 
@@ -193,13 +212,13 @@ def _around(tile: str) -> list[str]:
     ]
 
 
-def _state(recipe: Recipe, source: str, key: TileYear, records: IngestRecords) -> str:
-    if source not in recipe.config.ingest.cubes:
+def _state(inputs: Inputs, source: str, key: TileYear, records: IngestRecords) -> str:
+    if source not in inputs.config.ingest.cubes:
         record = records(source, key.year).get(key)
         if record is not None:
             return record.output_hash
-    url = join(recipe.reader.cubes.urls[source], year_store(key.year))
-    return fingerprint(url, recipe.schema_of(source), key)
+    url = join(inputs.reader.cubes.urls[source], year_store(key.year))
+    return fingerprint(url, inputs.schema_of(source), key)
 
 
 def fingerprint(url: str, schema: CubeSchema, key: TileYear) -> str:
