@@ -21,6 +21,7 @@ from smcloud.grids.tiles import parse_window
 from smcloud.models.base import ModelCard, content_hash, save_model
 from smcloud.production.produce_stage import run
 from smcloud.sources.registry import SOURCES
+from tests.trees import tree_of
 
 TILE, EAST, YEAR = "h18v04", "h19v04", 2019
 PART, SIDE = "60x60+720+870", 60
@@ -171,12 +172,3 @@ def undisturbed(folder: Path) -> dict[str, bytes]:
     """Return the product that one process makes below a folder, file by file."""
     run(config_of(write_run(folder)), None, Silent())
     return tree_of(folder / "out" / "products")
-
-
-def tree_of(folder: Path) -> dict[str, bytes]:
-    """Return the content of every file below a folder, by its path."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }

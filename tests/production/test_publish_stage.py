@@ -11,16 +11,9 @@ from smcloud.core.errors import ConfigError
 from smcloud.core.listener import Silent
 from smcloud.production import publish_stage
 from smcloud.production.publish_stage import chosen_days
+from tests.trees import tree_of
 
 from . import product_root
-
-
-def files_of(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +48,11 @@ def test_the_item_leads_to_the_store_that_the_pointer_names(published):
 def test_what_is_published_can_be_deleted_and_made_again(published):
     config, _ = published
     folder = folder_of(config)
-    before = files_of(folder)
+    before = tree_of(folder)
     for name in before:
         (folder / name).unlink()
     publish_stage.run(config, None, Silent())
-    assert files_of(folder) == before
+    assert tree_of(folder) == before
 
 
 def test_netcdf_files_come_when_asked_for(published):

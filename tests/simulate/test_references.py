@@ -25,6 +25,7 @@ from smcloud.simulate.satellites import (
 from smcloud.simulate.scenes import smap_days
 from smcloud.simulate.swath import METOP_A, SMAP, Swath
 from smcloud.simulate.world import Earth
+from tests.trees import tree_of
 
 SEED = 7
 
@@ -48,11 +49,6 @@ def written(tmp_path_factory):
     return out, simulate(request(out), Silent())
 
 
-def files(out):
-    paths = (path for path in sorted(out.rglob("*")) if path.is_file())
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths}
-
-
 def station_places(stations=4):
     own = [s for group in stations_of(request("out", stations=stations)).values() for s in group]
     return np.array([s.longitude for s in own]), np.array([s.latitude for s in own])
@@ -60,7 +56,7 @@ def station_places(stations=4):
 
 def test_every_day_has_its_files_but_for_the_outage(written):
     out, _ = written
-    names = list(files(out))
+    names = list(tree_of(out))
     for folder, count in (("CCI-active", 365), ("SPL3SMP", 330), ("SPL3SMP_E", 330)):
         assert sum(name.startswith(f"granules/{folder}/2019/") for name in names) == count
     assert not any("SMAP_L3_SM_P_20190701" in name for name in names)
@@ -126,7 +122,7 @@ def test_cci_files_are_netcdf_on_the_quarter_degree_grid(written):
 
 def test_lost_files_come_back_bit_for_bit_and_workers_change_nothing(written, tmp_path):
     out, _ = written
-    before = files(out)
+    before = tree_of(out)
     lost = [
         next(name for name in before if "PASSIVE-DAILY-20190302" in name),
         next(name for name in before if "SMAP_L3_SM_P_E_20190303" in name),
@@ -135,7 +131,7 @@ def test_lost_files_come_back_bit_for_bit_and_workers_change_nothing(written, tm
     for name in lost:
         (out / name).unlink()
     simulate(request(out), Silent())
-    assert files(out) == before
+    assert tree_of(out) == before
 
 
 def test_more_tiles_are_other_global_files(written):

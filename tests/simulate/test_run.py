@@ -27,6 +27,7 @@ from smcloud.simulate.run import simulate
 from smcloud.simulate.tile_files import PARTS, TilePart, tile_keys
 from smcloud.simulate.truth import TRUTH_SCHEMA, truth_url
 from smcloud.simulate.world import Earth
+from tests.trees import tree_of
 
 TILE, YEAR, WINDOW = "h18v04", 2019, "6x6+700+850"
 SOURCES = ("glass_lai", "era5land", "terrain", "soilgrids", "ismn", "truth")
@@ -45,17 +46,9 @@ def earth(tmp_path_factory):
     return out, simulate(request(out), Silent())
 
 
-def files(out):
-    return {
-        path.relative_to(out).as_posix(): path.read_bytes()
-        for path in sorted(out.rglob("*"))
-        if path.is_file()
-    }
-
-
 def test_every_asked_product_lies_in_its_folder(earth):
     out, summary = earth
-    found = Counter("/".join(name.split("/")[:2]) for name in files(out))
+    found = Counter("/".join(name.split("/")[:2]) for name in tree_of(out))
     assert found["granules/GLASS-LAI"] == 46
     assert found["granules/ERA5-Land"] == 13
     assert found["granules/SoilGrids"] == 5
@@ -82,15 +75,15 @@ def test_the_truth_cube_holds_the_state_of_the_earth(earth):
 
 def test_a_second_call_writes_nothing(earth):
     out, first = earth
-    before = files(out)
+    before = tree_of(out)
     again = simulate(request(out), Silent())
     assert (again.written, again.kept) == (0, first.written)
-    assert files(out) == before
+    assert tree_of(out) == before
 
 
 def test_lost_files_come_back_bit_for_bit(earth):
     out, _ = earth
-    before = files(out)
+    before = tree_of(out)
     lost = [
         next(name for name in before if "GLASS01E01.V50.A2019041" in name),
         next(name for name in before if name.endswith(".zip")),
@@ -100,7 +93,7 @@ def test_lost_files_come_back_bit_for_bit(earth):
     for name in lost:
         (out / name).unlink()
     simulate(request(out), Silent())
-    assert files(out) == before
+    assert tree_of(out) == before
 
 
 @pytest.mark.parametrize(
@@ -141,15 +134,15 @@ def test_a_request_that_cannot_be_met_is_one_clear_line(tmp_path, changes, messa
 def test_a_window_of_ocean_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ConfigError, match=r"window 6x6\+1100\+600 of tile h18v04 has no land"):
         simulate(request(tmp_path, window="6x6+1100+600", stations=0), Silent())
-    assert files(tmp_path) == {}
+    assert tree_of(tmp_path) == {}
 
 
 def test_the_number_of_processes_changes_no_byte(earth, tmp_path):
     out, _ = earth
     wanted = request(tmp_path, sources=("glass_lai", "soilgrids"), workers=2)
     simulate(wanted, Silent())
-    before = files(out)
-    found = files(tmp_path)
+    before = tree_of(out)
+    found = tree_of(tmp_path)
     assert len(found) == 46 + 5 + 1
     assert all(before[name] == data for name, data in found.items())
 
@@ -167,7 +160,7 @@ def test_one_missing_day_is_one_file_and_the_right_day(tmp_path):
     key = day["2019-01-05"]
     part = TilePart(str(tmp_path), 7, pixels, YEAR, 0, frozenset([key]))
     assert list(run_pieces([part], 1, lambda _files, _size: None)) == [part]
-    assert list(files(tmp_path)) == [key]
+    assert list(tree_of(tmp_path)) == [key]
     file = SD(str(tmp_path / key))
     night = file.select("LST_Night_1km")[:] * 0.02
     qc = file.select("QC_Night")[:]
@@ -271,7 +264,7 @@ def test_a_part_for_maps_may_lie_in_a_tile_without_stations(tmp_path):
     assert TILE not in stations_of(wanted)
     summary = simulate(wanted, Silent())
     assert summary.tiles == len(stations_of(wanted)) + 1
-    assert any("h18v04" in name for name in files(tmp_path))
+    assert any("h18v04" in name for name in tree_of(tmp_path))
 
 
 def test_stations_and_maps_are_another_earth_than_stations_alone(tmp_path):
