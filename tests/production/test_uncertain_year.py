@@ -30,9 +30,11 @@ from tests.production.small_world import (
     MODEL,
     WEST_PART,
     YEAR,
+    beside,
     config_of,
     make_model,
     tree_of,
+    undisturbed,
     write_run,
 )
 
@@ -72,12 +74,9 @@ def config(world):
 
 @pytest.fixture(scope="module")
 def unbroken(world_once, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uncertain")
-    (folder / "own").symlink_to(world_once / "own")
-    make_model(folder)
+    folder = beside(world_once, tmp_path_factory.mktemp("uncertain"))
     add_spread(folder)
-    run(config_of(write_run(folder)), None, Silent())
-    return tree_of(folder / "out" / "products")
+    return undisturbed(folder)
 
 
 def stored(config):
