@@ -134,8 +134,6 @@ class SupportVectors:
         at_once = max(1, KERNEL_VALUES // self.weights.size)
         for start in range(0, n_points, at_once):
             kernel = self._exponents @ widened[:, start : start + at_once]
-            # Rounding may leave the square of a distance a little below zero.
-            np.minimum(kernel, 0, out=kernel)
             np.exp(kernel, out=kernel)
             found[start : start + at_once] += self.weights @ kernel
         return found

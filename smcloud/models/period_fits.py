@@ -159,7 +159,7 @@ def groups_of(rows: NDArray[Any], cols: NDArray[Any], side: int) -> NDArray[np.i
 def why_not_modelled(samples: CellSamples, rules: PeriodRules) -> str:
     """Return why a period cannot be modelled by any family, in words; empty where it can."""
     if samples.size <= rules.minimum_samples:
-        return f"{samples.size} samples: more than {rules.minimum_samples} are needed"
+        return f"too few samples: more than {rules.minimum_samples} are needed"
     if is_constant(samples.target):
         return "the target is constant"
     if not varying(samples.features).any():

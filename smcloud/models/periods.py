@@ -343,11 +343,8 @@ def _summed(rows: pd.DataFrame) -> dict[str, float]:
 
 def summary_table(scores: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """Return the scores by family as a table for people: titles first, one row a family."""
-    rows = [
-        {"family": TITLES.get(name, "best of each period"), **found}  # type: ignore[call-overload]
-        for name, found in scores.items()
-    ]
-    return pd.DataFrame(rows)
+    titles: dict[str, str] = {BEST: "best of each period"} | {name: TITLES[name] for name in TITLES}
+    return pd.DataFrame([{"family": titles[name], **found} for name, found in scores.items()])
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:

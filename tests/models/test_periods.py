@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from smcloud.core.errors import ConfigError
-from smcloud.models.families import FAMILIES, CellSamples
+from smcloud.models.families import FAMILIES, TITLES, CellSamples
 from smcloud.models.family_search import SearchRules
 from smcloud.models.period_fits import (
     FamilyResult,
@@ -22,7 +22,7 @@ from smcloud.models.period_fits import (
     usable,
     why_not_modelled,
 )
-from smcloud.models.periods import Period, family_scores, periods_of, score_rows
+from smcloud.models.periods import Period, family_scores, periods_of, score_rows, summary_table
 from smcloud.validation.metrics import all_scores
 from smcloud.validation.pairs import PairStats
 from tests.models.coarse_cells import coarse_table, samples_of
@@ -82,7 +82,7 @@ def test_pooled_is_one_period() -> None:
 def test_more_than_a_hundred_samples_are_modelled(samples) -> None:
     assert why_not_modelled(samples, PeriodRules()) == ""
     exactly = samples.at(np.arange(100))
-    assert why_not_modelled(exactly, PeriodRules()) == "100 samples: more than 100 are needed"
+    assert why_not_modelled(exactly, PeriodRules()) == "too few samples: more than 100 are needed"
     assert why_not_modelled(samples.at(np.arange(101)), PeriodRules()) == ""
 
 
@@ -99,7 +99,7 @@ def bad_periods(samples: CellSamples) -> dict[str, CellSamples]:
         "no group to hold out: the cells lie in 2 of the 3 groups": replace(
             samples, groups=np.arange(samples.size) % 2
         ),
-        "0 samples: more than 100 are needed": samples.at(np.arange(0)),
+        "too few samples: more than 100 are needed": samples.at(np.arange(0)),
     }
 
 
@@ -215,6 +215,9 @@ def test_families_are_compared_over_the_same_samples(results) -> None:
     assert found["best"]["RMSE"] == found["svr"]["RMSE"] == pytest.approx(expected["RMSE"])
     assert [found[name]["chosen"] for name in ("mlr", "svr", "rf", "best")] == [1, 1, 0, 2]
     assert found["mlr"]["random_RMSE"] == pytest.approx(all_scores(results[0].random)["RMSE"])
+    shown = summary_table(found)
+    assert shown["family"].tolist() == [*(TITLES[name] for name in FAMILIES), "best of each period"]
+    assert shown["RMSE"].tolist() == [scores["RMSE"] for scores in found.values()]
     assert family_scores(pd.DataFrame()) == {}
 
 

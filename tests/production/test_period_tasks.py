@@ -67,7 +67,7 @@ def test_each_period_has_its_best_family_or_a_reason(trained, table) -> None:
     entries = summary.card.periods
     assert [entry.start.isoformat() for entry in entries] == [f"2019-03-0{n}" for n in range(1, 5)]
     assert [entry.family is None for entry in entries] == [False, False, True, False]
-    assert entries[2].why_not == "0 samples: more than 100 are needed"
+    assert entries[2].why_not == "too few samples: more than 100 are needed"
     assert (entries[2].samples, entries[2].sha256) == (0, "")
     assert summary.card.modelled == 3
     assert summary.dropped == int(table["soil_moisture"].isna().sum())
@@ -102,7 +102,7 @@ def test_a_day_without_a_model_has_no_estimate_and_a_reason(trained) -> None:
     models = opened(trained[0])
     columns = np.ones((len(FEATURES), 5), np.float32)
     for day, reason in (
-        (NO_TARGET, "0 samples: more than 100 are needed"),
+        (NO_TARGET, "too few samples: more than 100 are needed"),
         (np.datetime64("2019-02-28"), "no day of its period was in the training table"),
         (np.datetime64("2019-03-05"), "no day of its period was in the training table"),
     ):
