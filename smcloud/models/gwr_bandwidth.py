@@ -1,32 +1,40 @@
 """The bandwidth of a local regression, found by leaving out what is estimated.
 
-Left out is the cell alone (leave-one-out), or all cells within a distance of it as well (blocks).
-Errors of neighbouring cells are alike: their footprints overlap, and so do the maps behind their
-retrievals. Leaving out one cell then rewards small bandwidths that reproduce its neighbours'
-errors (Le Rest et al. 2014, doi:10.1111/geb.12161; Telford and Birks 2009,
-doi:10.1016/j.quascirev.2008.12.020). docs/design/all-weather.md compares both on worlds whose
-slopes are known.
+By default blocks are left out: all cells within a distance of the judged one. From the slopes that
+the others give, the departure of the cell from the mean of its block is estimated; for that is
+what slopes are for: coarse values give back every block its mean, and only what varies inside it
+comes from the regression. The other way, leaving out the cell alone and estimating its value, is
+there for comparison. It rewards bandwidths so small that the intercept follows its neighbours'
+errors and unseen causes, which are like its own (Telford and Birks 2009,
+doi:10.1016/j.quascirev.2008.12.020; Le Rest et al. 2014, doi:10.1111/geb.12161), and slopes are
+the worse for it. docs/design/all-weather.md has both on worlds whose slopes are known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
 from smcloud.grids.grid import Floats
-from smcloud.models.gwr import CoarseDays, LocalRule, fit_days, kernel
+from smcloud.models.gwr import REACH_BANDWIDTHS, CoarseDays, LocalFit, LocalRule, fit_days, kernel
 
 Indices = NDArray[np.intp]
 
-BANDWIDTHS_KM = (50.0, 70.0, 100.0, 140.0, 200.0, 280.0, 400.0, 560.0, 800.0)
+Criterion = Literal["block", "cell"]
+
+BANDWIDTHS_KM = (70.0, 100.0, 140.0, 200.0, 280.0, 400.0, 560.0, 800.0)
+"""From two cells of 36 km on: below, a node has too few cells for slopes of its own."""
 OWN_CELL_KM = 1e-3
 """Leaves out the cell itself: no two centres of a grid are that near."""
 BLOCK_KM = 100.0
-"""Leaves out some 24 neighbours of a 36 km cell."""
+"""Radius of a block: some 24 cells of 36 km."""
+FEWEST_IN_BLOCK = 4
+"""Known cells of a block, the judged one among them, for its mean to be a mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +45,18 @@ class BandwidthSearch:
     ----------
     bandwidth_km : (candidates,)
     rmse : (candidates,)
-        Over the cells and days that every candidate estimates, in units of the target.
+        Over the cells and days that every candidate estimates, in units of the target: of
+        departures from the block's mean, or of values.
     pairs : int
         Cells and days judged.
-    exclusion_km : float
-        What was left out around each.
+    criterion : str
+        ``block`` or ``cell``.
     """
 
     bandwidth_km: Floats
     rmse: Floats
     pairs: int
-    exclusion_km: float
+    criterion: Criterion
 
     @property
     def chosen_km(self) -> float:
@@ -61,20 +70,24 @@ def search_bandwidth(
     rule: LocalRule,
     candidates: Sequence[float] = BANDWIDTHS_KM,
     *,
-    exclusion_km: float = OWN_CELL_KM,
+    criterion: Criterion = "block",
+    block_km: float = BLOCK_KM,
     most_cells: int = 1000,
     most_days: int = 24,
     seed: int = 0,
 ) -> BandwidthSearch:
     """Return the scores of candidate bandwidths, the rule's own being ignored.
 
-    Each cell is estimated by the whole procedure, fall-backs included, from weights that hold a
-    zero for it; this is what the hat matrix gives, e / (1 - h), and holds with a ridge too.
+    Each cell is estimated by the whole procedure, fall-backs included, from weights that hold
+    zeros for what is left out; with the cell alone this is what the hat matrix gives, e / (1 - h),
+    and it holds with a ridge too.
 
     Parameters
     ----------
-    exclusion_km
-        Cells nearer than this to the estimated one are left out with it.
+    criterion
+        ``block``, the default, or ``cell``; see the head of this file.
+    block_km
+        Radius of blocks.
     most_cells, most_days
         A search over more is thinned: cells at random from `seed`, days evenly.
 
@@ -85,26 +98,70 @@ def search_bandwidth(
     """
     widths = np.sort(np.asarray(candidates, np.float64))
     chosen = series.known.sum(axis=1) >= rule.minimum_cells
+    if not chosen.any():
+        raise _nothing_to_judge(rule)
     days = _evenly(np.flatnonzero(chosen), most_days)
     part = series.at(days)
     at = _drawn(np.flatnonzero(part.known.any(axis=0)), most_cells, seed)
-    errors = [_errors(part, at, replace(rule, bandwidth_km=b), exclusion_km) for b in widths]
+    rules = [replace(rule, bandwidth_km=width) for width in widths]
+    if criterion == "block":
+        errors = _departure_errors(part, at, rules, block_km)
+    else:
+        errors = _value_errors(part, at, rules)
     judged = np.isfinite(errors).all(axis=0)
     if not judged.any():
-        raise UserError(
-            f"no bandwidth can be judged: no day has {rule.minimum_cells} cells with moisture and "
-            "all predictors; ingest more days, or lower minimum_cells"
-        )
+        raise _nothing_to_judge(rule)
     squares = np.array([np.mean(found[judged] ** 2) for found in errors])
-    return BandwidthSearch(widths, np.sqrt(squares), int(judged.sum()), exclusion_km)
+    return BandwidthSearch(widths, np.sqrt(squares), int(judged.sum()), criterion)
 
 
-def _errors(series: CoarseDays, at: Indices, rule: LocalRule, exclusion_km: float) -> Floats:
-    """Return estimate minus target of some cells, (days, cells), NaN where there is none."""
+def _nothing_to_judge(rule: LocalRule) -> UserError:
+    return UserError(
+        f"no bandwidth can be judged: no day has {rule.minimum_cells} cells near each other with "
+        "moisture and all predictors; ingest more days, or lower minimum_cells"
+    )
+
+
+def _value_errors(series: CoarseDays, at: Indices, rules: Sequence[LocalRule]) -> Floats:
+    """Return estimate minus target of cells estimated from all others, (rules, days, cells)."""
+    fits = (_fit_apart(series, at, rule, OWN_CELL_KM) for rule in rules)
+    seen = series.target[:, at]
+    return np.array([fit.estimate(series.predictors[:, :, at]) - seen for fit in fits])
+
+
+def _departure_errors(
+    series: CoarseDays, at: Indices, rules: Sequence[LocalRule], block_km: float
+) -> Floats:
+    """Return the errors of departures from block means, (rules, days, cells)."""
+    means = _block_means(series, at, block_km)
+    values = np.concatenate([series.predictors, series.target[:, None]], axis=1)[:, :, at]
+    predictors, target = np.split(values - means, [-1], axis=1)
+    fits = (_fit_apart(series, at, rule, block_km) for rule in rules)
+    return np.array(
+        [(fit.coefficients[:, 1:] * predictors).sum(axis=1) - target[:, 0] for fit in fits]
+    )
+
+
+def _fit_apart(series: CoarseDays, at: Indices, rule: LocalRule, apart_km: float) -> LocalFit:
+    """Return the coefficients of cells from those further away than `apart_km`."""
     cells = series.lon, series.lat
-    weights = kernel((cells[0][at], cells[1][at]), cells, rule.bandwidth_km, exclusion_km)
-    fit = fit_days(series, weights, rule)
-    return np.asarray(fit.estimate(series.predictors[:, :, at]) - series.target[:, at])
+    nodes = series.lon[at], series.lat[at]
+    return fit_days(series, kernel(nodes, cells, rule.bandwidth_km, apart_km), rule)
+
+
+def _block_means(series: CoarseDays, at: Indices, block_km: float) -> Floats:
+    """Return means of predictors and target over the known cells around some, (days, k, cells)."""
+    known = series.known
+    cells, nodes = (series.lon, series.lat), (series.lon[at], series.lat[at])
+    # A kernel ends at so many bandwidths: its cells are those of the block, its weights no matter.
+    members = kernel(nodes, cells, block_km / REACH_BANDWIDTHS)
+    members.data[:] = 1.0
+    values = np.concatenate([series.predictors, series.target[:, None]], axis=1)
+    values = np.where(known[:, None], values, 0.0)
+    total = (members @ values.reshape(-1, values.shape[-1]).T).T.reshape(*values.shape[:2], -1)
+    count = (members @ known.T.astype(np.float64)).T[:, None]
+    enough = np.broadcast_to(count >= FEWEST_IN_BLOCK, total.shape)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=enough))
 
 
 def _evenly(numbers: Indices, most: int) -> Indices:

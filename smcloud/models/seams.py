@@ -250,7 +250,8 @@ def _parts(moisture: Floats, predictors: Floats, rule: SeamRule) -> Iterator[tup
 
 def _part(moisture: Floats, predictors: Floats, rule: SeamRule) -> _Part:
     mean, spread = _moments(moisture, rule.minimum_days)
-    today = (moisture - mean) / spread
+    # A cell that never varies is estimated as its mean, whatever others do.
+    today = (moisture - mean) / np.where(spread > 0, spread, 1.0)
     neighbours = np.stack([_shifted(today, lag) for lag in rule.lags])
     found = [_departure(one, rule) for one in predictors.astype(np.float64)]
     departures = np.array(found).reshape(predictors.shape)
@@ -264,7 +265,7 @@ def _part(moisture: Floats, predictors: Floats, rule: SeamRule) -> _Part:
 
 
 def _moments(values: Floats, minimum_days: int) -> tuple[Floats, Floats]:
-    """Return mean and spread of each cell, NaN where too few days are known; a spread is > 0."""
+    """Return mean and spread of each cell, NaN where too few days are known."""
     known = np.isfinite(values)
     count = known.sum(axis=0)
     enough = count >= minimum_days
@@ -272,7 +273,8 @@ def _moments(values: Floats, minimum_days: int) -> tuple[Floats, Floats]:
     mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=enough)
     squares = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0)
     spread = np.sqrt(np.divide(squares, count, out=np.full(count.shape, np.nan), where=enough))
-    return mean, np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1e-9), spread, 1.0)
+    # Equal values leave rounding noise about their mean.
+    return mean, np.where(spread <= 1e-9 * np.abs(mean), 0.0, spread)
 
 
 def _departure(values: Floats, rule: SeamRule) -> Floats:
@@ -283,7 +285,7 @@ def _departure(values: Floats, rule: SeamRule) -> Floats:
     count = known.sum(axis=0)
     total = np.where(known, around, 0.0).sum(axis=0)
     mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
-    return np.asarray((values - mean) / spread)
+    return np.asarray((values - mean) / np.where(spread > 0, spread, 1.0))
 
 
 def _shifted(values: Floats, lag: int) -> Floats:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
 from smcloud.grids.grid import Floats
+from smcloud.validation.collocation import month_of
 from smcloud.validation.metrics import all_scores
 from smcloud.validation.pairs import PairStats
+from smcloud.validation.sensor_join import monthly_means
 
 Bools = NDArray[np.bool_]
 Filler = Callable[[Floats, Bools], Floats]
 """From values (days, cells), NaN unknown, and where estimates are wanted, the estimates there."""
-
-MONTHS = 12
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,8 @@ def linear_in_time(values: Floats, reach_days: int) -> Floats:
 
 def monthly_climatology(values: Floats, days: NDArray[np.datetime64]) -> Floats:
     """Return the mean of each cell over the known days of each calendar month, (days, cells)."""
-    month = days.astype("datetime64[M]").astype(np.int64) % MONTHS
-    known = np.isfinite(values)
-    total, count = np.zeros((2, MONTHS, values.shape[1]))
-    np.add.at(total, month, np.where(known, values, 0.0))
-    np.add.at(count, month, known)
-    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return np.asarray(mean[month])
+    month = month_of(days)
+    return np.asarray(monthly_means(values, month)[month])
 
 
 def _last_known(values: Floats, reach_days: int) -> tuple[Floats, NDArray[np.int64]]:
