@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from distributed import Client
 
 from smcloud.core.errors import UserError
 from smcloud.models.folds import (
@@ -29,7 +30,7 @@ from smcloud.models.scoring import FoldScores, estimates_of, fold_scores, rows_t
 from smcloud.models.uncertainty import Spread, coverage_on, fit_spread
 from smcloud.validation.coverage import coverage
 from smcloud.validation.nested_splits import InnerFold, inner_split, split_networks, thinned
-from smcloud.validation.splits import Split, SplitKind, SplitRules, split_samples
+from smcloud.validation.splits import Samples, Split, SplitKind, SplitRules, split_samples
 
 MAY_LACK: tuple[SplitKind, ...] = ("year", "station_year", "network")
 """Splits that a table of one year, or of few networks, does not allow: told, not raised."""
@@ -85,6 +86,21 @@ class FoldJob:
 
 
 @dataclass(frozen=True, eq=False)
+class OverWorkers:
+    """Workers that grow the trees of a job together, each with a part of the rows.
+
+    Attributes
+    ----------
+    client : Client
+    checkpoints : str
+        URL below which the rows lie for them while the trees grow.
+    """
+
+    client: Client
+    checkpoints: str
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingData:
     """Everything that jobs read.
 
@@ -111,6 +127,7 @@ class TrainingData:
     _selected: dict[tuple[SplitKind, int], Split | UserError] = field(
         default_factory=dict, repr=False
     )
+    _last: dict[tuple[SplitKind, int], Split] = field(default_factory=dict, repr=False)
 
     def split(self, kind: SplitKind, fold: int) -> Split:
         """Return the four sets of one fold, checked for leaks.
@@ -120,6 +137,15 @@ class TrainingData:
         UserError
             If the table does not allow it.
         """
+        known = self._last.get((kind, fold))
+        if known is None:
+            known = self._cut(kind, fold)
+            # Jobs come fold by fold; the row numbers of all folds would fill the memory.
+            self._last.clear()
+            self._last[kind, fold] = known
+        return known
+
+    def _cut(self, kind: SplitKind, fold: int) -> Split:
         samples = self.table.samples(self.rules.block_degrees)
         if kind == "network":
             return split_networks(samples, self.table.is_at(self.held_out), self.rules)
@@ -154,8 +180,8 @@ class TrainingData:
         every = -(-found // self.most_rows) if self.most_rows else 1
         if every == 1:
             return split
-        fit, stop = (thinned(rows, self.table.days, every) for rows in (split.fit, split.stop))
-        return replace(split, fit=fit, stop=stop)
+        samples = self.table.samples(self.rules.block_degrees)
+        return _thinner(split, samples, every)
 
     def needed_selection(self) -> StationSelection:
         """Return the selection; there must be one."""
@@ -164,10 +190,17 @@ class TrainingData:
         return self.selection
 
 
-def score_job(data: TrainingData, job: FoldJob) -> tuple[FoldScores, pd.DataFrame | None]:
+def score_job(
+    data: TrainingData, job: FoldJob, over: OverWorkers | None = None
+) -> tuple[FoldScores, pd.DataFrame | None]:
     """Return the scores of a job and, where it keeps them, the estimates of its test set.
 
     A fold that the table does not allow gives scores that say why.
+
+    Parameters
+    ----------
+    over
+        Workers whose histograms are summed; None grows the trees in this process.
 
     Raises
     ------
@@ -175,7 +208,7 @@ def score_job(data: TrainingData, job: FoldJob) -> tuple[FoldScores, pd.DataFram
         If a split that every table must allow cannot be made.
     """
     try:
-        fit = _fitted(data, job)
+        fit = _fitted(data, job, over)
     except UserError as err:
         if job.inner is not None or (job.kind not in MAY_LACK and job.variant == "all"):
             raise
@@ -218,19 +251,27 @@ def _table_of(data: TrainingData, job: FoldJob) -> TrainingTable:
     return data.table.with_features(features)
 
 
-def _fitted(data: TrainingData, job: FoldJob) -> FoldFit:
+def _fitted(data: TrainingData, job: FoldJob, over: OverWorkers | None) -> FoldFit:
     table = _table_of(data, job)
     split = data.fitted_split(job.kind, job.fold, job.variant)
     if job.inner is not None:
         split = _inside(data, job, split, job.inner)
     if job.every > 1:
-        days = table.days
-        split = replace(
-            split,
-            fit=thinned(split.fit, days, job.every),
-            stop=thinned(split.stop, days, job.every),
-        )
-    return fit_fold(table, split, job.params)
+        split = _thinner(split, table.samples(data.rules.block_degrees), job.every)
+    return fit_fold(
+        table,
+        split,
+        job.params,
+        client=over.client if over else None,
+        route="dask" if over else "local",
+        checkpoints=over.checkpoints if over else None,
+    )
+
+
+def _thinner(split: Split, samples: Samples, every: int) -> Split:
+    """Return the split that fits and stops on every so-manieth day."""
+    fit, stop = (thinned(rows, samples, every) for rows in (split.fit, split.stop))
+    return replace(split, fit=fit, stop=stop)
 
 
 def _inside(data: TrainingData, job: FoldJob, used: Split, inner: InnerFold) -> Split:

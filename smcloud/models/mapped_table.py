@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from smcloud.models.table_files import INDEX
+
 BATCH_ROWS = 262_144
 MEMORY_SHARE = 0.5
 """A table that takes more than this part of the free memory is mapped."""
@@ -46,15 +48,18 @@ def mapped_table(path: Path, folder: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Numbers as float32 (NaN unknown), times as datetime64[s] (NaT unknown), text as categories.
+        Numbers as float32 (NaN unknown), long integers as float64, for they may be names of
+        stations; times as datetime64[s] (NaT unknown), text as categories. Columns of other kinds,
+        such as lists, and an index that pandas hid there are left out.
     """
     file = pq.ParquetFile(path, memory_map=True)
     columns = {
         field.name: _Column(folder / f"{number:04d}", field.type, file.metadata.num_rows)
         for number, field in enumerate(file.schema_arrow)
+        if _is_known(field.type) and not INDEX.fullmatch(field.name)
     }
     start = 0
-    for batch in file.iter_batches(batch_size=BATCH_ROWS):
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
         for name, column in columns.items():
             column.fill(start, batch.column(name))
         start += batch.num_rows
@@ -66,7 +71,7 @@ class _Column:
 
     def __init__(self, path: Path, kind: pa.DataType, rows: int) -> None:
         self._is_name, self._is_time = _is_name(kind), _is_time(kind)
-        dtype = np.int32 if self._is_name else np.int64 if self._is_time else np.float32
+        dtype = np.int32 if self._is_name else np.int64 if self._is_time else _number(kind)
         self._values: NDArray[Any] = np.memmap(path, dtype, "w+", shape=(rows,))
         self._numbers: dict[str, int] = {}
 
@@ -79,7 +84,7 @@ class _Column:
             seconds = pc.cast(part, pa.timestamp("s"), safe=False).cast(pa.int64())
             out[:] = seconds.fill_null(np.iinfo(np.int64).min).to_numpy()  # NaT
         else:
-            floats = pc.cast(part, pa.float32(), safe=False)
+            floats = pc.cast(part, pa.from_numpy_dtype(out.dtype), safe=False)
             out[:] = floats.to_numpy(zero_copy_only=False)
 
     def whole(self) -> Any:
@@ -100,6 +105,18 @@ class _Column:
         table = np.array([*known, -1], np.int32)
         at = words.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
         return np.asarray(table[at])
+
+
+def _number(kind: pa.DataType) -> type[np.floating[Any]]:
+    """Return how numbers of a kind are kept: integers that float32 would round are float64."""
+    return np.float64 if pa.types.is_integer(kind) and kind.bit_width > 16 else np.float32
+
+
+def _is_known(kind: pa.DataType) -> bool:
+    is_number = any(
+        test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    )
+    return is_number or _is_name(kind) or _is_time(kind)
 
 
 def _is_name(kind: pa.DataType) -> bool:

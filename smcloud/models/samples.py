@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ FILE_ROWS = 262_144
 """Rows that a Parquet file is written by."""
 EARLIEST, LATEST = np.datetime64("1950-01-01"), np.datetime64("2101-01-01")
 """Days of a table lie between: before, nobody measured soil moisture each day."""
+DAY_OR_MONTH = re.compile(r"\s*\d{1,2}[/. -]\d{1,2}[/. -]\d{2,4}\b")
+"""How a date begins that puts the year last."""
 NOT_PREDICTORS = ("row", "col", "quality_flag")
 """Columns of smcloud's own sample tables that are no predictors unless they are asked for."""
 
@@ -223,9 +226,21 @@ def _stations(column: pd.Series[Any]) -> pd.Categorical[str]:
     """Return the station of each row by name, categories ascending; -1 where there is none."""
     codes, found = pd.factorize(column)
     # Names are made once a station, not once a row; 1 and "1" are one station.
-    names = pd.Categorical(pd.Index(found).astype(str))
+    names = pd.Categorical(station_names(pd.Index(found)))
     known = np.append(names.codes.astype(np.int64), -1)
     return pd.Categorical.from_codes(known[codes], names.categories)
+
+
+def station_names(stations: pd.Index[Any]) -> pd.Index[str]:
+    """Return stations as text: numbers without a point, which a missing one brings into a column.
+
+    Text is stripped: what a file pads with spaces is one station.
+    """
+    if pd.api.types.is_float_dtype(stations.dtype):
+        numbers = stations.to_numpy(float)
+        if (numbers == np.round(numbers)).all():
+            stations = pd.Index(numbers.astype(np.int64))
+    return stations.astype(str).str.strip()
 
 
 def _ordered(
@@ -245,40 +260,12 @@ def _ordered(
     return rows
 
 
-def read_table(data: bytes, name: str) -> pd.DataFrame:
-    """Return the table in a Parquet or CSV file, told apart by the end of `name`.
-
-    Raises
-    ------
-    UserError
-        If the file is neither, or is damaged.
-    """
-    try:
-        table = _parsed(data, name)
-    except (ValueError, OSError) as err:
-        reason = str(err).splitlines()[0]
-        raise UserError(f"the table {name} cannot be read: {reason}") from err
-    if table.empty:
-        raise UserError(f"the table {name} has no rows: expected one per station and day")
-    return table
-
-
-def _parsed(data: bytes, name: str) -> pd.DataFrame:
-    if name.endswith((".parquet", ".pq")):
-        # Each column of Arrow's is let go as soon as pandas has it: no second whole table.
-        read = pq.read_table(pa.BufferReader(data))
-        frame: pd.DataFrame = read.to_pandas(split_blocks=True, self_destruct=True)
-        return frame
-    if name.endswith((".csv", ".csv.gz")):
-        return pd.read_csv(io.BytesIO(data), compression="gzip" if name.endswith(".gz") else None)
-    raise UserError(f"the table {name} must end in .parquet or .csv: convert it first")
-
-
 def numeric_columns(source: pd.DataFrame, without: Sequence[str | None]) -> tuple[str, ...]:
     """Return the numeric columns, in the table's order, but for those named in `without`.
 
-    Pixel numbers and quality bits, which smcloud's own sample tables hold, are left out as well:
-    they name the place and the day instead of saying something about them.
+    Pixel numbers and quality bits, which smcloud's own sample tables hold, and columns without a
+    name, which hold row numbers, are left out as well: they name the place and the day instead of
+    saying something about them.
 
     Raises
     ------
@@ -286,12 +273,17 @@ def numeric_columns(source: pd.DataFrame, without: Sequence[str | None]) -> tupl
         If a column is text only because a few of its values are not numbers: leaving it out
         without a word would lose a predictor.
     """
-    numeric = source.select_dtypes(["number", "bool"]).columns
     left_out = {*without, *NOT_PREDICTORS}
-    for name in source.columns:
-        if name not in numeric and name not in left_out:
+    asked = [name for name in source.columns if name not in left_out and not _is_unnamed(name)]
+    for name in asked:
+        if not pd.api.types.is_numeric_dtype(source[name].dtype):
             _require_no_stray_text(source[name], str(name))
-    return tuple(str(name) for name in numeric if name not in left_out)
+    return tuple(str(name) for name in asked if pd.api.types.is_numeric_dtype(source[name].dtype))
+
+
+def _is_unnamed(name: object) -> bool:
+    """Return whether a column is one of row numbers: pandas writes those under no name."""
+    return str(name).startswith("Unnamed: ")
 
 
 def _require_no_stray_text(column: pd.Series[Any], name: str) -> None:
@@ -306,6 +298,9 @@ def _require_no_stray_text(column: pd.Series[Any], name: str) -> None:
 
 
 def _require_columns(source: pd.DataFrame, columns: TableColumns) -> None:
+    twice = sorted({str(name) for name in source.columns[source.columns.duplicated()]})
+    if twice:
+        raise UserError(f"the table has several columns {', '.join(map(repr, twice))}: rename them")
     missing = [name for name in columns.all() if name not in source]
     if missing:
         raise UserError(
@@ -320,6 +315,7 @@ def _require_columns(source: pd.DataFrame, columns: TableColumns) -> None:
 
 def _times(column: pd.Series[Any], name: str) -> NDArray[np.datetime64]:
     """Return the UTC day of each row, NaT where there is none."""
+    _require_dates(column, name)
     try:
         # Days as text and as instants with a zone both become UTC days.
         parsed = pd.to_datetime(column, utc=True)
@@ -327,13 +323,29 @@ def _times(column: pd.Series[Any], name: str) -> NDArray[np.datetime64]:
         raise UserError(
             f"the column {name!r} cannot be read as time: {str(err).splitlines()[0]}"
         ) from err
+    days = np.asarray(parsed.dt.tz_localize(None).to_numpy("datetime64[D]"))
+    _require_plausible(days, name)
+    return days
+
+
+def _require_dates(column: pd.Series[Any], name: str) -> None:
+    """Raise `UserError` for numbers, and for dates of which nobody can say which part is the day.
+
+    A month would be read as a day, or a day as a month, without a word.
+    """
     if pd.api.types.is_numeric_dtype(column.dtype):
         raise UserError(
             f"the column {name!r} holds numbers where times are expected, such as 2019-07-01"
         )
-    days = np.asarray(parsed.dt.tz_localize(None).to_numpy("datetime64[D]"))
-    _require_plausible(days, name)
-    return days
+    first = column.first_valid_index()
+    if first is None or pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return
+    shown = str(column.loc[first] if column.index.is_unique else column.dropna().iloc[0])
+    if DAY_OR_MONTH.match(shown):
+        raise UserError(
+            f"the column {name!r} holds {shown!r}, which may be read with the day or the month "
+            "first: write dates as 2019-07-31"
+        )
 
 
 def _require_plausible(days: NDArray[np.datetime64], name: str) -> None:

@@ -19,14 +19,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smcloud.core.errors import UserError
 from smcloud.models.boosting import forest_of
-from smcloud.models.checkpoints import Trained
 from smcloud.models.folds import Variant
-from smcloud.models.parameters import BoostingParams
 from smcloud.models.rows import Floats, Index
 from smcloud.models.samples import TrainingTable
-from smcloud.models.training import train_boosting
 from smcloud.validation.metrics import (
     Interval,
     draw_weights,
@@ -34,7 +30,7 @@ from smcloud.validation.metrics import (
     overall_interval,
 )
 from smcloud.validation.pairs import PairStats
-from smcloud.validation.splits import Split, SplitKind, SplitRules, split_samples
+from smcloud.validation.splits import Split, SplitKind, SplitRules
 
 MEANINGS: Mapping[SplitKind, str] = {
     "station_year": "new stations in new years",
@@ -177,65 +173,10 @@ class FoldScores:
         return cls(stations=table.to_pandas(), **meta)
 
 
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """The scores of a split and the estimates behind them.
-
-    Attributes
-    ----------
-    scores : SplitScores
-    table : DataFrame or None
-        One row per test sample: station, time, block, estimate and the target under its own
-        name; None when the split is not possible.
-    """
-
-    scores: SplitScores
-    table: pd.DataFrame | None
-
-
 def headline(scores: Mapping[SplitKind, SplitScores]) -> SplitKind:
     """Return the possible split that is most like production."""
     order: tuple[SplitKind, ...] = ("station_year", "station")
     return next(kind for kind in order if kind in scores and scores[kind].possible)
-
-
-def fit_and_score(
-    table: TrainingTable,
-    kind: SplitKind,
-    rules: SplitRules,
-    params: BoostingParams,
-    *,
-    fold: int = 0,
-) -> Scored:
-    """Return the test scores of a model of its own, trained in this process.
-
-    A table of one year gives, for the splits by year, a result that says why there is none.
-
-    Raises
-    ------
-    UserError
-        If a split that needs no second year cannot be made.
-    """
-    try:
-        split = split_samples(table.samples(rules.block_degrees), kind, rules, fold=fold)
-    except UserError as err:
-        if kind not in ("year", "station_year"):
-            raise
-        return Scored(SplitScores(kind, {}, 0, {}, {}, why_not=str(err)), None)
-    trained = train_boosting(table.rows(split.fit), table.rows(split.stop), params, route="local")
-    return score_test_set(table, split, rules, trained)
-
-
-def score_test_set(
-    table: TrainingTable, split: Split, rules: SplitRules, trained: Trained
-) -> Scored:
-    """Return how a finished training meets the test set of its split.
-
-    Intervals come from a bootstrap over spatial blocks: stations of one block are not independent.
-    """
-    estimates = estimates_of(table, split.test, trained.data)
-    found = fold_scores(table, split, rules, estimates, trained.rounds)
-    return Scored(pooled([found], rules.seed), rows_tested(table, split, rules, estimates))
 
 
 def estimates_of(table: TrainingTable, rows: Index, model: bytes) -> Floats:

@@ -8,6 +8,8 @@ import numpy as np
 
 from smcloud.core.listener import counted
 from smcloud.models.samples import TrainingTable
+from smcloud.validation.metrics import correlation
+from smcloud.validation.pairs import PairStats
 
 NAMED = 3
 """Stations that are named; the others are counted."""
@@ -15,9 +17,34 @@ SAME_PLACE_DEGREES = 0.01
 """A station whose rows lie further apart is told: about a pixel of 1 km."""
 
 
-def oddities(table: TrainingTable) -> list[str]:
-    """Return a line for each oddity: rows left out, stations without a day, repeats, two places."""
-    found = [_dropped(table), _without_a_day(table), _repeats(table), _places(table)]
+ECHO = 0.99
+"""A feature whose correlation with the target is this high was most likely made from it."""
+ECHO_ROWS = 100_000
+"""Rows that are looked at for that."""
+VOLUMES = ("m3 m-3", "m3/m3", "m^3/m^3", "m³/m³", "m³ m⁻³", "cm3 cm-3", "cm3/cm3")
+"""Units in which soil moisture lies between 0 and 1."""
+
+
+def oddities(table: TrainingTable, units: str = "") -> list[str]:
+    """Return a line for each oddity of a table, and none for a plain one.
+
+    Rows left out, stations without a day, repeated days, a name at two places, features that say
+    nothing or that repeat the target, a target that its units cannot hold.
+
+    Parameters
+    ----------
+    units
+        Those of the target; empty where nobody said.
+    """
+    found = [
+        _dropped(table),
+        _without_a_day(table),
+        _repeats(table),
+        _places(table),
+        _silent_features(table),
+        _echoes(table),
+        _out_of_range(table, units),
+    ]
     return [line for line in found if line]
 
 
@@ -69,6 +96,52 @@ def _places(table: TrainingTable) -> str:
         f"{counted(moved.size, 'stations')} at places up to {widest} degrees apart: "
         f"{_some(table.names[moved])}; each counts at the northernmost: give duplicates names of "
         "their own"
+    )
+
+
+def _silent_features(table: TrainingTable) -> str:
+    silent = []
+    for name in table.columns.features:
+        values = table.values[name]
+        low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+        if not low < high:
+            silent.append(name)
+    if not silent:
+        return ""
+    return (
+        f"{counted(len(silent), 'features')} without two different values: {_some(silent)}; the "
+        "trees have no use for them"
+    )
+
+
+def _echoes(table: TrainingTable) -> str:
+    rows = table.order[:: -(-table.order.size // ECHO_ROWS)]
+    target = table.values[table.columns.target][rows]
+    found = {}
+    for name in table.columns.features:
+        r = float(correlation(PairStats.of(table.values[name][rows], target)))
+        if abs(r) >= ECHO:
+            found[name] = r
+    if not found:
+        return ""
+    named = ", ".join(f"{name} (R {r:.3f})" for name, r in found.items())
+    return (
+        f"nearly the target itself: {named}; scores say nothing if it was made from the target: "
+        "name the predictors with --features"
+    )
+
+
+def _out_of_range(table: TrainingTable, units: str) -> str:
+    if units not in VOLUMES:
+        return ""
+    target = table.values[table.columns.target][table.order]
+    low, high = float(target.min()), float(target.max())
+    if low >= 0.0 and high <= 1.0:
+        return ""
+    hint = "divide per cent by 100" if high > 1.0 else "leave unknown values empty"
+    return (
+        f"the target lies between {low:g} and {high:g}, and {units} between 0 and 1: {hint}, or "
+        "say other units"
     )
 
 

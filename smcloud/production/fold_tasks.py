@@ -26,13 +26,14 @@ from smcloud.core.objects import Objects, open_objects
 from smcloud.models.base import content_hash
 from smcloud.models.boosting import forest_of
 from smcloud.models.checkpoints import Trained
-from smcloud.models.fold_jobs import FoldJob, TrainingData, score_job
+from smcloud.models.fold_jobs import FoldJob, OverWorkers, TrainingData, score_job
 from smcloud.models.folds import StationSelection
 from smcloud.models.forest import Forest
 from smcloud.models.importance import PermuteJob, permuted_scores
-from smcloud.models.samples import TableColumns, training_table
+from smcloud.models.mapped_table import FLOAT_BYTES, MEMORY_SHARE, NAME_BYTES
+from smcloud.models.samples import TableColumns, TrainingTable, training_table
 from smcloud.models.scoring import FoldScores
-from smcloud.production.cluster import worker_threads
+from smcloud.production.cluster import smallest_worker_bytes, worker_threads
 from smcloud.production.runner import Task, run_tasks
 from smcloud.validation.selection import SelectionRules
 from smcloud.validation.splits import SplitRules
@@ -57,6 +58,8 @@ class Place:
         Hash of all data and rules.
     columns, rules, selection, most_rows
         What is needed to read the rows as `TrainingData`.
+    over_workers : bool
+        Trees of jobs are grown by all workers together: others than those of one process.
     """
 
     root: str
@@ -67,11 +70,17 @@ class Place:
     rules: SplitRules
     selection: SelectionRules | None
     most_rows: int = 0
+    over_workers: bool = False
 
     @property
     def data_url(self) -> str:
         """Return the prefix of the rows that workers read."""
         return Layout(self.root).table(f"{self.model}-training")
+
+    @property
+    def checkpoints(self) -> str:
+        """Return the prefix below which trees and rows lie while the trees grow."""
+        return join(Layout(self.root).model(self.model), "checkpoints")
 
     @property
     def models(self) -> Objects:
@@ -81,6 +90,7 @@ class Place:
     def key(self, job: Job) -> str:
         """Return where the result of a job lies, below the models' prefix."""
         shaping = f"{self.stamp} {type(job).__name__} {job.identity()}"
+        shaping += " over workers" if self.over_workers else ""
         return f"{self.model}/{FOLDS}/{hashlib.sha256(shaping.encode()).hexdigest()[:32]}.parquet"
 
 
@@ -95,7 +105,8 @@ class FoldRunner:
         What `place` holds for the workers; it is written when the first task needs it.
     client : Client or None
         None runs the jobs here, one after another, with the threads that their rows deserve. On a
-        cluster each has one thread: the same bytes in any number of workers.
+        cluster each is a task with one thread: the same bytes in any number of workers. Where the
+        rows do not fit a worker, jobs run here, and all workers together grow the trees of each.
     listener : Listener
     """
 
@@ -117,11 +128,12 @@ class FoldRunner:
             found[left[task.key]] = scores
             self.listener.advance(1, last=task.key)
 
-        tasks = [self._task(jobs[number]) for number in left.values()]
-        if tasks and self.client is not None:
+        client = None if self.place.over_workers else self.client
+        tasks = [self._task(jobs[number], client) for number in left.values()]
+        if tasks and client is not None:
             self._write()
-        window = 2 if self.client is None else 2 * worker_threads(self.client)
-        run_tasks(self.client, tasks, window=window, on_done=keep, listener=self.listener)
+        window = 2 if client is None else 2 * worker_threads(client)
+        run_tasks(client, tasks, window=window, on_done=keep, listener=self.listener)
         self.listener.end()
         return [found[number] for number in range(len(jobs))]
 
@@ -143,13 +155,19 @@ class FoldRunner:
         except NotFoundError:
             return None
 
-    def _task(self, job: Job) -> Task[FoldScores]:
-        if self.client is None:
-            return Task(job.name, perform, (self.place, job, self.data))
+    def _task(self, job: Job, client: Client | None) -> Task[FoldScores]:
+        if client is None:
+            return Task(job.name, perform, (self.place, job, self.data, self._over()))
         bounded = job
         if isinstance(job, FoldJob):
             bounded = replace(job, params=replace(job.params, threads=1))
         return Task(job.name, perform, (self.place, bounded))
+
+    def _over(self) -> OverWorkers | None:
+        """Return the workers that grow the trees of every job; None where one process does."""
+        if self.client is None or not self.place.over_workers:
+            return None
+        return OverWorkers(self.client, self.place.checkpoints)
 
     def _write(self) -> None:
         """Write the rows, the references and what is known of stations, once."""
@@ -168,13 +186,22 @@ class FoldRunner:
         self._is_written = True
 
 
-def perform(place: Place, job: Job, data: TrainingData | None = None) -> FoldScores:
+def fits_a_worker(table: TrainingTable, client: Client) -> bool:
+    """Return whether each worker may hold all rows of a table, which a job as a task needs."""
+    limit = smallest_worker_bytes(client)
+    row_bytes = NAME_BYTES + FLOAT_BYTES * len(table.values)
+    return not limit or table.order.size * row_bytes <= MEMORY_SHARE * limit
+
+
+def perform(
+    place: Place, job: Job, data: TrainingData | None = None, over: OverWorkers | None = None
+) -> FoldScores:
     """Do one job and store what it finds: the task of a worker, which reads the data itself."""
     data = _data_at(place) if data is None else data
     if isinstance(job, PermuteJob):
         scores = permuted_scores(data, job, _forest_at(place, job.model))
     else:
-        scores, estimates = score_job(data, job)
+        scores, estimates = score_job(data, job, over)
         if estimates is not None:
             keep_estimates(place, job, estimates)
     place.models.put(place.key(job), scores.to_parquet())

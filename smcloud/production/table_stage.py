@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -14,11 +15,12 @@ import pyarrow as pa
 from distributed import Client
 
 from smcloud.core.errors import UserError
-from smcloud.core.listener import Listener
+from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import normalise_url, open_objects
 from smcloud.models.mapped_table import mapped_table, needs_mapping
 from smcloud.models.parameters import BoostingParams, Device
-from smcloud.models.samples import TableColumns, numeric_columns, read_table
+from smcloud.models.samples import TableColumns, numeric_columns, station_names
+from smcloud.models.table_files import PARQUET, read_table
 from smcloud.models.training import TRAINING_BYTES
 from smcloud.models.tuning import TuningRules
 from smcloud.production.model_files import TrainSummary
@@ -26,7 +28,6 @@ from smcloud.production.train_request import TrainRequest
 from smcloud.production.train_stage import train_table
 from smcloud.validation.splits import SplitRules
 
-PARQUET = (".parquet", ".pq")
 MOST_ROWS = 2_000_000
 """Rows that a training on a user's table takes by default: some minutes on two cores."""
 
@@ -98,6 +99,15 @@ class TableOptions:
         lacking = [option for option, value in needed.items() if not value]
         if lacking:
             raise UserError(f"train --table also needs {', '.join(lacking)}: see --help")
+        counts = {
+            "--tune": self.candidates,
+            "--permutations": self.permutations,
+            "--most-rows": self.most_rows,
+            "--seed": self.seed,
+        }
+        for option, value in counts.items():
+            if value < 0:
+                raise UserError(f"{option} is {value}: expected 0 or more")
         if self.held_out and not self.network:
             raise UserError("--held-out needs --network: the column that names each row's network")
 
@@ -117,21 +127,18 @@ def opened(options: TableOptions) -> Iterator[pd.DataFrame]:
         If it is neither Parquet nor CSV, or damaged.
     """
     folder, _, name = normalise_url(options.table).rpartition("/")
-    if not name.endswith(PARQUET):
-        yield read_table(open_objects(folder).get(name), name)
-        return
     with open_objects(folder).fetch(name) as path, TemporaryDirectory() as scratch:
         yield _mapped(path, Path(scratch), name)
 
 
 def _mapped(path: Path, scratch: Path, name: str) -> pd.DataFrame:
     try:
-        if needs_mapping(path):
+        if name.lower().endswith(PARQUET) and needs_mapping(path):
             return mapped_table(path, scratch)
-    except (pa.ArrowInvalid, OSError) as err:
+    except (pa.ArrowException, OSError) as err:
         reason = str(err).splitlines()[0]
         raise UserError(f"the table {name} cannot be read: {reason}") from err
-    return read_table(path.read_bytes(), name)
+    return read_table(path, name)
 
 
 def request_for(options: TableOptions, source: pd.DataFrame) -> TrainRequest:
@@ -176,11 +183,35 @@ def train_rows(
     listener: Listener,
 ) -> TrainSummary:
     """Train the model of a user's table and score it on days, stations and years it never saw."""
+    told = left_out(options, source, request)
+    if told:
+        listener.note(told)
     return train_table(source, request, client, listener, sites=_sites(source, options))
 
 
+def left_out(options: TableOptions, source: pd.DataFrame, request: TrainRequest) -> str:
+    """Return a line on the columns that are no predictors though nobody said so; empty for none."""
+    columns = request.columns
+    named = {*columns.all(), options.network}
+    others = [str(name) for name in source.columns if name not in named]
+    if options.features or not others:
+        return ""
+    return (
+        f"no predictors, being text, row numbers or quality flags: {', '.join(others)}; "
+        f"predictors: {', '.join(columns.features)}"
+    )
+
+
 def _sites(source: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
-    """Return each station's name and, where columns say so, its network and place."""
+    """Return each station's name and, where columns say so, its network and place.
+
+    A station at several places counts at the northernmost, whatever the order of the rows.
+
+    Raises
+    ------
+    UserError
+        If a column is missing, or a station is of two networks, one of which may be held out.
+    """
     columns = {
         "station": options.station,
         "network": options.network,
@@ -194,6 +225,29 @@ def _sites(source: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
             f"the table has no column {', '.join(map(repr, missing))}; "
             f"it has {', '.join(map(str, source.columns))}"
         )
-    first = source.dropna(subset=options.station).drop_duplicates(options.station)
-    found = pd.DataFrame({name: first[column] for name, column in named.items()})
-    return found.astype({"station": str}).reset_index(drop=True)
+    # Of the whole table only these columns are gone through: a copy of all would double it.
+    known = pd.DataFrame({name: source[column] for name, column in named.items()}, copy=False)
+    first = known.drop_duplicates().dropna(subset="station")
+    first = first.assign(station=station_names(pd.Index(first["station"])))
+    if "network" in first:
+        first["network"] = _words(first["network"])
+        _require_one_network(first)
+    order = [name for name in ("latitude", "longitude") if name in first]
+    first = first.sort_values(["station", *order], ascending=[True, *[False] * len(order)])
+    return first.groupby("station", sort=True).first().reset_index()
+
+
+def _words(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return names as text, None where there is none."""
+    return column.astype(object).map(lambda name: str(name).strip(), na_action="ignore")
+
+
+def _require_one_network(sites: pd.DataFrame) -> None:
+    counts = sites.groupby("station")["network"].nunique()
+    several = counts.index[counts > 1]
+    if several.size:
+        names = sorted(set(sites.loc[sites["station"] == several[0], "network"].dropna()))
+        raise UserError(
+            f"{counted(several.size, 'stations')} of several networks, such as {several[0]!r} of "
+            f"{', '.join(names)}: give each station a name of its own, such as NETWORK/STATION"
+        )

@@ -14,7 +14,7 @@ import pandas as pd
 from distributed import Client
 
 from smcloud.core.errors import StoreError, UserError
-from smcloud.core.layout import Layout, join
+from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener
 from smcloud.core.objects import Objects, open_objects
 from smcloud.models.applicability import Area, fit_area
@@ -40,10 +40,17 @@ from smcloud.models.scoring import (
     pooled,
     rows_tested,
 )
+from smcloud.models.training import Route
 from smcloud.models.tuning import TuningResult, search
 from smcloud.models.uncertainty import Spread, fit_spread
 from smcloud.production.assessment import Assessment
-from smcloud.production.fold_tasks import FoldRunner, Place, keep_training, kept_training
+from smcloud.production.fold_tasks import (
+    FoldRunner,
+    Place,
+    fits_a_worker,
+    keep_training,
+    kept_training,
+)
 from smcloud.production.model_files import (
     ORDER,
     StoredModel,
@@ -126,7 +133,14 @@ class ModelTraining:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        request = self.request
+        request, table = self.request, self.data.table
+        too_large = self.client is not None and not fits_a_worker(table, self.client)
+        over_workers = too_large and request.route != "local"
+        if over_workers:
+            self.listener.note(
+                "the rows do not fit a worker's memory: all workers together grow the trees of "
+                "each fold"
+            )
         place = Place(
             request.root,
             request.name,
@@ -136,8 +150,12 @@ class ModelTraining:
             request.rules,
             None if self.data.selection is None else self.data.selection.rules,
             request.most_rows,
+            over_workers,
         )
-        self.runner = FoldRunner(place, self.data, self.client, self.listener)
+        self.route: Route = "dask" if over_workers else request.route
+        # Rows that fit no worker and shall not be parted are worked on here.
+        client = None if too_large and not over_workers else self.client
+        self.runner = FoldRunner(place, self.data, client, self.listener)
         self.shipped: Fold = (SHIPPED, 0, request.variants[0])
 
     def run(self, keys: tuple[str, ...], input_hash: str) -> TrainSummary:
@@ -224,7 +242,7 @@ class ModelTraining:
                 "fewer days"
             )
         # A model made over workers has other trees than one made here.
-        job = FoldJob("", *self.shipped, params, estimates=request.route)
+        job = FoldJob("", *self.shipped, params, estimates=self.route)
         kept = kept_training(self.runner.place, job)
         if kept is not None:
             self.listener.note("the model itself was finished before")
@@ -234,8 +252,8 @@ class ModelTraining:
             split,
             params,
             client=self.client,
-            route=request.route,
-            checkpoints=join(Layout(request.root).model(request.name), "checkpoints"),
+            route=self.route,
+            checkpoints=self.runner.place.checkpoints,
             listener=self.listener,
         )
         keep_training(self.runner.place, job, fit.trained)
@@ -315,7 +333,7 @@ class ModelTraining:
             names = ["", *groups]
             jobs = [
                 PermuteJob(
-                    f"permute-{name or 'nothing'}",
+                    f"permute-{name}" if name else "permute",
                     *self.shipped,
                     groups.get(name, ()),
                     request.permutations,

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from smcloud.core.errors import ConfigError, ModelError, UserError
@@ -24,6 +25,7 @@ from smcloud.validation.splits import (
     SplitRules,
     check_leakage,
     deal,
+    ranked,
     require_rows,
     stations_per_block,
 )
@@ -74,7 +76,7 @@ def inner_split(samples: Samples, outer: Split, inner: InnerFold) -> InnerSplit:
     if not 0 <= inner.number < inner.folds:
         raise ConfigError(f"inner fold {inner.number}: expected 0 to {inner.folds - 1}")
     rows = np.sort(np.concatenate([outer.fit, outer.stop]))
-    blocks, of_row = np.unique(samples.blocks[rows], return_inverse=True)
+    of_row, blocks = pd.factorize(samples.blocks[rows], sort=True)
     needed = max(inner.folds, 3)
     if blocks.size < needed:
         raise UserError(
@@ -132,16 +134,30 @@ def check_selection_leakage(outer: Split, seen: Rows) -> None:
         )
 
 
-def thinned(rows: Rows, days: NDArray[np.datetime64], every: int) -> Rows:
+def thinned(rows: Rows, samples: Samples, every: int) -> Rows:
     """Return the rows of every so-manieth day of the table: all stations, fewer days.
 
     Soil moisture of neighbouring days is nearly the same: leaving days out costs a model little,
-    leaving stations out costs it what it needs. `days` are those of all rows of the table.
+    leaving stations out costs it what it needs. A station that measured on none of those days
+    gives every so-manieth row of its own.
+
+    Parameters
+    ----------
+    rows
+        Row numbers, ascending.
+    samples
+        Station and day of every row of the table.
+    every
+        1 keeps all.
     """
-    if every <= 1:
+    if every <= 1 or not rows.size:
         return rows
-    rank = np.unique(days, return_inverse=True)[1]
-    is_kept: Mask = rank[rows] % every == 0
+    is_kept: Mask = (ranked(samples.days.astype(np.int64)) % every == 0)[rows]
+    station = samples.stations[rows]
+    lost = ~np.bincount(station, is_kept).astype(bool)[station]
+    if lost.any():
+        place = pd.Series(station[lost]).groupby(station[lost]).cumcount()
+        is_kept[lost] = place.to_numpy() % every == 0
     return np.asarray(rows[is_kept])
 
 
@@ -171,7 +187,7 @@ def split_networks(samples: Samples, is_held: NDArray[Any], rules: SplitRules) -
     held = np.asarray(is_held, dtype=bool)
     is_near: Mask = np.isin(samples.blocks, samples.blocks[held])
     rows = np.flatnonzero(~is_near)
-    blocks, of_row = np.unique(samples.blocks[rows], return_inverse=True)
+    of_row, blocks = pd.factorize(samples.blocks[rows], sort=True)
     if not held.any() or blocks.size < len(SETS) - 1:
         raise UserError(
             f"split 'network' needs rows to test and {len(SETS) - 1} spatial blocks without them, "

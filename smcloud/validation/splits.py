@@ -39,6 +39,9 @@ SETS = ("fit", "stop", "calibrate", "test")
 PIXELS_PER_DEGREE = TILE_PIXELS // 10
 """A tile of the sinusoidal grid is 10 degrees of latitude high."""
 
+SPARSE = 4
+"""Codes are ranked by sorting where more than so many values lie between them a code."""
+
 Rows = NDArray[np.int64]
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -132,8 +135,8 @@ class Split:
         return {
             name: {
                 "rows": int(rows.size),
-                "stations": int(np.unique(samples.stations[rows]).size),
-                "blocks": int(np.unique(samples.blocks[rows]).size),
+                "stations": pd.unique(samples.stations[rows]).size,
+                "blocks": pd.unique(samples.blocks[rows]).size,
             }
             for name, rows in self.sets.items()
         }
@@ -225,7 +228,9 @@ def check_leakage(split: Split, samples: Samples, *, gap_days: int = 0) -> None:
         "1 km pixels": samples.pixels,
         "spatial blocks": samples.blocks,
     }
-    for noun, found in (codes if split.kind == "random" else codes | places).items():
+    if split.kind != "random":
+        codes |= {noun: pd.factorize(found)[0] for noun, found in places.items()}
+    for noun, found in codes.items():
         held = _held(found, split)
         for one, other in combinations(SETS, 2):
             known = {one, other} == {"fit", "test"} and split.kind == "year"
@@ -238,12 +243,11 @@ def check_leakage(split: Split, samples: Samples, *, gap_days: int = 0) -> None:
             _refuse(int(near.sum()), f"days within {gap_days} days", split, one, "test")
 
 
-def _held(codes: Codes, split: Split) -> dict[str, Mask]:
-    """Return for each set which of the codes that there are it holds."""
-    numbers, present = pd.factorize(codes)
+def _held(numbers: Codes, split: Split) -> dict[str, Mask]:
+    """Return for each set which of the numbers from 0 it holds."""
     held = {}
     for name, rows in split.sets.items():
-        held[name] = np.zeros(present.size, dtype=bool)
+        held[name] = np.zeros(int(numbers.max()) + 1, dtype=bool)
         held[name][numbers[rows]] = True
     return held
 
@@ -298,16 +302,30 @@ def _random_sets(samples: Samples, rules: SplitRules, fold: int) -> list[Mask]:
 
 def _pixel_days(samples: Samples) -> Codes:
     """Return a number for each pair of pixel and day: equal rows of a pixel have equal ones."""
-    pixel = np.unique(samples.pixels, return_inverse=True)[1].astype(np.int64)
+    pixel = pd.factorize(samples.pixels, sort=True)[0].astype(np.int64)
     day = samples.days.astype(np.int64) - samples.days.astype(np.int64).min()
-    return np.unique(pixel * (day.max() + 1) + day, return_inverse=True)[1].astype(np.int64)
+    return ranked(pixel * (day.max() + 1) + day)
+
+
+def ranked(codes: Codes) -> Codes:
+    """Return the rank of each code among the different ones, 0 for the smallest.
+
+    Codes that lie close together are counted where they stand, which needs no sorting.
+    """
+    low = codes.min()
+    span = int(codes.max() - low) + 1
+    if span > SPARSE * codes.size:
+        return np.unique(codes, return_inverse=True)[1].astype(np.int64)
+    is_there = np.zeros(span, dtype=bool)
+    is_there[codes - low] = True
+    return np.asarray((np.cumsum(is_there) - 1)[codes - low])
 
 
 def _parts_of_blocks(
     samples: Samples, rules: SplitRules, fold: int, kind: SplitKind, *, holds_test: bool
 ) -> Codes:
     """Return for each row the number of the set (in `SETS`) that its block belongs to."""
-    blocks, of_row = np.unique(samples.blocks, return_inverse=True)
+    of_row, blocks = pd.factorize(samples.blocks, sort=True)
     needed = max(rules.folds, len(SETS)) if holds_test else len(SETS) - 1
     if blocks.size < needed:
         raise UserError(

@@ -6,40 +6,20 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
-from smcloud.core.listener import Silent
-from smcloud.models.parameters import BoostingParams
 from smcloud.models.tuning import TuningRules
-from smcloud.production.train_request import TrainRequest
-from smcloud.production.train_stage import train_table
-from smcloud.validation.selection import SelectionRules
-from smcloud.validation.splits import SplitRules
-from tests.models.study import COLUMNS, GROUPS, study
+from tests.models.study import study
+from tests.production.training_root import WHOLE, request_below, trained
 
 pytestmark = pytest.mark.cluster
 
 
 def test_any_number_of_workers_gives_the_same_assessment(tmp_path) -> None:
     world = study()
-    request = TrainRequest(
-        str(tmp_path / "here"),
-        "mine",
-        COLUMNS,
-        SplitRules(block_degrees=0.5, gap_days=10),
-        BoostingParams(rounds=20, early_stopping=5, threads=1, trees={"max_depth": 3}),
-        folds=2,
-        tuning=TuningRules(candidates=3, rungs=2, inner_folds=2),
-        selection=SelectionRules(minimum_r=0.6, minimum_samples=50, bootstrap_draws=0),
-        held_out_networks=("THREE",),
-        groups=GROUPS,
-        permutations=1,
-        ablation=True,
-    )
+    rules = TuningRules(candidates=3, rungs=2, inner_folds=2)
+    request = request_below(tmp_path, **WHOLE, folds=2, tuning=rules)
 
     def made(root: str, client: Client | None):
-        asked = replace(request, root=str(tmp_path / root))
-        found = train_table(
-            world.rows, asked, client, Silent(), references=world.references, sites=world.sites
-        )
+        found = trained(world, replace(request, root=str(tmp_path / root)), client=client)
         return found.card.to_json(), found.assessment
 
     with (

@@ -77,6 +77,19 @@ def test_dates_and_dictionaries_are_read_too(frame, tmp_path) -> None:
     np.testing.assert_allclose(found["sm"], [0.1, 0.2, np.nan, 0.4], rtol=1e-6)
 
 
+def test_long_numbers_of_stations_stay_apart(tmp_path) -> None:
+    ids = np.array([2_000_000_001, 2_000_000_002] * 30)
+    frame = pd.DataFrame({"station": ids, "day": np.datetime64("2019-01-01"), "lists": [[1]] * 60})
+    frame = frame.assign(rain=np.arange(60.0), sm=np.arange(60.0)).set_index(np.arange(60) * 2)
+    frame.to_parquet(tmp_path / "t.parquet")
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    found = mapped_table(tmp_path / "t.parquet", folder)
+    assert list(found) == ["station", "day", "rain", "sm"]
+    columns = TableColumns(("rain",), "sm", "station", "day")
+    assert list(training_table(found, columns).names) == ["2000000001", "2000000002"]
+
+
 def test_only_a_table_too_large_for_memory_is_mapped(frame, tmp_path, monkeypatch) -> None:
     frame.to_parquet(tmp_path / "t.parquet")
     assert not needs_mapping(tmp_path / "t.parquet")

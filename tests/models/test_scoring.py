@@ -6,15 +6,11 @@ import pytest
 
 from smcloud.core.errors import UserError
 from smcloud.models import samples
+from smcloud.models.fold_jobs import FoldJob, TrainingData, score_job
 from smcloud.models.parameters import BoostingParams
-from smcloud.models.samples import (
-    TableColumns,
-    TrainingTable,
-    numeric_columns,
-    read_table,
-    training_table,
-)
-from smcloud.models.scoring import SplitScores, fit_and_score, headline
+from smcloud.models.samples import TableColumns, TrainingTable, numeric_columns, training_table
+from smcloud.models.scoring import SplitScores, headline, pooled
+from smcloud.models.table_files import read_table
 from smcloud.validation.splits import SPLIT_KINDS, SplitRules
 
 COLUMNS = TableColumns(("rain", "soil"), "sm", "station", "day", "lat", "lon")
@@ -53,8 +49,14 @@ def whole(table: TrainingTable) -> pd.DataFrame:
     return table.frame(slice(None), *table.values)
 
 
+def scored(source: pd.DataFrame, kind: str) -> tuple[SplitScores, pd.DataFrame | None]:
+    data = TrainingData(training_table(source, COLUMNS), RULES)
+    found, estimates = score_job(data, FoldJob("j", kind, 0, "all", PARAMS, estimates="kept"))
+    return pooled([found], RULES.seed), estimates
+
+
 def scores_of(source: pd.DataFrame, kind: str) -> SplitScores:
-    return fit_and_score(training_table(source, COLUMNS), kind, RULES, PARAMS).scores
+    return scored(source, kind)[0]
 
 
 def test_a_random_split_flatters_clustered_stations(source: pd.DataFrame) -> None:
@@ -64,12 +66,12 @@ def test_a_random_split_flatters_clustered_stations(source: pd.DataFrame) -> Non
 
 
 def test_estimates_of_the_test_set_come_with_station_day_and_block(source: pd.DataFrame) -> None:
-    scored = fit_and_score(training_table(source, COLUMNS), "station_year", RULES, PARAMS)
-    assert scored.table is not None
-    assert list(scored.table) == ["station", "time", "block", "estimate", "sm"]
-    assert len(scored.table) == scored.scores.counts["test"]["rows"]
-    found = np.corrcoef(scored.table["estimate"], scored.table["sm"])[0, 1]
-    assert found == pytest.approx(scored.scores.overall["R"]["value"], abs=1e-4)
+    scores, tested = scored(source, "station_year")
+    assert tested is not None
+    assert list(tested) == ["station", "time", "block", "estimate", "sm"]
+    assert len(tested) == scores.counts["test"]["rows"]
+    found = np.corrcoef(tested["estimate"], tested["sm"])[0, 1]
+    assert found == pytest.approx(scores.overall["R"]["value"], abs=1e-4)
 
 
 def test_one_year_says_why_there_is_no_split_by_year() -> None:

@@ -20,7 +20,7 @@ def table(**changes: object) -> pd.DataFrame:
             "day": np.tile(days, 5),
             "lat": np.repeat(np.arange(40.0, 45.0), days.size),
             "lon": np.repeat(np.arange(5.0, 10.0), days.size),
-            "rain": np.arange(n, dtype=float),
+            "rain": np.arange(n, dtype=float) % 7,
             "sm": np.linspace(0.1, 0.4, n),
         }
     )
@@ -71,3 +71,50 @@ def test_numbers_and_words_of_one_name_are_one_station() -> None:
     found = training_table(frame, COLUMNS)
     assert list(found.names) == ["1", "2", "3"]
     assert found.dropped == 20
+
+
+def test_dates_with_the_year_last_are_refused() -> None:
+    frame = table()
+    wrong = frame.assign(day=frame["day"].dt.strftime("%d/%m/%Y"))
+    with pytest.raises(
+        UserError, match="'01/01/2018', which may be read with the day or the month"
+    ):
+        training_table(wrong, COLUMNS)
+
+
+def test_numbers_of_stations_have_no_point_whether_one_is_missing_or_not() -> None:
+    numbers = np.repeat(np.arange(5), 20)
+    whole = training_table(table(station=numbers), COLUMNS)
+    holes = table(station=np.where(np.arange(100) == 3, np.nan, numbers))
+    assert list(whole.names) == list(training_table(holes, COLUMNS).names) == list("01234")
+    padded = table(station=[f"s{number} " for number in numbers])
+    assert list(training_table(padded, COLUMNS).names) == [f"s{n}" for n in range(5)]
+
+
+def test_a_feature_made_from_the_target_is_named() -> None:
+    frame = table()
+    (line,) = told(frame.assign(rain=frame["sm"] * 100 + 3))
+    assert line.startswith("nearly the target itself: rain (R 1.000)")
+    (line,) = told(frame.assign(rain=-frame["sm"]))
+    assert "rain (R -1.000)" in line
+
+
+@pytest.mark.parametrize("value", [np.nan, 7.0])
+def test_a_feature_that_says_nothing_is_named(value: float) -> None:
+    (line,) = told(table(rain=value))
+    assert line.startswith("1 feature without two different values: rain")
+
+
+def test_a_target_that_its_units_cannot_hold_is_told() -> None:
+    frame = table()
+    moist = training_table(frame.assign(sm=frame["sm"] * 100), COLUMNS)
+    (line,) = oddities(moist, "m3 m-3")
+    assert "lies between 10 and 40, and m3 m-3 between 0 and 1: divide per cent by 100" in line
+    assert oddities(moist, "%") == []
+    assert oddities(training_table(frame, COLUMNS), "m3 m-3") == []
+
+
+def test_several_columns_of_one_name_are_refused() -> None:
+    frame = pd.concat([table(), table()[["rain"]]], axis=1)
+    with pytest.raises(UserError, match="several columns 'rain'"):
+        training_table(frame, COLUMNS)

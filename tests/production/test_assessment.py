@@ -10,16 +10,15 @@ from smcloud.core.config import RunConfig
 from smcloud.core.errors import UserError
 from smcloud.core.objects import open_objects
 from smcloud.models.constraints import Constraints
-from smcloud.models.parameters import BoostingParams
 from smcloud.models.tuning import TuningRules
 from smcloud.production import fold_tasks, train_model, train_stage
 from smcloud.production.assessment import Assessment, read_assessment
 from smcloud.production.train_request import TrainRequest
-from smcloud.production.train_stage import sites_of, train_table, with_truth
+from smcloud.production.train_stage import sites_of, with_truth
 from smcloud.validation.selection import SelectionRules
-from smcloud.validation.splits import SplitRules
 from tests.models.study import COLUMNS, GROUPS, study
 from tests.production.recorder import Recorder
+from tests.production.training_root import WHOLE, request_below, trained
 
 
 @pytest.fixture(scope="module")
@@ -29,47 +28,12 @@ def world():
 
 @pytest.fixture
 def request_(tmp_path) -> TrainRequest:
-    return TrainRequest(
-        str(tmp_path),
-        "mine",
-        COLUMNS,
-        SplitRules(block_degrees=0.5, gap_days=10),
-        BoostingParams(rounds=30, early_stopping=5, threads=1, trees={"max_depth": 3}),
-        target_units="m3 m-3",
-        selection=SelectionRules(minimum_r=0.6, minimum_samples=50, bootstrap_draws=20),
-        held_out_networks=("THREE",),
-        groups=GROUPS,
-        permutations=1,
-        ablation=True,
-    )
-
-
-def trained(world, request: TrainRequest, listener=None):
-    return train_table(
-        world.rows,
-        request,
-        None,
-        listener or Recorder(),
-        references=world.references,
-        sites=world.sites,
-    )
+    return request_below(tmp_path, **WHOLE)
 
 
 @pytest.fixture(scope="module")
 def whole(world, tmp_path_factory):
-    request = TrainRequest(
-        str(tmp_path_factory.mktemp("root")),
-        "mine",
-        COLUMNS,
-        SplitRules(block_degrees=0.5, gap_days=10),
-        BoostingParams(rounds=30, early_stopping=5, threads=1, trees={"max_depth": 3}),
-        folds=2,
-        selection=SelectionRules(minimum_r=0.6, minimum_samples=50, bootstrap_draws=20),
-        held_out_networks=("THREE",),
-        groups=GROUPS,
-        permutations=1,
-        ablation=True,
-    )
+    request = request_below(tmp_path_factory.mktemp("root"), **WHOLE, folds=2)
     return request, trained(world, request)
 
 
@@ -128,20 +92,20 @@ def test_the_artefact_is_read_back_as_it_was(whole) -> None:
 def test_a_finished_fold_is_not_trained_again(world, request_, monkeypatch) -> None:
     real, done = fold_tasks.score_job, []
 
-    def dying(data, job):
+    def dying(data, job, over):
         if len(done) == 5:
             raise KeyboardInterrupt
         done.append(job.name)
-        return real(data, job)
+        return real(data, job, over)
 
     monkeypatch.setattr(fold_tasks, "score_job", dying)
     with pytest.raises(KeyboardInterrupt):
         trained(world, request_)
     again: list[str] = []
 
-    def counting(data, job):
+    def counting(data, job, over):
         again.append(job.name)
-        return real(data, job)
+        return real(data, job, over)
 
     monkeypatch.setattr(fold_tasks, "score_job", counting)
     monkeypatch.setattr(train_model, "fit_fold", None)

@@ -8,15 +8,15 @@ import pytest
 
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError, UserError
-from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.models.boosting import load_model
-from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import TableColumns
 from smcloud.production import train_stage
 from smcloud.production.ledger import Ledger
 from smcloud.production.train_stage import TrainRequest, read_scores, train_table
-from smcloud.validation.splits import SPLIT_KINDS, SplitRules
+from smcloud.validation.splits import SPLIT_KINDS
+from tests.production.recorder import Recorder
+from tests.production.training_root import request_below
 
 COLUMNS = TableColumns(("rain", "heat"), "sm", "station", "day", "lat", "lon")
 
@@ -46,26 +46,7 @@ def source() -> pd.DataFrame:
 
 @pytest.fixture
 def request_(tmp_path) -> TrainRequest:
-    return TrainRequest(
-        str(tmp_path),
-        "mine",
-        COLUMNS,
-        SplitRules(block_degrees=0.5, gap_days=10),
-        BoostingParams(rounds=40, early_stopping=10, threads=1, trees={"max_depth": 4}),
-        target_units="m3 m-3",
-    )
-
-
-class Recorder(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.stages: list[str] = []
-
-    def begin(self, stage: str, total: int, unit: str) -> None:
-        self.stages.append(stage)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    return request_below(tmp_path, columns=COLUMNS)
 
 
 def test_a_training_leaves_model_card_scores_and_estimates(

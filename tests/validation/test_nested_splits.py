@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smcloud.core.errors import ConfigError, ModelError, UserError
 from smcloud.validation.nested_splits import (
@@ -102,10 +104,23 @@ def test_holding_out_everything_names_the_counts() -> None:
 
 def test_thinning_keeps_all_stations_and_every_so_manieth_day(samples) -> None:
     outer = split_samples(samples, "station", RULES)
-    few = thinned(outer.fit, samples.days, 9)
+    few = thinned(outer.fit, samples, 9)
     assert set(samples.stations[few]) == set(samples.stations[outer.fit])
     assert np.unique(samples.days[few]).size == pytest.approx(DAYS.size / 9, abs=1)
-    np.testing.assert_array_equal(thinned(outer.fit, samples.days, 1), outer.fit)
+    np.testing.assert_array_equal(thinned(outer.fit, samples, 1), outer.fit)
+
+
+@given(every=st.integers(2, 12), seed=st.integers(0, 99))
+def test_thinning_loses_no_station_whatever_days_it_measures_on(every: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    stations = np.sort(rng.integers(0, 7, 200))
+    # Each station has a rhythm of its own: many meet none of the days that are kept.
+    days = np.datetime64("2019-01-01") + stations + every * rng.integers(0, 40, 200)
+    sparse = locate(stations.astype(str), days)
+    few = thinned(np.arange(200), sparse, every)
+    assert set(sparse.stations[few]) == set(sparse.stations)
+    assert (np.diff(few) > 0).all()
+    assert few.size < 200
 
 
 def test_years_limit_the_folds_of_a_split_by_year_only(samples) -> None:

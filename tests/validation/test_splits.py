@@ -16,6 +16,7 @@ from smcloud.validation.splits import (
     SplitRules,
     check_leakage,
     locate,
+    ranked,
     split_samples,
 )
 
@@ -270,3 +271,12 @@ def test_a_table_without_time_or_with_half_a_position_is_refused() -> None:
     days[0] = np.datetime64("NaT")
     with pytest.raises(UserError, match="1 rows have no time"):
         locate(names, days)
+
+
+@given(
+    codes=st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=40)
+    | st.lists(st.integers(-9, 9), min_size=1, max_size=40)
+)
+def test_codes_are_ranked_as_sorting_ranks_them(codes: list[int]) -> None:
+    found = np.array(codes, np.int64)
+    np.testing.assert_array_equal(ranked(found), np.unique(found, return_inverse=True)[1])
