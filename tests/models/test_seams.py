@@ -100,7 +100,7 @@ def test_hidden_swaths_are_found_better_than_by_lines_and_by_climatology():
     assert found.judged > 500
     error = table["RMSE"]
     assert error["neighbours and predictors"] < 0.95 * error["neighbours"]
-    assert error["neighbours"] < 0.97 * error["linear in time"]
+    assert error["neighbours"] < 0.99 * error["linear in time"]
     assert error["linear in time"] < error["climatology"]
     assert (table["bias"].abs() < 0.01)[:2].all()
 
