@@ -1,0 +1,254 @@
+"""The second half of the stage `ingest`: cubes made of the cubes that were just ingested."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from distributed import Client
+
+from smcloud.core.config import RunConfig
+from smcloud.core.errors import UserError
+from smcloud.core.layout import join, year_store
+from smcloud.core.listener import Listener, counted
+from smcloud.core.memory import peak_bytes
+from smcloud.core.objects import open_objects
+from smcloud.cube.schema import shard_index
+from smcloud.cube.store import create_store, encode_shard, hash_values, shard_key
+from smcloud.features.derived import DERIVED, Derived, DerivedBlock
+from smcloud.features.spec import CubeSet
+from smcloud.grids.grid import SIN1KM, Window
+from smcloud.grids.land import land_mask
+from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_window
+from smcloud.ingest.plan import station_shards
+from smcloud.production.block import BlockReceipt, Clock, read_receipt, receipt_key, write_receipt
+from smcloud.production.cluster import worker_threads
+from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.production.runner import Task, run_tasks
+
+STRIDE = 10
+"""Pixels between the points of a tile by which its coarse cells are found: none is smaller."""
+
+
+@dataclass(frozen=True)
+class DerivedSummary:
+    """What was made of one derived cube; `tasks_skipped` were done by an earlier run."""
+
+    name: str
+    tasks: int
+    tasks_skipped: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DerivedTask:
+    """One block of a derived cube: names and URLs, never data."""
+
+    name: str
+    key: TileYear
+    number: int
+    block: DerivedBlock
+    store: str
+    receipts: str
+    input_hash: str
+
+    @property
+    def task_name(self) -> str:
+        """Return the readable key, as ``ingest-lst_filled-h25v05-2019-b07``."""
+        return f"ingest-{self.name}-{self.key.tile}-{self.key.year}-b{self.number:02d}"
+
+
+def make_derived(task: DerivedTask) -> BlockReceipt:
+    """Make one block of a derived cube on a worker: its shards, then its receipt."""
+    derived, clock = DERIVED[task.name], Clock()
+    with clock.step("features"):
+        values = derived.make(task.block)
+    hashes, stored_bytes = {}, 0
+    for name in (variable.name for variable in derived.schema.variables):
+        key = shard_key(name, shard_index(derived.schema, task.block.window, 0))
+        hashes[key] = hash_values(values[name])
+        with clock.step("encode"):
+            data = encode_shard(derived.schema, derived.schema.variable(name), values[name])
+        with clock.step("write"):
+            open_objects(task.store).put(key, data)
+        stored_bytes += len(data)
+    any_variable = next(iter(values.values()))
+    receipt = BlockReceipt(
+        task.task_name,
+        task.input_hash,
+        hashes,
+        int(np.prod(any_variable.shape)),
+        stored_bytes,
+        clock.rounded(),
+        peak_bytes(),
+    )
+    write_receipt(task.receipts, receipt_key(task.key.tile, task.number), receipt)
+    return receipt
+
+
+def run_derived(
+    config: RunConfig, names: tuple[str, ...], client: Client | None, listener: Listener
+) -> tuple[DerivedSummary, ...]:
+    """Make the derived cubes of a run, in the order of `names`, and note them in the ledger.
+
+    A block whose inputs have not changed since its receipt is not made again.
+
+    Raises
+    ------
+    UserError
+        If no block of the run holds land.
+    CubeError
+        If a cube that one is made of is not what its schema says.
+    """
+    return tuple(_Making(config, DERIVED[name], client, listener).run() for name in names)
+
+
+class _Making:
+    """The work on one derived cube."""
+
+    def __init__(
+        self, config: RunConfig, derived: Derived, client: Client | None, listener: Listener
+    ) -> None:
+        self._config, self._derived = config, derived
+        self._client, self._listener = client, listener
+        self._cubes = CubeSet({name: config.cube_prefix(name) for name in derived.sources})
+        self._ledger = Ledger(config.store.root, f"ingest/{derived.name}")
+        self._listings: dict[str, set[str]] = {}
+
+    def run(self) -> DerivedSummary:
+        """Make what is missing, year by year."""
+        tasks = [task for year in self._config.ingested_years for task in self._tasks(year)]
+        if not tasks:
+            raise UserError(
+                f"no land for {self._derived.name} in {', '.join(self._config.tiles)}: name other "
+                "tiles, or another produce.window"
+            )
+        for year in self._config.ingested_years:
+            store = join(self._config.layout.cubes(self._derived.name), year_store(year))
+            create_store(store, self._derived.schema, year)
+        known = {task.task_name: r for task in tasks if (r := self._known(task)) is not None}
+        self._listings.clear()
+        waiting = [task for task in tasks if task.task_name not in known]
+        if known:
+            count = f"{len(known)} of {counted(len(tasks), 'blocks')}"
+            self._listener.note(f"{self._derived.name}: {count} done by an earlier run")
+        made = self._made(waiting)
+        self._note(tasks, known | made)
+        seconds = sum(sum(receipt.seconds.values()) for receipt in made.values())
+        return DerivedSummary(self._derived.name, len(tasks), len(known), round(seconds, 2))
+
+    def _made(self, tasks: list[DerivedTask]) -> dict[str, BlockReceipt]:
+        found: dict[str, BlockReceipt] = {}
+
+        def keep(task: Task[BlockReceipt], receipt: BlockReceipt) -> None:
+            found[task.key] = receipt
+            self._listener.advance()
+
+        if tasks:
+            client = self._client
+            self._listener.begin(f"ingest {self._derived.name}", len(tasks), "blocks")
+            try:
+                run_tasks(
+                    client,
+                    (Task(task.task_name, make_derived, (task,)) for task in tasks),
+                    window=2 * worker_threads(client) if client else 1,
+                    on_done=keep,
+                    listener=self._listener,
+                )
+            finally:
+                self._listener.end()
+        return found
+
+    def _tasks(self, year: int) -> Iterator[DerivedTask]:
+        derived, config = self._derived, self._config
+        layout, inputs = config.layout, self._input_hash(year)
+        for key, number, window, part in self._windows(year):
+            settings = config.downscale.model_dump(mode="json")
+            plain = {n: v for n, v in settings.items() if isinstance(v, str | float | int | bool)}
+            yield DerivedTask(
+                derived.name,
+                key,
+                number,
+                DerivedBlock(year, window, part, self._cubes, plain),
+                join(layout.cubes(derived.name), year_store(year)),
+                join(layout.root, "receipts", "ingest", derived.name, f"{year:04d}"),
+                combined_hash([inputs, plain, repr(window), repr(part)]),
+            )
+
+    def _windows(self, year: int) -> Iterator[tuple[TileYear, int, Window, Window]]:
+        """Yield key, number, whole shard and part of every block that a year needs."""
+        schema, config = self._derived.schema, self._config
+        if not schema.on.is_fine:
+            key = TileYear(schema.grid, GLOBE, year)
+            for number, window in enumerate(self._coarse_windows()):
+                yield key, number, window, window
+            return
+        for tile in config.tiles:
+            whole = tile_window(schema.on, tile)
+            asked = parse_window(config.produce.window, tile) if config.produce.window else whole
+            for number, window in enumerate(blocks_of(whole, schema.shards[1])):
+                part = window.intersect(asked)
+                if part is not None and land_mask(part).any():
+                    yield TileYear(schema.grid, tile, year), number, window, part
+
+    def _coarse_windows(self) -> list[Window]:
+        """Return the shards of a coarse grid that hold a cell of the run's tiles, or beside it."""
+        schema = self._derived.schema
+        rows, cols = schema.shards[1:]
+        places = [SIN1KM.lonlat(tile_window(SIN1KM, tile)) for tile in self._config.tiles]
+        lon, lat = (
+            np.concatenate([place[axis][::STRIDE, ::STRIDE].ravel() for place in places])
+            for axis in (0, 1)
+        )
+        known = np.isfinite(lon)
+        return [
+            Window(
+                row * rows,
+                min((row + 1) * rows, schema.on.rows),
+                col * cols,
+                min((col + 1) * cols, schema.on.cols),
+            )
+            for row, col in station_shards(schema, lon[known], lat[known])
+        ]
+
+    def _input_hash(self, year: int) -> str:
+        """Return a hash of what the ledger knows of the inputs, years around included."""
+        derived, root = self._derived, self._config.store.root
+        around = range(year - derived.years_around, year + derived.years_around + 1)
+        schema = derived.schema
+        known: dict[str, str] = {}
+        for source in derived.sources:
+            for when in (None, *around):
+                for key, record in Ledger(root, f"ingest/{source}").records(when).items():
+                    known[f"{source} {key}"] = record.output_hash
+        return combined_hash([derived.name, derived.version, schema.name, schema.version, known])
+
+    def _known(self, task: DerivedTask) -> BlockReceipt | None:
+        """Return the receipt of an earlier run, if inputs are the same and its shards are there."""
+        stored = self._stored(task.receipts)
+        key = receipt_key(task.key.tile, task.number)
+        receipt = read_receipt(task.receipts, key) if key in stored else None
+        if receipt is None or receipt.input_hash != task.input_hash:
+            return None
+        return receipt if set(receipt.shards) <= self._stored(task.store) else None
+
+    def _stored(self, url: str) -> set[str]:
+        if url not in self._listings:
+            self._listings[url] = {info.key for info in open_objects(url).list()}
+        return self._listings[url]
+
+    def _note(self, tasks: list[DerivedTask], receipts: Mapping[str, BlockReceipt]) -> None:
+        """Write the ledger record of each tile-year that changed."""
+        for key in dict.fromkeys(task.key for task in tasks):
+            own = [receipts[task.task_name] for task in tasks if task.key == key]
+            shards = {name: sha for receipt in own for name, sha in sorted(receipt.shards.items())}
+            inputs = combined_hash([receipt.input_hash for receipt in own])
+            known = self._ledger.records(key.year).get(key)
+            if known is not None and (known.input_hash, known.shards) == (inputs, shards):
+                continue
+            figures = {
+                "blocks": float(len(own)),
+                "seconds": round(sum(sum(receipt.seconds.values()) for receipt in own), 3),
+                "bytes_written": float(sum(receipt.stored_bytes for receipt in own)),
+                "peak_bytes": float(max(receipt.peak_bytes for receipt in own)),
+            }
+            self._ledger.write(Record(self._ledger.stage, key, inputs, shards, figures=figures))
