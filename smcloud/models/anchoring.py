@@ -47,6 +47,11 @@ MOST_STEP = 0.25
 """Most that a round moves the mean of a clamped cell, as a share of its mean ceiling."""
 
 
+FULL = 0.98
+"""What is asked of a cell whose coarse value its pixels cannot hold, as a share of their mean
+ceiling: all of it would take corrections that its neighbours cannot bear."""
+
+
 class State(IntEnum):
     """What became of a cell on a day."""
 
@@ -372,9 +377,11 @@ def _stepped(values: Floats32, after: _After, sums: CellSums, anchors: Anchors) 
     # A cell without a free pixel is moved as if all were: else nothing could ever free one.
     stencils = np.where(stuck[..., None], sums.stencils, after.stencils)
     stencils = _normal(stencils)
-    missing = np.where(is_anchored, anchors.target - after.means, 0.0)
+    most = np.nan_to_num(sums.ceilings)
+    target = np.minimum(anchors.target, FULL * most)
+    missing = np.where(is_anchored, target - after.means, 0.0)
     step = missing / np.where(stuck, 1.0, free)
-    most = MOST_STEP * np.nan_to_num(sums.ceilings)
+    most = MOST_STEP * most
     wanted = _along(stencils, values) + np.clip(step, -most, most)
     return _solved(stencils, wanted, free, is_anchored, anchors.rules, values)
 

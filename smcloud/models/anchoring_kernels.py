@@ -188,22 +188,57 @@ def _conjugate_gradients(
     """Solve (A'A + Q) d = right from the `nodes` given, preconditioned by the diagonal."""
     rows, cols = right.shape
     product, means = np.empty((rows, cols)), np.empty((rows, cols))
+    left, ahead, along = np.empty((rows, cols)), np.empty((rows, cols)), np.zeros((rows, cols))
     _apply(planes, nodes, decay, means, product)
-    left = right - product
-    ahead = left / diagonal
-    along = ahead.copy()
-    power = np.sum(left * ahead)
+    for row in range(rows):
+        for col in range(cols):
+            left[row, col] = right[row, col] - product[row, col]
+    before = 1.0
     for _ in range(MOST_STEPS):
-        if np.max(np.abs(ahead)) <= STEP_DONE:
+        power, largest = _precondition(left, diagonal, ahead)
+        if largest <= STEP_DONE:
             return
+        _advance(ahead, power / before, along)
+        before = power
         _apply(planes, along, decay, means, product)
-        step = power / np.sum(along * product)
-        nodes += step * along
-        left -= step * product
-        ahead[:] = left / diagonal
-        before, power = power, np.sum(left * ahead)
-        along *= power / before
-        along += ahead
+        _step(along, product, power, nodes, left)
+
+
+@compiled
+def _precondition(left: Floats, diagonal: Floats, ahead: Floats) -> tuple[float, float]:
+    """Write left / diagonal; return its product with `left`, and its greatest size."""
+    rows, cols = left.shape
+    power, largest = 0.0, 0.0
+    for row in range(rows):
+        for col in range(cols):
+            ahead[row, col] = left[row, col] / diagonal[row, col]
+            power += left[row, col] * ahead[row, col]
+            largest = max(largest, abs(ahead[row, col]))
+    return power, largest
+
+
+@compiled
+def _advance(ahead: Floats, share: float, along: Floats) -> None:
+    """Make the next direction; the first one is `ahead`, since `along` is zero then."""
+    rows, cols = ahead.shape
+    for row in range(rows):
+        for col in range(cols):
+            along[row, col] = ahead[row, col] + share * along[row, col]
+
+
+@compiled
+def _step(along: Floats, product: Floats, power: float, nodes: Floats, left: Floats) -> None:
+    """Go along a direction as far as it helps."""
+    rows, cols = along.shape
+    curve = 0.0
+    for row in range(rows):
+        for col in range(cols):
+            curve += along[row, col] * product[row, col]
+    step = power / curve
+    for row in range(rows):
+        for col in range(cols):
+            nodes[row, col] += step * along[row, col]
+            left[row, col] -= step * product[row, col]
 
 
 @compiled
