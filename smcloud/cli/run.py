@@ -15,7 +15,6 @@ from smcloud.production import (
     ingest_stage,
     produce_stage,
     publish_stage,
-    train_stage,
     validate_stage,
 )
 from smcloud.production.run_file import read_run
@@ -50,7 +49,7 @@ def stages_of(
     """Return the stages that a run asks for, in order; each runs and shows what it did."""
     stages: dict[str, Callable[[], None]] = {
         "ingest": lambda: ingest.show(ingest_stage.run(config, client, listener)),
-        "train": lambda: train.show(train_stage.run(config, client, listener)),
+        "train": lambda: train.train_and_show(config, client, listener),
         "produce": lambda: produce.show(produce_stage.run(config, client, listener)),
         "validate": lambda: validate.show(validate_stage.run(config, client, listener)),
         "publish": lambda: publish.show(publish_stage.run(config, client, listener)),
