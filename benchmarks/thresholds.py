@@ -1,8 +1,9 @@
 """What the threshold of the selection is worth, and whether it can be chosen without the truth.
 
-`python -m benchmarks.thresholds RUNFILE` reads the tables that `smcloud train RUNFILE` left, and
-trains, for new stations in new years, models of all stations and of those that each threshold
-keeps. All are scored on the same test stations, kept or not, and on the truth of their pixels.
+`python -m benchmarks.thresholds RUNFILE [SPLIT]` reads the tables that `smcloud train RUNFILE`
+left, and trains, for new stations in new years (the split station_year), models of all stations and
+of those that each threshold keeps. All are scored on the same test stations, kept or not, and on
+the truth of their pixels.
 
 Then the threshold is chosen inside each fold, as a search would choose it: models of two thirds of
 its blocks, selected, are scored on the other third, unselected. No test station, no test year and
@@ -20,7 +21,7 @@ from benchmarks.timing import progress
 from smcloud.core.errors import UserError
 from smcloud.features.table import read_table
 from smcloud.models.fold_jobs import FoldJob, TrainingData, score_job
-from smcloud.models.folds import StationSelection
+from smcloud.models.folds import StationSelection, Variant
 from smcloud.models.parameters import BoostingParams
 from smcloud.models.samples import training_table
 from smcloud.models.scoring import POINT, TRUTH, FoldScores, merged, summary
@@ -51,7 +52,8 @@ class Trial:
     def fold(self, fold: int, threshold: Threshold, inner: int | None = None) -> FoldScores:
         """Return the scores of one fold, or of one inner fold, of one threshold."""
         progress(f"{self.kind}, fold {fold}, inner {inner}, from R {threshold}")
-        data, variant = self.data, "all" if threshold is None else "selected"
+        data = self.data
+        variant: Variant = "all" if threshold is None else "selected"
         if threshold is not None:
             known = data.needed_selection()
             rules = replace(known.rules, minimum_r=threshold)
@@ -159,4 +161,6 @@ def trial_of(run_file: str) -> Trial:
 
 
 if __name__ == "__main__":
-    print(measure(trial_of(sys.argv[1])))
+    file, *kind = sys.argv[1:]
+    chosen = trial_of(file)
+    print(measure(replace(chosen, kind=kind[0]) if kind else chosen))
