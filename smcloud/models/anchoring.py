@@ -42,6 +42,8 @@ States = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 Value = TypeVar("Value", bound=np.generic)
 
+TOLERANCE = 1e-4
+"""Largest error of a cell's mean, in units of the target, before values are packed."""
 _MARGIN = ((0, 0), (1, 1), (1, 1))
 MOST_STEP = 0.25
 """Most that a round moves the mean of a clamped cell, as a share of its mean ceiling."""
@@ -62,8 +64,8 @@ class State(IntEnum):
     CLAMPED = 2
     """The mean is the coarse value, with pixels at 0 or at their ceiling."""
     NOT_REACHED = 3
-    """The mean differs by more than the tolerance: it lies outside what clamped pixels can have, or
-    cells of few pixels contradict each other."""
+    """The mean differs by more than the tolerance: the coarse value lies above what the pixels can
+    hold, or cells of few pixels contradict each other."""
     TOO_FEW = 4
     """Too small a share of the cell's land has a first guess for a mean to be compared."""
 
@@ -90,7 +92,7 @@ class AnchorRules:
     """
 
     minimum_share: float = 0.5
-    tolerance: float = 1e-4
+    tolerance: float = TOLERANCE
     rounds: int = 6
     decay_cells: float = 3.0
 
@@ -119,7 +121,8 @@ class Nodes:
     state : uint8 (days, rows, cols)
         `State` of each cell.
     error : float32 (days, rows, cols)
-        Mean of the cell less its coarse value, as last summed; NaN where nothing is anchored.
+        Mean of the cell less what was asked of it (`Anchors.asked`), as last summed; NaN where
+        nothing is anchored.
     """
 
     grid: Grid
@@ -137,9 +140,9 @@ class Nodes:
         states = self._within(self.state, where.window)
         return np.asarray(states.reshape(len(states), -1)[:, where.cell])
 
-    def missed(self) -> Bools:
-        """Say for each day whether a cell missed its mean, (days,)."""
-        return np.asarray((self.state == State.NOT_REACHED).any(axis=(1, 2)))
+    def missed(self, tolerance: float = TOLERANCE) -> Bools:
+        """Say for each day whether a cell missed what was asked of it, (days,)."""
+        return np.asarray((np.abs(self.error) > tolerance).any(axis=(1, 2)))
 
     def _within(self, values: NDArray[Value], window: Window) -> NDArray[Value]:
         rows, cols = places(self.grid, self.window, window)
@@ -180,6 +183,13 @@ class Anchors:
     land: NDArray[np.int64]
     rules: AnchorRules = AnchorRules()
 
+    def asked(self, sums: CellSums) -> Floats:
+        """Return the mean that each cell is given: its coarse value, if its pixels can hold it.
+
+        Where the coarse value lies above that, it is the share `FULL` of their mean ceiling.
+        """
+        return np.asarray(np.minimum(self.target, FULL * sums.ceilings))
+
     def states(self, sums: CellSums) -> States:
         """Return NO_TARGET, TOO_FEW or ANCHORED (to be) of each cell, (days, rows, cols)."""
         if self.target.shape != sums.known.shape or self.land.shape != sums.window.shape:
@@ -204,7 +214,7 @@ def solve(sums: CellSums, anchors: Anchors) -> Nodes:
     """
     state = anchors.states(sums)
     is_anchored = state == State.ANCHORED
-    missing = np.where(is_anchored, anchors.target - sums.means, 0.0)
+    missing = np.where(is_anchored, anchors.asked(sums) - sums.means, 0.0)
     stencils = _normal(sums.stencils)
     zero = np.zeros((len(state), sums.window.shape[0] + 2, sums.window.shape[1] + 2))
     values = _solved(stencils, missing, np.ones(state.shape), is_anchored, anchors.rules, zero)
@@ -251,7 +261,7 @@ def refined(nodes: Nodes, sums: CellSums, clamped: CellSums, anchors: Anchors) -
     """
     after = _after(nodes, sums, clamped)
     found = _judged(nodes, after, sums, anchors)
-    again = np.flatnonzero(found.missed())
+    again = np.flatnonzero(found.missed(anchors.rules.tolerance))
     if again.size == 0:
         return found
     part = replace(anchors, target=anchors.target[again])
@@ -305,7 +315,7 @@ def anchor(
         for _ in range(anchors.rules.rounds):
             clamped = cell_sums(first_guess, where, ceiling, nodes.on(where.window))
             better = refined(nodes, sums, clamped, anchors)
-            if not better.missed().any():
+            if not better.missed(anchors.rules.tolerance).any():
                 return corrected(first_guess, better, where, ceiling), better
             nodes = better
         clamped = cell_sums(first_guess, where, ceiling, nodes.on(where.window))
@@ -357,11 +367,10 @@ def _moved(sums: CellSums, nodes: Nodes) -> _After:
 def _judged(nodes: Nodes, after: _After, sums: CellSums, anchors: Anchors) -> Nodes:
     state = anchors.states(sums)
     is_anchored = state == State.ANCHORED
-    error = np.where(is_anchored, after.means - anchors.target, np.nan).astype(np.float32)
     state[is_anchored & after.is_clamped] = State.CLAMPED
-    # The tolerance is met to the rounding of float32 values, of which means are made.
-    is_far = np.abs(np.nan_to_num(error)) > anchors.rules.tolerance
-    state[is_far] = State.NOT_REACHED
+    is_far = ~(np.abs(after.means - anchors.target) <= anchors.rules.tolerance)
+    state[is_anchored & is_far] = State.NOT_REACHED
+    error = np.where(is_anchored, after.means - anchors.asked(sums), np.nan).astype(np.float32)
     return replace(
         nodes,
         state=np.pad(state, _MARGIN),
@@ -377,11 +386,9 @@ def _stepped(values: Floats32, after: _After, sums: CellSums, anchors: Anchors) 
     # A cell without a free pixel is moved as if all were: else nothing could ever free one.
     stencils = np.where(stuck[..., None], sums.stencils, after.stencils)
     stencils = _normal(stencils)
-    most = np.nan_to_num(sums.ceilings)
-    target = np.minimum(anchors.target, FULL * most)
-    missing = np.where(is_anchored, target - after.means, 0.0)
+    missing = np.where(is_anchored, anchors.asked(sums) - after.means, 0.0)
     step = missing / np.where(stuck, 1.0, free)
-    most = MOST_STEP * most
+    most = MOST_STEP * np.nan_to_num(sums.ceilings)
     wanted = _along(stencils, values) + np.clip(step, -most, most)
     return _solved(stencils, wanted, free, is_anchored, anchors.rules, values)
 
