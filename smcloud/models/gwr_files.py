@@ -110,7 +110,8 @@ class LocalYear:
         """Return the fits of a year's days, in any order, at nodes of (rows, cols)."""
         days = np.concatenate([fit.days for fit in fits])
         order = np.argsort(days, kind="stable")
-        coefficients = np.concatenate([fit.coefficients for fit in fits]).astype(np.float32)
+        parts = [fit.coefficients.astype(np.float32, copy=False) for fit in fits]
+        coefficients = np.concatenate(parts)
         state = np.concatenate([fit.state for fit in fits])
         return cls(
             days[order].astype("datetime64[D]"),

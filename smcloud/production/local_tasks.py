@@ -1,0 +1,445 @@
+"""Local regressions from a table of coarse cells: a bandwidth, then one task for each year.
+
+The rows of a year are written once; a task carries URLs, hashes and a small rule. It computes the
+weights between cells once and solves month after month, which bounds its memory. What a task finds
+is noted at ``models/<name>/local/<hash>.json``, the hash being that of the rows and of everything
+else that shapes it: a run that was stopped, or that has one more year, does only what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+from threadpoolctl import threadpool_limits
+
+from smcloud.core.errors import ModelError, NotFoundError, StoreError, UserError
+from smcloud.core.layout import Layout, join
+from smcloud.core.listener import Listener, Silent
+from smcloud.core.objects import Objects, open_objects
+from smcloud.grids.grid import Grid, Window, grid_named
+from smcloud.models.base import content_hash
+from smcloud.models.gwr import CoarseDays, LocalFit, LocalRule, fit_days, kernel
+from smcloud.models.gwr_bandwidth import BANDWIDTHS_KM, BLOCK_KM, Criterion, search_bandwidth
+from smcloud.models.gwr_files import (
+    LocalCard,
+    LocalYear,
+    YearNote,
+    load_local,
+    save_card,
+    save_year,
+)
+from smcloud.production.cluster import worker_threads
+from smcloud.production.runner import Task, run_tasks
+from smcloud.version import __version__
+
+log = logging.getLogger(__name__)
+
+NOTES = "local"
+FORMAT = 1
+"""Raised when equal rows and settings give other files."""
+DAYS_AT_ONCE = 31
+SEARCH_DAYS = 24
+LIBRARIES = ("numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class LocalRequest:
+    """What the training of local regressions needs to know beside the table.
+
+    Attributes
+    ----------
+    root : str
+        Product root below which the model is written (`Layout`).
+    name : str
+    grid : str
+        Grid of the table's rows and columns.
+    features : tuple of str
+        Columns of the table, in order: temperature, a vegetation index, a shortwave-infrared one.
+    bandwidth_km : float
+        0 finds it among `candidates`.
+    rule : LocalRule
+        Its bandwidth is replaced by the one above or the one found.
+    candidates : tuple of float
+    criterion : "block" or "cell"
+        How candidates are judged.
+    block_km : float
+    seed : int
+        Of the cells that the search looks at.
+    units, target, target_units, versions
+        For the card.
+    """
+
+    root: str
+    name: str
+    grid: str
+    features: tuple[str, ...]
+    bandwidth_km: float = 0.0
+    rule: LocalRule = field(default_factory=lambda: LocalRule(BANDWIDTHS_KM[0]))
+    candidates: tuple[float, ...] = BANDWIDTHS_KM
+    criterion: Criterion = "block"
+    block_km: float = BLOCK_KM
+    seed: int = 0
+    units: tuple[str, ...] = ()
+    target: str = "soil_moisture"
+    target_units: str = "m3 m-3"
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Objects:
+        """Return the prefix that holds all models of the root."""
+        return open_objects(join(self.root, "models"))
+
+    @property
+    def samples_url(self) -> str:
+        """Return the prefix of the rows that workers read."""
+        return Layout(self.root).table(f"{self.name}-local")
+
+    @property
+    def all_versions(self) -> dict[str, str]:
+        """Return the versions that the model depends on."""
+        libraries = {name: version(name) for name in LIBRARIES}
+        return {**self.versions, **libraries, "smcloud": __version__}
+
+    def stamp(self, shaping: Mapping[str, Any]) -> str:
+        """Return a hash of what shapes a task's result."""
+        common = [FORMAT, self.grid, self.features, self.target, self.all_versions]
+        return _hash(json.dumps([*common, shaping], sort_keys=True))
+
+
+@dataclass(frozen=True)
+class LocalSummary:
+    """What a training made.
+
+    Attributes
+    ----------
+    card : LocalCard
+    repeated : bool
+        True if an equal training had been finished before, and nothing was done.
+    done, kept : int
+        Tasks that were run, and those whose results were found.
+    """
+
+    card: LocalCard
+    repeated: bool = False
+    done: int = 0
+    kept: int = 0
+
+    @property
+    def modelled(self) -> int:
+        """Return how many days have coefficients."""
+        return sum(note.modelled for note in self.card.years.values())
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One task: what it is called, its rows, and what else shapes it.
+
+    Attributes
+    ----------
+    name : str
+        As an operator sees it.
+    samples : str
+        Hash of the rows.
+    stamp : str
+        Hash of rows and settings, which names the note.
+    work : callable
+        From request, job and rows to what is noted, as JSON can hold it.
+    settings : mapping
+        Arguments of the work beside the rows.
+    """
+
+    name: str
+    samples: str
+    stamp: str
+    work: Callable[[LocalRequest, CoarseDays, Mapping[str, Any]], dict[str, Any]]
+    settings: Mapping[str, Any]
+
+
+def train_local(
+    table: pd.DataFrame,
+    request: LocalRequest,
+    client: Client | None = None,
+    listener: Listener | None = None,
+) -> LocalSummary:
+    """Return the coefficients of all days of a table, stored below ``models/<name>/``.
+
+    Parameters
+    ----------
+    table
+        One row a coarse cell and day: row, col, time, the features and the target; NaN is unknown.
+        The order of rows does not matter.
+    client
+        Cluster; None works in this process, one task after another.
+
+    Raises
+    ------
+    UserError
+        If the table lacks a column, has a cell twice on a day, or no day can be modelled.
+    """
+    grid = grid_named(request.grid)
+    window = _node_window(table, grid)
+    runner = _Runner(request, client, listener or Silent())
+    rule, scores = _with_bandwidth(runner, table, grid)
+    years = table["time"].to_numpy("datetime64[Y]")
+    settings = {"window": list(window), "rule": asdict(rule)}
+    jobs = []
+    for year in np.unique(years):
+        series = CoarseDays.from_table(table[years == year], grid, request.features, request.target)
+        jobs.append(runner.job(f"regress-{year}", series, _fit_year, settings))
+    found = runner.run(jobs, "years")
+    notes = {job.name.removeprefix("regress-"): YearNote(**found[job.name]) for job in jobs}
+    if not any(note.modelled for note in notes.values()):
+        raise UserError(
+            f"no day of {request.name} has {rule.minimum_cells} coarse cells with a target and all "
+            "predictors: see which of the inputs is missing, or widen the region"
+        )
+    card = _card(request, rule, scores, window, notes, [job.stamp for job in jobs])
+    repeated = runner.done == 0 and _is_stored(request, card)
+    save_card(request.models, request.name, card)
+    runner.tidy(card)
+    return LocalSummary(card, repeated, runner.done, runner.kept)
+
+
+def perform(request: LocalRequest, job: _Job) -> dict[str, Any]:
+    """Do one job and note what it finds: the task of a worker."""
+    data = open_objects(request.samples_url).get(f"{job.samples}.npz")
+    # With more threads BLAS sums in another order, and the last bits would differ.
+    with threadpool_limits(1):
+        found = job.work(request, _series(data), job.settings)
+    note = json.dumps(found, sort_keys=True).encode()
+    request.models.put(_note_key(request, job), note)
+    return found
+
+
+def _search(
+    request: LocalRequest, series: CoarseDays, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = search_bandwidth(
+        series,
+        LocalRule(**settings["rule"]),
+        settings["candidates"],
+        criterion=settings["criterion"],
+        block_km=settings["block_km"],
+        most_days=SEARCH_DAYS,
+        seed=settings["seed"],
+    )
+    rmse = {f"{b:g}": float(e) for b, e in zip(found.bandwidth_km, found.rmse, strict=True)}
+    return {"chosen": found.chosen_km, "rmse": rmse, "pairs": found.pairs}
+
+
+def _fit_year(
+    request: LocalRequest, series: CoarseDays, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    window, rule = Window(*settings["window"]), LocalRule(**settings["rule"])
+    lon, lat = (values.reshape(-1) for values in grid_named(request.grid).lonlat(window))
+    weights = kernel((lon, lat), (series.lon, series.lat), rule.bandwidth_km)
+    year = LocalYear.of(_months(series, weights, rule), window.shape)
+    return save_year(request.models, request.name, year).model_dump()
+
+
+def _months(series: CoarseDays, weights: Any, rule: LocalRule) -> list[LocalFit]:
+    """Return the fits of a year, a month's days at a time; coefficients as they are stored."""
+    found = []
+    for start in range(0, len(series.days), DAYS_AT_ONCE):
+        fit = fit_days(series.at(slice(start, start + DAYS_AT_ONCE)), weights, rule)
+        found.append(replace(fit, coefficients=fit.coefficients.astype(np.float32)))
+    return found
+
+
+class _Runner:
+    """Runs the jobs of one training, and knows which were done before."""
+
+    def __init__(self, request: LocalRequest, client: Client | None, listener: Listener) -> None:
+        self.request, self.client, self.listener = request, client, listener
+        self.samples = open_objects(request.samples_url)
+        self.done = self.kept = 0
+        self._used: set[str] = set()
+        self._stored = {info.key for info in request.models.list(f"{request.name}/")}
+
+    def job(
+        self,
+        name: str,
+        series: CoarseDays,
+        work: Callable[[LocalRequest, CoarseDays, Mapping[str, Any]], dict[str, Any]],
+        settings: Mapping[str, Any],
+    ) -> _Job:
+        """Return a job over some rows."""
+        data = _to_bytes(series)
+        sha256 = content_hash(data)
+        job = _Job(name, sha256, self.request.stamp({"rows": sha256, **settings}), work, settings)
+        if self._noted(job) is None:
+            # Written at once: the rows of all years together may not fit this process.
+            self.samples.put(f"{sha256}.npz", data)
+        return job
+
+    def run(self, jobs: Sequence[_Job], stage: str) -> dict[str, dict[str, Any]]:
+        """Return what each job finds, by name; what was noted before is read, not redone."""
+        self.listener.begin(stage, len(jobs), "tasks")
+        notes = {job.name: self._noted(job) for job in jobs}
+        found = {name: note for name, note in notes.items() if note is not None}
+        self.kept += len(found)
+        self.listener.advance(len(found))
+
+        def keep(task: Task[dict[str, Any]], note: dict[str, Any]) -> None:
+            found[task.key] = note
+            self.done += 1
+            self.listener.advance(1, last=task.key)
+
+        left = [
+            Task(job.name, perform, (self.request, job)) for job in jobs if job.name not in found
+        ]
+        window = 1 if self.client is None else 2 * worker_threads(self.client)
+        run_tasks(self.client, left, window=window, on_done=keep, listener=self.listener)
+        self.listener.end()
+        return found
+
+    def tidy(self, card: LocalCard) -> None:
+        """Delete rows, notes and years that the card does not need, where credentials may."""
+        years = {f"{card.name}/{note.sha256}.local.npz" for note in card.years.values()}
+        try:
+            for info in self.request.models.list(f"{card.name}/"):
+                is_ours = info.key.endswith(".local.npz") or f"/{NOTES}/" in info.key
+                if is_ours and info.key not in years | self._used:
+                    self.request.models.delete(info.key)
+            for info in self.samples.list():
+                self.samples.delete(info.key)
+        except StoreError as err:
+            log.warning("files of earlier trainings stay below %s: %s", self.request.root, err)
+
+    def _noted(self, job: _Job) -> dict[str, Any] | None:
+        """Return what was noted of a job, if the file that the note names is there too."""
+        key = _note_key(self.request, job)
+        self._used.add(key)
+        if key not in self._stored:
+            return None
+        note: dict[str, Any] = json.loads(self.request.models.get(key))
+        file = f"{self.request.name}/{note.get('sha256')}.local.npz"
+        return note if "sha256" not in note or file in self._stored else None
+
+
+def _with_bandwidth(
+    runner: _Runner, table: pd.DataFrame, grid: Grid
+) -> tuple[LocalRule, dict[str, dict[str, float]]]:
+    """Return the rule with the bandwidth asked for, or the best, and what candidates score."""
+    request = runner.request
+    if request.bandwidth_km:
+        return replace(request.rule, bandwidth_km=request.bandwidth_km), {}
+    rows = _searched(table, request)
+    series = CoarseDays.from_table(rows, grid, request.features, request.target)
+    settings = {
+        "rule": asdict(request.rule),
+        "candidates": list(request.candidates),
+        "criterion": request.criterion,
+        "block_km": request.block_km,
+        "seed": request.seed,
+    }
+    job = runner.job("bandwidth", series, _search, settings)
+    found = runner.run([job], "bandwidth")[job.name]
+    rule = replace(request.rule, bandwidth_km=found["chosen"])
+    return rule, {"bandwidth_rmse": found["rmse"], "bandwidth_pairs": {"n": float(found["pairs"])}}
+
+
+def _searched(table: pd.DataFrame, request: LocalRequest) -> pd.DataFrame:
+    """Return the rows of the days that the search looks at: evenly over all with enough cells."""
+    days = table["time"].to_numpy("datetime64[D]")
+    wanted = [name for name in (*request.features, request.target) if name in table.columns]
+    known = table[wanted].notna().all(axis=1).to_numpy()
+    found, count = np.unique(days[known], return_counts=True)
+    usable = found[count >= request.rule.minimum_cells]
+    if usable.size == 0:
+        return table
+    at = np.linspace(0, usable.size - 1, min(SEARCH_DAYS, usable.size)).round().astype(np.intp)
+    return table[np.isin(days, usable[at])]
+
+
+def _node_window(table: pd.DataFrame, grid: Grid) -> tuple[int, int, int, int]:
+    """Return the window of the table's cells and one more around: points beyond centres have four.
+
+    A region across the seam of longitude has all columns in its window.
+    """
+    if table.empty:
+        raise UserError("the table of coarse cells has no rows: see which input is missing")
+    rows, cols = table["row"].to_numpy(), table["col"].to_numpy()
+    return (
+        max(int(rows.min()) - 1, 0),
+        min(int(rows.max()) + 2, grid.rows),
+        max(int(cols.min()) - 1, 0),
+        min(int(cols.max()) + 2, grid.cols),
+    )
+
+
+def _card(
+    request: LocalRequest,
+    rule: LocalRule,
+    scores: dict[str, dict[str, float]],
+    window: tuple[int, int, int, int],
+    years: dict[str, YearNote],
+    stamps: list[str],
+) -> LocalCard:
+    named = [request.name, request.units, request.target, request.target_units]
+    params = {name: value for name, value in asdict(rule).items() if name != "bandwidth_km"}
+    return LocalCard(
+        name=request.name,
+        target=request.target,
+        target_units=request.target_units,
+        columns=request.features,
+        units=request.units or ("",) * len(request.features),
+        grid=request.grid,
+        window=window,
+        bandwidth_km=rule.bandwidth_km,
+        params={**params, "criterion": request.criterion, "block_km": request.block_km},
+        scores=scores,
+        versions=request.all_versions,
+        input_hash=_hash(json.dumps([named, stamps])),
+        years=years,
+    )
+
+
+def _is_stored(request: LocalRequest, card: LocalCard) -> bool:
+    try:
+        return load_local(request.models, request.name).card == card
+    except (ModelError, NotFoundError):
+        return False
+
+
+def _note_key(request: LocalRequest, job: _Job) -> str:
+    return f"{request.name}/{NOTES}/{job.stamp[:32]}.json"
+
+
+def _to_bytes(series: CoarseDays) -> bytes:
+    """Return rows as an archive of plain arrays; equal rows are equal bytes."""
+    file = io.BytesIO()
+    np.savez(
+        file,
+        lon=series.lon,
+        lat=series.lat,
+        days=series.days.astype(np.int32),
+        predictors=series.predictors.astype(np.float32),
+        target=series.target.astype(np.float32),
+    )
+    return file.getvalue()
+
+
+def _series(data: bytes) -> CoarseDays:
+    with np.load(io.BytesIO(data), allow_pickle=False) as found:
+        return CoarseDays(
+            found["lon"],
+            found["lat"],
+            found["days"].astype("datetime64[D]"),
+            found["predictors"].astype(np.float64),
+            found["target"].astype(np.float64),
+        )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
