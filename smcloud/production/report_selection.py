@@ -34,8 +34,9 @@ def selection_sections(found: StudyFindings) -> list[report.Section]:
     kept = int(table["kept"].sum())
     pieces = [
         report.paragraph(
-            "Triple collocation compares each station with two products whose errors have nothing "
-            "to do with its own, and says how closely it follows what all three share. Only the "
+            "Triple collocation compares each station with two products, whose errors it takes to "
+            "have nothing to do with its own nor with each other, and says how closely it follows "
+            "what all three share. Where they do, it misleads, and nothing here shows it. Only the "
             "stations and years that the stored model is fitted and stopped on were judged; test "
             f"stations were not. {kept} of {len(table)} stations are kept."
         ),

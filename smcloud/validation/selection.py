@@ -1,11 +1,11 @@
 """Which stations stand for their pixel, by triple collocation.
 
 A station measures a point; the model's pixel is 1 km wide. Triple collocation compares the
-station with two products whose errors have nothing to do with its own nor with each other's, and
-says how closely it follows the signal that all three share: the TC correlation of its member
-(McColl et al. 2014, doi:10.1002/2014GL061322). Stations above a threshold are kept, as GLASS SM
-does (doi:10.5194/essd-15-2055-2023); the threshold of that paper is not known, so it is a
-parameter here.
+station with two products whose errors it takes to have nothing to do with its own nor with each
+other's, and says how closely it follows the signal that all three share: the TC correlation of its
+member (McColl et al. 2014, doi:10.1002/2014GL061322). Stations above a threshold are kept, as
+GLASS SM does (doi:10.5194/essd-15-2055-2023); the threshold of that paper is not known, so it is
+a parameter here.
 
 What selection may not see is decided by the caller: it judges the rows it is given, which in a
 training are those of the stations and years that are fitted and stopped on, never those of a test.
