@@ -42,7 +42,7 @@ from smcloud.models.family_trees import TreeSums, fit_random_forest, fit_xgboost
 DEFAULTS: Mapping[Family, Parameters] = {
     "mlr": {"penalty": 0.0},
     "svr": {"C": 1.0, "epsilon": 0.1, "gamma": 1.0},
-    "ann": {"hidden": "16", "alpha": 1.0},
+    "ann": {"hidden": "32", "alpha": 3.0},
     "rf": {"trees": 100, "min_samples_leaf": 5, "max_features": 1 / 3},
     "xgb": {
         "trees": 100,

@@ -20,7 +20,7 @@ from smcloud.models.families import (
     varying,
 )
 from smcloud.models.family_fits import DEFAULTS, MOST_ROWS, fit_family, from_bytes, to_bytes
-from smcloud.models.family_regressions import fit_linear
+from smcloud.models.family_regressions import NETWORK_ROUNDS, fit_linear
 from smcloud.models.forest_trees import NoFitError
 from tests.models.coarse_cells import coarse_table, samples_of
 
@@ -112,7 +112,12 @@ def test_support_vectors_estimate_as_scikit_learn(models, samples, fine) -> None
 def test_the_network_estimates_as_scikit_learn(models, samples, fine) -> None:
     ready, mean, deviation = prepared(samples, True), samples.target.mean(), samples.target.std()
     theirs = MLPRegressor(
-        hidden_layer_sizes=[6, 4], activation="tanh", solver="lbfgs", alpha=1.0, random_state=3
+        hidden_layer_sizes=[6, 4],
+        activation="tanh",
+        solver="lbfgs",
+        alpha=DEFAULTS["ann"]["alpha"],
+        max_iter=NETWORK_ROUNDS,
+        random_state=3,
     )
     theirs.fit(ready.astype(float), (samples.target - mean) / deviation)
     points, _ = models["ann"].preparation.ready(fine)
