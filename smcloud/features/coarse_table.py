@@ -18,6 +18,7 @@ from smcloud.features.blockwise import Columns, FeatureReader
 from smcloud.features.spec import CubeSet, Floats32
 from smcloud.features.table import TARGET
 from smcloud.grids.cells import (
+    AREA_PIXELS,
     Aggregation,
     Cells,
     Indices,
@@ -30,8 +31,6 @@ from smcloud.grids.cells import (
 )
 from smcloud.grids.grid import PIXEL_M, Floats, Grid, Window
 
-AREA_PIXELS = 600
-"""Side of the square of one task: few blocks are read by two tasks, and a tile has four."""
 BLOCK_PIXELS = 150
 """Side of the blocks that are read: the inner chunk of the fine driver cubes."""
 SHARE = "valid_share"

@@ -8,7 +8,7 @@ drawn along whole pixels, which of a cell of 36 km moves about 1 % of the area a
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -26,6 +26,8 @@ Floats32 = NDArray[np.float32]
 Counts = NDArray[np.integer[Any]]
 Rule = Literal["mean", "nearest"]
 
+AREA_PIXELS = 600
+"""Side of the squares that tasks take: few blocks are read by two tasks, and a tile has four."""
 GROUP_CELLS = 8
 """Side of the groups of cells whose land is counted at once, which bounds memory."""
 SHEAR_PIXELS = 500
@@ -84,6 +86,12 @@ class Aggregation:
         """Return the known pixels that each cell needs, given its land pixels (n_cells,)."""
         share = self.minimum_share if self.rule == "mean" else 0.0
         return np.maximum(share * np.asarray(land_pixels, np.float64), 1.0)
+
+
+def areas_of(blocks: Sequence[Window], side: int = AREA_PIXELS) -> list[Window]:
+    """Return the squares of `side` pixels of the output grid that hold a block, row by row."""
+    corners = sorted({(block.row0 // side, block.col0 // side) for block in blocks})
+    return [Window(r * side, (r + 1) * side, c * side, (c + 1) * side) for r, c in corners]
 
 
 def cells_in(grid: Grid, area: Window) -> Cells:

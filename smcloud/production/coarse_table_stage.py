@@ -23,7 +23,6 @@ from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import open_objects
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.coarse_table import (
-    AREA_PIXELS,
     BLOCK_PIXELS,
     AreaTask,
     CoarseTarget,
@@ -33,7 +32,7 @@ from smcloud.features.coarse_table import (
 )
 from smcloud.features.spec import CubeSet, split_input
 from smcloud.features.table import PARTS
-from smcloud.grids.cells import Aggregation
+from smcloud.grids.cells import Aggregation, areas_of
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.tiles import TileYear, blocks_of, tile_at, tile_window
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
@@ -229,7 +228,7 @@ def _planned(request: CoarseRequest) -> dict[str, tuple[AreaTask, str]]:
 
     planned = {}
     for year in request.years:
-        for area in _areas(request.blocks):
+        for area in areas_of(request.blocks):
             blocks = near(area, request.blocks, request.target)
             task = AreaTask(
                 request.inputs.reader, request.target, request.aggregation, area, blocks, year
@@ -238,13 +237,6 @@ def _planned(request: CoarseRequest) -> dict[str, tuple[AreaTask, str]]:
             drivers = {tile: states(tile, year) for tile in tiles}
             planned[_key(task)] = (task, _input_hash(task, drivers))
     return dict(sorted(planned.items()))
-
-
-def _areas(blocks: Sequence[Window]) -> list[Window]:
-    """Return the squares that hold a block, row by row."""
-    side = AREA_PIXELS
-    corners = sorted({(block.row0 // side, block.col0 // side) for block in blocks})
-    return [Window(r * side, (r + 1) * side, c * side, (c + 1) * side) for r, c in corners]
 
 
 def _input_hash(task: AreaTask, drivers: object) -> str:

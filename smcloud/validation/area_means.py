@@ -10,38 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from smcloud.grids.grid import SIN1KM, Floats, Grid, Window
-from smcloud.grids.land import land_mask
+from smcloud.grids.cells import Aggregation, Cells, cells_in, land_in, means, members, reach, totals
+from smcloud.grids.cells import areas_of as areas_of
+from smcloud.grids.grid import Floats, Window
 from smcloud.validation.anomalies import WINDOW_DAYS, anomaly_pairs
-from smcloud.validation.collocation import MONTHS, Floats32, Indices, Layer, bin_pairs, month_of
+from smcloud.validation.collocation import MONTHS, Floats32, Layer, bin_pairs, month_of
 from smcloud.validation.metrics import correlation
 from smcloud.validation.pairs import PairStats
 from smcloud.validation.triple_collocation import TripleCollocation, triple_collocation
 
-AREA_PIXELS = 600
-"""Side of the square of one task: four blocks of 150 km, so that few blocks are read twice."""
 MEMBERS = ("product", "reference", "third")
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Cells of a coarse grid, one per entry, sorted by row and column."""
-
-    grid: Grid
-    rows: Indices
-    cols: Indices
-
-    @property
-    def lonlat(self) -> tuple[Floats, Floats]:
-        """Return longitude and latitude of the centres, degrees, each (n,)."""
-        return _centres(self.grid, self.rows, self.cols)
-
-    @property
-    def flat(self) -> Indices:
-        """Return the flat index of each cell in its grid, increasing."""
-        return np.asarray(self.rows * self.grid.cols + self.cols)
 
 
 @dataclass(frozen=True)
@@ -115,42 +94,6 @@ class CellScores:
     truth: TrueErrors | None = None
 
 
-def areas_of(blocks: Sequence[Window], side: int = AREA_PIXELS) -> list[Window]:
-    """Return the squares of `side` pixels that hold a block, row by row."""
-    corners = sorted({(block.row0 // side, block.col0 // side) for block in blocks})
-    return [Window(r * side, (r + 1) * side, c * side, (c + 1) * side) for r, c in corners]
-
-
-def cells_in(grid: Grid, area: Window) -> Cells:
-    """Return the cells of a coarse grid whose centre lies in `area` of the output grid."""
-    lon, lat = (values.reshape(-1) for values in SIN1KM.lonlat(area))
-    known = np.isfinite(lon)
-    rows, cols = grid.pixel_of(lon[known], lat[known])
-    rows, cols = np.divmod(np.unique(rows * grid.cols + cols), grid.cols)
-    at_row, at_col = SIN1KM.pixel_of(*_centres(grid, rows, cols))
-    inside = (at_row >= area.row0) & (at_row < area.row1)
-    inside &= (at_col >= area.col0) & (at_col < area.col1)
-    return Cells(grid, rows[inside], cols[inside])
-
-
-def reach(cells: Cells, area: Window) -> Window:
-    """Return a window of the output grid that holds every pixel of the cells of an area.
-
-    It is the rectangle around the centres of the cells and of their eight neighbours. Neighbours
-    beyond the seam of longitude lie far away and hold none of the pixels.
-    """
-    steps = np.array([-1, 0, 1])
-    rows = (cells.rows[:, None, None] + steps[:, None] + 0 * steps[None, :]).reshape(-1)
-    cols = (cells.cols[:, None, None] + 0 * steps[:, None] + steps[None, :]).reshape(-1)
-    kept = (rows >= 0) & (rows < cells.grid.rows)
-    lonlat = _centres(cells.grid, rows[kept], cols[kept] % cells.grid.cols)
-    row, col = SIN1KM.pixel_of(*lonlat)
-    margin = area.shape[1]
-    near = (col >= area.col0 - margin) & (col < area.col1 + margin)
-    row0, row1 = int(row[near].min()), int(row[near].max()) + 1
-    return Window(row0, row1, int(col[near].min()), int(col[near].max()) + 1)
-
-
 def compare_area(
     comparison: CoarseComparison, area: Window, blocks: tuple[Window, ...]
 ) -> CellScores | None:
@@ -162,12 +105,14 @@ def compare_area(
     cells = cells_in(comparison.reference.schema.on, area)
     if cells.rows.size == 0:
         return None
-    land = _land_pixels(cells, [reach(cells, area)])
-    enough = _land_pixels(cells, blocks) >= _needed(comparison, land)
+    needed = Aggregation("mean", comparison.minimum_share).needed(
+        land_in(cells, reach(cells, area))
+    )
+    enough = sum(land_in(cells, block) for block in blocks) >= needed
     if not enough.any():
         return None
     where = Cells(cells.grid, cells.rows[enough], cells.cols[enough])
-    needed = _needed(comparison, land[enough])
+    needed = needed[enough]
     ours = area_means(comparison.product, where, needed, blocks, comparison.step)
     theirs = cell_series(comparison.reference, *where.lonlat)
     days = comparison.product.open().times
@@ -225,23 +170,17 @@ def area_means(
     once.
     """
     n_days = len(layer.open().times)
-    total, known = np.zeros((2, cells.rows.size, n_days))
+    shape = (n_days, cells.rows.size)
+    total, known = np.zeros(shape), np.zeros(shape, np.int32)
     for block in blocks:
-        points, at = _members(cells, block)
-        if points.size == 0:
-            continue
-        shape = (cells.rows.size, points.size)
-        membership = csr_array((np.ones(points.size), (at, np.arange(points.size))), shape=shape)
-        for steps in _slabs(n_days, step):
+        points, cell_of = members(cells, block)
+        for steps in _slabs(n_days, step) if points.size else ():
             values = layer.read(steps, block)
-            chosen = values.reshape(len(values), -1)[:, points].T
-            is_known = np.isfinite(chosen)
-            total[:, steps] += membership @ np.where(is_known, chosen, 0).astype(np.float64)
-            known[:, steps] += membership @ is_known.astype(np.float64)
-    enough = known >= needed[:, None]
-    mean = np.full(total.shape, np.nan, np.float32)
-    np.divide(total, known, out=mean, where=enough, casting="same_kind")
-    return mean
+            chosen = values.reshape(len(values), -1)[:, points]
+            more = totals(chosen, cell_of, cells.rows.size)
+            total[steps] += more[0]
+            known[steps] += more[1]
+    return np.ascontiguousarray(means(total, known, needed).T)
 
 
 def cell_series(layer: Layer, lon: Floats, lat: Floats) -> Floats32:
@@ -253,39 +192,6 @@ def cell_series(layer: Layer, lon: Floats, lat: Floats) -> Floats32:
     for steps in _slabs(n_days):
         found[:, steps] = layer.read(steps, window)[:, rows - window.row0, cols - window.col0].T
     return found
-
-
-def _land_pixels(cells: Cells, windows: Sequence[Window]) -> Floats:
-    """Return how many land pixels of the windows, which do not overlap, lie in each cell."""
-    count = np.zeros(cells.rows.size)
-    for window in windows:
-        count += np.bincount(_members(cells, window)[1], minlength=count.size)
-    return count
-
-
-def _needed(comparison: CoarseComparison, land: Floats) -> Floats:
-    """Return the known pixels that each cell needs for a mean; one at least."""
-    return np.maximum(comparison.minimum_share * land, 1.0)
-
-
-def _members(cells: Cells, window: Window) -> tuple[Indices, Indices]:
-    """Return the land pixels (flat in `window`) that lie in the cells, and the cell of each."""
-    points = np.flatnonzero(land_mask(window))
-    lon, lat = (values.reshape(-1)[points] for values in SIN1KM.lonlat(window))
-    rows, cols = cells.grid.pixel_of(lon, lat)
-    found, wanted = rows * cells.grid.cols + cols, cells.flat
-    at = np.minimum(np.searchsorted(wanted, found), wanted.size - 1)
-    mine = wanted[at] == found
-    return points[mine], at[mine]
-
-
-def _centres(grid: Grid, rows: Indices, cols: Indices) -> tuple[Floats, Floats]:
-    if rows.size == 0:
-        return np.zeros(0), np.zeros(0)
-    window = Window(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
-    lon, lat = grid.lonlat(window)
-    at = rows - window.row0, cols - window.col0
-    return np.asarray(lon[at]), np.asarray(lat[at])
 
 
 def _slabs(n_days: int, step: int = 46) -> Iterator[slice]:

@@ -8,16 +8,14 @@ import pytest
 
 from smcloud.cube.schema import CubeSchema
 from smcloud.cube.store import create_store, write_shard
+from smcloud.grids.cells import areas_of, cells_in, reach
 from smcloud.grids.grid import SIN1KM, Window, grid_named
 from smcloud.grids.land import land_mask
 from smcloud.validation.area_means import (
     CoarseComparison,
     area_means,
-    areas_of,
     cell_series,
-    cells_in,
     compare_area,
-    reach,
     true_errors_of,
 )
 from smcloud.validation.collocation import Layer
