@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.coarse_world import coarse_world
 from smcloud.core.errors import UserError
 from smcloud.grids.grid import EASE2_36KM
 from smcloud.grids.regrid import bilinear
 from smcloud.models.gwr import CoarseDays, LocalRule, State, evaluate, fit_days, kernel
-from tests.models.coarse_world import coarse_world
 
 RULE = LocalRule(120.0)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.coarse_world import coarse_world
 from smcloud.core.errors import UserError
 from smcloud.models.gwr import LocalRule, fit_days, kernel
 from smcloud.models.gwr_bandwidth import OWN_CELL_KM, search_bandwidth
-from tests.models.coarse_world import coarse_world
 
 RULE = LocalRule(120.0)
 

@@ -6,12 +6,12 @@ from itertools import count
 import numpy as np
 import pytest
 
+from benchmarks.coarse_world import coarse_world
 from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.objects import open_objects
 from smcloud.grids.grid import EASE2_36KM, Window
 from smcloud.models.gwr import LocalRule, State, fit_days, kernel
 from smcloud.models.gwr_files import LocalCard, LocalYear, load_local, save_card, save_year
-from tests.models.coarse_world import coarse_world
 
 WORLD = coarse_world(0, days=4, noise=0.01, varying=0.4)
 WORLD.series.target[2, 12:] = np.nan

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import lfilter
 
+from benchmarks.coarse_world import drying_world
 from smcloud.core.errors import UserError
 from smcloud.models.seams import (
     SeamRule,
@@ -27,27 +27,13 @@ from smcloud.validation.hidden_swaths import (
     monthly_climatology,
     score_hidden,
 )
-from tests.models.coarse_world import missed_by_orbits
 
 RULE = SeamRule()
 
 
-def places(cells, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.uniform(80, 120, cells), rng.uniform(25, 48, cells)
-
-
-def wet_and_dry(seed=0, days=240, cells=60, noise=0.015):
-    """Return moisture that rains raise and days dry, what is seen of it, what the orbits missed,
-    and predictors that know of today: a temperature that falls with moisture, with noise."""
-    rng = np.random.default_rng(seed)
-    rain = np.where(rng.random((days, cells)) < 0.12, rng.exponential(0.06, (days, cells)), 0.0)
-    truth = 0.08 + lfilter([1.0], [1.0, -0.85], rain, axis=0)
-    cooler = 300 - 40 * (truth - truth.mean()) + rng.normal(0, 1.0, truth.shape)
-    dates = np.arange(np.datetime64("2015-03-01"), np.datetime64("2015-03-01") + days)
-    missed = missed_by_orbits(*places(cells, seed), dates)
-    seen = np.where(missed, np.nan, np.maximum(truth + rng.normal(0, noise, truth.shape), 0))
-    return truth, seen, missed, cooler[None], dates
+def wet_and_dry(**settings):
+    world = drying_world(**settings)
+    return world.truth, world.seen, world.missed, world.predictors, world.days
 
 
 def test_every_missed_cell_with_a_neighbour_in_time_is_filled_and_flagged():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.coarse_world import coarse_world
 from smcloud.core.errors import UserError
 from smcloud.core.objects import open_objects
 from smcloud.grids.grid import EASE2_36KM
@@ -13,7 +14,6 @@ from smcloud.models.gwr import CoarseDays, fit_days, kernel
 from smcloud.models.gwr_files import load_local
 from smcloud.production.downscalers import load_downscaler_card, open_downscaler
 from smcloud.production.local_tasks import LocalRequest, train_local
-from tests.models.coarse_world import coarse_world
 from tests.production.recorder import Recorder
 
 FEATURES = ("lst", "ndvi", "swir")

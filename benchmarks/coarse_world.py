@@ -3,11 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.signal import lfilter
 
+from smcloud.cube.schema import Days
 from smcloud.grids.grid import EASE2_36KM, Floats, Window
 from smcloud.models.gwr import CoarseDays
 from smcloud.simulate.swath import GCOM_W, Swath
+
+Bools = NDArray[np.bool_]
 
 AREA = Window(80, 104, 740, 770)
 """24 x 30 cells in central Asia."""
@@ -22,12 +27,13 @@ class CoarseWorld:
     """(1 + features, cells) of every day."""
     truth: Floats
     """(days, cells), without noise."""
-    missed: Floats
+    missed: Bools
     """(days, cells), where the orbits did not look."""
     area: Window
 
     @property
     def places(self) -> tuple[Floats, Floats]:
+        """Return longitude and latitude of the cells."""
         return self.series.lon, self.series.lat
 
 
@@ -71,7 +77,7 @@ def coarse_world(
     return CoarseWorld(series, slopes, truth, missed, area)
 
 
-def missed_by_orbits(lon: Floats, lat: Floats, dates) -> Floats:
+def missed_by_orbits(lon: Floats, lat: Floats, dates: Days) -> Bools:
     """Return where the night pass of AMSR2 does not look, (days, cells)."""
     swath = Swath(lon, lat, GCOM_W)
     numbers = dates.astype("datetime64[D]").astype(int)
@@ -85,3 +91,39 @@ def field(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Flo
         made = gaussian_filter(made, (0,) * (len(shape) - 2) + (scale, scale), mode="wrap")
     made -= made.mean(axis=(-2, -1), keepdims=True)
     return made / made.std(axis=(-2, -1), keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class DryingWorld:
+    """Cells that rain wets and days dry, seen by a satellite that misses some of them each day.
+
+    Attributes
+    ----------
+    days : (days,)
+    truth, seen : (days, cells)
+    missed : (days, cells)
+        Where the orbits did not look.
+    predictors : (1, days, cells)
+        A temperature that falls as moisture rises, with noise of its own.
+    """
+
+    days: Days
+    truth: Floats
+    seen: Floats
+    missed: Bools
+    predictors: Floats
+
+
+def drying_world(
+    seed: int = 0, days: int = 240, cells: int = 60, noise: float = 0.015
+) -> DryingWorld:
+    """Return a world; `noise` is the standard deviation of the retrievals' errors."""
+    rng = np.random.default_rng(seed)
+    rain = np.where(rng.random((days, cells)) < 0.12, rng.exponential(0.06, (days, cells)), 0.0)
+    truth = 0.08 + lfilter([1.0], [1.0, -0.85], rain, axis=0)
+    cooler = 300 - 40 * (truth - truth.mean()) + rng.normal(0, 1.0, truth.shape)
+    dates = np.arange(np.datetime64("2015-03-01"), np.datetime64("2015-03-01") + days)
+    places = np.random.default_rng(seed)
+    missed = missed_by_orbits(places.uniform(80, 120, cells), places.uniform(25, 48, cells), dates)
+    seen = np.where(missed, np.nan, np.maximum(truth + rng.normal(0, noise, truth.shape), 0))
+    return DryingWorld(dates, truth, seen, missed, cooler[None])
