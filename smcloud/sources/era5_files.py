@@ -23,6 +23,7 @@ from xarray.core import indexing
 from smcloud.core.compiled import compiled
 from smcloud.core.errors import GranuleError
 from smcloud.grids.grid import ERA5LAND
+from smcloud.sources.hdf5_structure import check_superblock
 from smcloud.sources.hdf_eos import damaged
 
 DIMS = ("time", "latitude", "longitude")
@@ -100,6 +101,7 @@ def open_file(path: Path) -> xr.Dataset:
             return xr.open_dataset(path, engine="scipy")
         if not head.startswith(HDF5_MAGIC):
             raise GranuleError(f"{path.name}: expected netCDF, found bytes that begin {head!r}")
+        check_superblock(path)
         found = _known_layers(path)
         return xr.open_dataset(path, engine="h5netcdf") if found is None else found
     except (*UNREADABLE, TypeError, EOFError) as err:

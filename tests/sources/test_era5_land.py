@@ -7,6 +7,7 @@ import xarray as xr
 from smcloud.core.errors import GranuleError
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import TileYear
+from smcloud.simulate.granules_era5_land import write_era5_land
 from smcloud.sources.era5_files import clip_rounding
 from smcloud.sources.era5_land import ERA5_LAND
 
@@ -177,3 +178,50 @@ def test_a_zip_of_the_data_store_says_so(tmp_path):
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(GranuleError, match="found a zip: unpack it first"):
         ERA5_LAND.read(path)
+
+
+@pytest.fixture
+def few_nodes(tmp_path):
+    """Return a file of 70 x 90 nodes that stores two blocks of them, and one that stores all."""
+    rng = np.random.default_rng(11)
+    times = np.datetime64("2019-01-01", "h") + np.arange(73)
+    latitude, longitude = 46.0 - 0.1 * np.arange(70), 4.0 + 0.1 * np.arange(90)
+    known = np.zeros((70, 90), np.bool_)
+    known[[3, 40, 41], [5, 70, 71]] = True
+    shape = (len(times), *known.shape)
+    fields = {
+        name: np.where(known, rng.uniform(*span, shape), np.nan).astype(np.float32)
+        for name, span in {"swvl1": (0.0, 0.6), "t2m": (250.0, 310.0), "tp": (0.0, 0.1)}.items()
+    }
+    sparse = write_era5_land(tmp_path, "few", times, latitude, longitude, fields)
+    units = {"swvl1": "m**3 m**-3", "t2m": "K", "tp": "m"}
+    dims = ("time", "latitude", "longitude")
+    whole = xr.Dataset(
+        {name: (dims, values, {"units": units[name]}) for name, values in fields.items()},
+        {"time": times.astype("datetime64[ns]"), "latitude": latitude, "longitude": longitude},
+    )
+    return ERA5_LAND.read(sparse), ERA5_LAND.read(write(tmp_path, whole))
+
+
+def test_what_a_file_does_not_store_is_not_read_and_changes_no_bit(few_nodes):
+    sparse, whole = few_nodes
+    assert whole["stored"].values.all()
+    assert 0 < sparse["stored"].values.mean() < 0.5
+    found, expected = (ERA5_LAND.steps([one], KEY) for one in (sparse, whole))
+    for name in ("swvl1", "t2m", "tp"):
+        assert np.isfinite(found[name].values).sum() == 3 * 3
+        np.testing.assert_array_equal(found[name].values, expected[name].values)
+
+
+def test_any_part_of_a_file_has_the_bits_of_the_whole(few_nodes):
+    rng = np.random.default_rng(2)
+    for hours in few_nodes:
+        whole = ERA5_LAND.steps([hours], KEY)
+        row, col = 440, 40
+        for _ in range(12):
+            (top, bottom), (left, right) = (np.sort(rng.integers(0, n, 2)) for n in (70, 90))
+            window = Window(row + top, row + bottom + 1, col + left, col + right + 1)
+            part = ERA5_LAND.steps([hours], KEY, within=window)
+            for name in ("swvl1", "t2m", "tp"):
+                expected = whole[name].values[:, top : bottom + 1, left : right + 1]
+                np.testing.assert_array_equal(part[name].values, expected)
