@@ -5,6 +5,7 @@ Neither is a reference that is right: what is told is how far they agree, where,
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from distributed import Client
@@ -20,7 +21,13 @@ from smcloud.production.block_map import over_blocks, over_windows
 from smcloud.production.store_year import StoreYear
 from smcloud.sources.base import Source
 from smcloud.sources.registry import SOURCES
-from smcloud.validation.area_means import CellScores, CoarseComparison, areas_of, compare_area
+from smcloud.validation.area_means import (
+    MEMBERS,
+    CellScores,
+    CoarseComparison,
+    areas_of,
+    compare_area,
+)
 from smcloud.validation.collocation import BlockScores, Comparison, Layer, score_block
 from smcloud.validation.metrics import Interval, draw_weights, overall_interval
 from smcloud.validation.pairs import Floats, PairStats
@@ -50,6 +57,20 @@ class Compared:
     def has_same_units(self) -> bool:
         """Return whether differences mean anything."""
         return self.units == MOISTURE_UNITS
+
+
+class Medians(NamedTuple):
+    """Medians over cells of what triple collocation says of a member, and of what is true of it.
+
+    `error_std` and `true_error_std` are in the member's units; without a truth the true figures
+    are NaN.
+    """
+
+    cells: int
+    r: float
+    error_std: float
+    true_r: float
+    true_error_std: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +113,28 @@ class CoarseFinding:
     def knows_truth(self) -> bool:
         """Return whether the errors of the members are known, as on a simulated Earth."""
         return any(part.truth is not None for part in self.parts)
+
+    def medians(self, member: int) -> Medians | None:
+        """Return the medians of a member, over the cells that can be judged; None without any."""
+        found = [self._figures(part, member) for part in self.parts if part.collocation is not None]
+        if not found:
+            return None
+        figures = np.concatenate(found, axis=1)
+        needed = figures if self.knows_truth else figures[:2]
+        judged = np.isfinite(needed).all(axis=0)
+        if not judged.any():
+            return None
+        r, error, true_r, true_error = (float(np.median(row[judged])) for row in figures)
+        return Medians(int(judged.sum()), r, error, true_r, true_error)
+
+    @staticmethod
+    def _figures(part: CellScores, member: int) -> Floats:
+        """Return R and error of the cells of a part, by triple collocation and by the truth."""
+        unknown = np.full((part.cells.rows.size, len(MEMBERS)), np.nan)
+        found, true = part.collocation, part.truth
+        columns = [unknown, unknown] if found is None else [found.r, found.error_std]
+        columns += [unknown, unknown] if true is None else [true.r, true.error_std]
+        return np.stack([column[:, member] for column in columns])
 
     def mosaic(self, values: Sequence[Floats]) -> Floats:
         """Return the values of the cells of each part on `window`; NaN where nothing is known."""

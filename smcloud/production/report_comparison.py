@@ -199,8 +199,7 @@ def _collocation(found: CoarseFinding, third: Compared) -> list[str]:
     ]
     if found.compared.has_same_units:
         pieces.append(_errors(found, names))
-    if found.knows_truth:
-        pieces += _beside_truth(found, [OURS, found.compared, third])
+    pieces += _medians(found, [OURS, found.compared, third])
     pieces.append(_statuses(found))
     return pieces
 
@@ -222,32 +221,31 @@ def _errors(found: CoarseFinding, names: Sequence[str]) -> str:
     return _map(found, panels, style, text, alt, columns=len(panels))
 
 
-def _beside_truth(found: CoarseFinding, members: Sequence[Compared]) -> list[str]:
-    """Return what triple collocation says of each member beside what is true of it."""
+def _medians(found: CoarseFinding, members: Sequence[Compared]) -> list[str]:
+    """Return what triple collocation says of each member, beside what is true where it is known."""
+    heads = ["", "cells", "R", "error"]
+    if found.knows_truth:
+        heads = ["", "cells", "R by it", "R with the truth", "error by it", "true error"]
     rows = []
     for number, member in enumerate(members):
-        r, true_r, error, true_error = (
-            np.concatenate([value(part, figure=figure, member=number) for part in found.parts])
-            for figure in ("r", "error_std")
-            for value in (_member, _true)
-        )
-        judged = np.isfinite(error) & np.isfinite(true_error)
-        figures = [r, true_r, error, true_error]
-        shown = [f"{np.median(v[judged]):.3f}" if judged.any() else "–" for v in figures]
-        name = f"{member.title} ({member.units.replace('m3 m-3', 'm³ m⁻³')})"
-        rows.append([name, f"{judged.sum():,}", *shown])
-    heads = ["", "cells", "R by it", "R with the truth", "error by it", "true error"]
+        medians = found.medians(number)
+        if medians is None:
+            continue
+        figures = [medians.r, medians.true_r, medians.error_std, medians.true_error_std]
+        shown = [f"{value:.3f}" for value in figures if np.isfinite(value)]
+        name = f"{member.title} ({member.units.replace(MOISTURE_UNITS, 'm³ m⁻³')})"
+        rows.append([name, f"{medians.cells:,}", *shown])
+    if not rows:
+        return []
+    if not found.knows_truth:
+        return [report.text_table("Medians over cells", heads, rows)]
     return [
-        report.text_table(
-            "Triple collocation beside the truth of the simulated Earth, medians over cells",
-            heads,
-            rows,
-        ),
+        report.text_table("Triple collocation beside the truth, medians over cells", heads, rows),
         report.paragraph(
-            "The truth is the mean of the cell's pixels on the same days; the true error is what a "
-            "straight line on it leaves, which is what triple collocation estimates. Where the "
-            "two differ, members share errors or see different places: with real products nobody "
-            "could tell."
+            "The truth is the simulated Earth's mean over the cell's pixels on the same days; the "
+            "true error is what a straight line on it leaves, which is what triple collocation "
+            "estimates. Where the two differ, members share errors or see different places: with "
+            "real products nobody could tell."
         ),
     ]
 

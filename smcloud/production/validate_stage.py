@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from smcloud.models.base import ModelCard, load_card
 from smcloud.production.assessment import Assessment, read_assessment
 from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.examination import Examiner, examine_model
-from smcloud.production.findings import Findings
+from smcloud.production.findings import Findings, StudyFindings
 from smcloud.production.report_comparison import comparison_page
 from smcloud.production.report_page import page_of
 from smcloud.production.report_splits import SPLIT_LABELS
@@ -62,7 +62,8 @@ class ValidateResult:
     pages : tuple of str
         The model's report, first of its pages; empty without an assessment.
     told : tuple of str
-        What is said in words: what selection gains, what is absent.
+        What is said in words: triple collocation of the maps, what selection gains, what is
+        absent.
     thresholds : DataFrame or None
         What other thresholds of the selection would keep, as `validation.verdicts.by_threshold`.
     """
@@ -100,30 +101,45 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
     card = _card_of(config, listener)
     splits = {} if card is None or not published else read_scores(models, card.name)
     lines: list[ScoreLine] = []
+    told: list[str] = []
     folders = []
     for year in published:
         found = Examiner(config, product, published[year], client, listener).examine(splits)
         folder = join(config.layout.reports(product.name), str(year))
         _write_year(folder, config, product, card, found, assessment)
         lines += _lines(found)
+        told += _collocation_lines(found)
         folders.append(folder)
     reports, maps = (tuple(join(folder, name) for folder in folders) for name in (REPORT, MAP))
     if assessment is None:
-        return ValidateResult(tuple(lines), reports, maps)
+        return ValidateResult(tuple(lines), reports, maps, told=tuple(told))
+    study, pages = _write_model(config, product, card, assessment, tuple(published), listener)
+    return ValidateResult(
+        (*lines, *_model_lines(assessment)),
+        reports,
+        maps,
+        pages,
+        (*told, *gain_lines(assessment), *study.absent),
+        study.thresholds,
+    )
+
+
+def _write_model(
+    config: RunConfig,
+    product: Product,
+    card: ModelCard | None,
+    assessment: Assessment,
+    published: Sequence[int],
+    listener: Listener,
+) -> tuple[StudyFindings, tuple[str, ...]]:
+    """Write the pages of a model; return what is known of it, and their URLs."""
     study = examine_model(config, product, card, assessment, listener, has_maps=bool(published))
     years = [Link(str(year), f"../../{year}/{REPORT}") for year in published]
     pages = study_pages(config, product, study, years)
     folder = join(config.layout.reports(product.name), "models", assessment.model)
     for name, page in pages.items():
         open_objects(folder).put(name, render(page).encode())
-    return ValidateResult(
-        (*lines, *_model_lines(assessment)),
-        reports,
-        maps,
-        tuple(join(folder, name) for name in pages),
-        (*gain_lines(assessment), *study.absent),
-        study.thresholds,
-    )
+    return study, tuple(join(folder, name) for name in pages)
 
 
 def _published(
@@ -231,6 +247,24 @@ def _comparison_lines(found: Findings) -> list[ScoreLine]:
         counted = f"{int(fine.months.total().n):,} pairs"
         against = f"{fine.compared.source}, common pixels"
         lines.append(ScoreLine(found.year.year, "product", against, counted, told))
+    return lines
+
+
+def _collocation_lines(found: Findings) -> list[str]:
+    """Return what triple collocation says of the maps, and what is true of them, in words."""
+    lines = []
+    for coarse in found.comparison.coarse:
+        medians = coarse.medians(0)
+        if coarse.third is None or medians is None:
+            continue
+        line = (
+            f"{found.year.year}, triple collocation with {coarse.compared.source} and "
+            f"{coarse.third.source}, medians of {medians.cells:,} cells: R of the maps "
+            f"{medians.r:.3f}, error {medians.error_std:.3f} m3 m-3"
+        )
+        if coarse.knows_truth:
+            line += f"; by the truth {medians.true_r:.3f} and {medians.true_error_std:.3f}"
+        lines.append(line)
     return lines
 
 

@@ -141,9 +141,17 @@ def test_the_truth_shows_what_triple_collocation_is_worth(compared):
         assert abs(np.median(by_it[known]) - np.median(true[known])) < within
 
 
+def test_what_triple_collocation_says_of_the_maps_is_told(config):
+    (line,) = validate_stage.run(config, None, Silent()).told
+    for words in ("2019, triple collocation with cci_combined and cci_active", "by the truth"):
+        assert words in line
+
+
 def test_on_a_real_earth_the_page_tells_of_no_truth(config):
     real = product_root.without_truth(config)
-    page = Path(validate_stage.run(real, None, Silent()).reports[0].removeprefix("file://"))
+    result = validate_stage.run(real, None, Silent())
+    assert "truth" not in result.told[0]
+    page = Path(result.reports[0].removeprefix("file://"))
     assert "true error" not in page.with_name("comparison.html").read_text()
 
 
