@@ -1,84 +1,27 @@
-"""Cubes that are made of other cubes at ingest: gaps filled, sensors joined.
+"""Every cube that is made of other cubes at ingest: gaps filled, sensors joined."""
 
-To everything that reads them they are sources as others are. What makes one is a function of a
-block; reading is its own affair, for each needs another neighbourhood in space and time.
-"""
+from collections.abc import Mapping
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
-from smcloud.core.errors import NotFoundError
-from smcloud.cube.schema import Array, CubeSchema
-from smcloud.cube.store import Cube, open_cube
-from smcloud.features.spec import CubeSet
-from smcloud.grids.grid import Window
+from smcloud.core.errors import UserError
+from smcloud.cube.schema import CubeSchema
+from smcloud.features.derived_cubes import Derived
+from smcloud.features.lst_filled import LST_FILLED
 from smcloud.sources.registry import SOURCES
 
-
-@dataclass(frozen=True)
-class DerivedBlock:
-    """One block of a derived cube: what its function is asked for.
-
-    Attributes
-    ----------
-    year : int
-    window : Window
-        Whole shards of the cube's grid.
-    part : Window
-        What is asked for of it; the rest stays unknown.
-    cubes : CubeSet
-        Where the cubes lie that it is made of.
-    settings : mapping
-        Of the run file, as plain values; part of the input hash.
-    """
-
-    year: int
-    window: Window
-    part: Window
-    cubes: CubeSet
-    settings: Mapping[str, str | float | int | bool]
-
-    def open(self, source: str, year: int | None) -> Cube | None:
-        """Return the cube of a source and year; None where it was never ingested."""
-        try:
-            return open_cube(self.cubes.url(source, year), schema_named(source), year)
-        except NotFoundError:
-            return None
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A cube made of other cubes.
-
-    Attributes
-    ----------
-    name, title : str
-    schema : CubeSchema
-        Its shards hold a whole year: one block is one task.
-    sources : tuple of str
-        What it is made of.
-    years_around : int
-        Years before and after that are looked at where they exist.
-    make : callable
-        Returns the stored arrays (days, rows, cols) of every variable of a block.
-    version : int
-        Raised when the same inputs give other values.
-    """
-
-    name: str
-    title: str
-    schema: CubeSchema
-    sources: tuple[str, ...]
-    make: Callable[[DerivedBlock], Mapping[str, Array]]
-    years_around: int = 0
-    version: int = 1
-
-
-DERIVED: Mapping[str, Derived] = {}
+DERIVED: Mapping[str, Derived] = {derived.name: derived for derived in (LST_FILLED,)}
 
 
 def schema_named(source: str) -> CubeSchema:
-    """Return what the cubes of a source hold, ingested or derived."""
+    """Return what the cubes of a source hold, ingested or derived.
+
+    Raises
+    ------
+    UserError
+        If there is no such source.
+    """
     if source in DERIVED:
         return DERIVED[source].schema
+    if source not in SOURCES:
+        known = ", ".join(sorted({*SOURCES, *DERIVED}))
+        raise UserError(f"unknown source {source!r}: expected one of {known}")
     return SOURCES[source].schema

@@ -11,6 +11,7 @@ from smcloud.core.errors import UserError
 from smcloud.core.objects import READS_AHEAD
 from smcloud.cube.schema import CubeSchema
 from smcloud.features.composites import MAX_GAP_STEPS
+from smcloud.features.derived import schema_named
 from smcloud.features.inputs import Cells
 from smcloud.features.spec import (
     CALENDAR,
@@ -20,7 +21,6 @@ from smcloud.features.spec import (
     as_stored,
     split_input,
 )
-from smcloud.sources.registry import SOURCES
 
 COMPOSITE_DAY = "composite_day"
 WEIGHT_BYTES = 20
@@ -240,9 +240,7 @@ def schemas_of(
 def _schema_of(source: str, schemas: Schemas | None) -> CubeSchema:
     if schemas is not None:
         return schemas[source]
-    if source not in SOURCES:
-        raise UserError(f"unknown source {source!r}: expected one of {', '.join(sorted(SOURCES))}")
-    return SOURCES[source].schema
+    return schema_named(source)
 
 
 def _check_driver(driver: Driver, schema: CubeSchema) -> None:

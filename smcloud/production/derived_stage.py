@@ -14,7 +14,8 @@ from smcloud.core.memory import peak_bytes
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import shard_index
 from smcloud.cube.store import create_store, encode_shard, hash_values, shard_key
-from smcloud.features.derived import DERIVED, Derived, DerivedBlock
+from smcloud.features.derived import DERIVED, schema_named
+from smcloud.features.derived_cubes import Derived, DerivedBlock, Setting
 from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.land import land_mask
@@ -161,18 +162,23 @@ class _Making:
     def _tasks(self, year: int) -> Iterator[DerivedTask]:
         derived, config = self._derived, self._config
         layout, inputs = config.layout, self._input_hash(year)
+        settings = self._settings()
+        schemas = {name: schema_named(name) for name in derived.sources}
         for key, number, window, part in self._windows(year):
-            settings = config.downscale.model_dump(mode="json")
-            plain = {n: v for n, v in settings.items() if isinstance(v, str | float | int | bool)}
             yield DerivedTask(
                 derived.name,
                 key,
                 number,
-                DerivedBlock(year, window, part, self._cubes, plain),
+                DerivedBlock(year, window, part, self._cubes, schemas, settings),
                 join(layout.cubes(derived.name), year_store(year)),
                 join(layout.root, "receipts", "ingest", derived.name, f"{year:04d}"),
-                combined_hash([inputs, plain, repr(window), repr(part)]),
+                combined_hash([inputs, settings, repr(window), repr(part)]),
             )
+
+    def _settings(self) -> dict[str, Setting]:
+        """Return what the run file says of the keys that the cube depends on."""
+        said = self._config.downscale.model_dump(mode="json")
+        return {name: said[name] for name in self._derived.settings}
 
     def _windows(self, year: int) -> Iterator[tuple[TileYear, int, Window, Window]]:
         """Yield key, number, whole shard and part of every block that a year needs."""

@@ -1,0 +1,506 @@
+"""Land surface temperature where clouds or gaps between swaths hide it.
+
+LST(pixel, day) = clear-sky year of the pixel + anomaly of the day, where the anomaly is
+
+    f . d(pixel, day) + [anomalies of the clear pixels of the day, less their own f . d]
+
+d is the departure of ERA5-Land from what it is on clear days, in two parts, air temperature and
+skin less air, brought to the nodes of a lattice; f are factors that the clear looks around give.
+The bracket is interpolated in space by a normalised convolution, with a regression on elevation;
+where the day has few clear pixels around, it fades into that of the days beside, and that into
+nothing. docs/design/cloud-filling.md has the mathematics and what is assumed.
+
+Everything here is a function of arrays. What a pixel gets depends on pixels up to `HALO_PIXELS`
+away and on nothing else: any cut of a region into blocks gives equal values.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smcloud.core.compiled import compiled
+from smcloud.features.clear_sky import (
+    TERMS,
+    HarmonicRidge,
+    Packing,
+    Stored,
+    drawn_to,
+    harmonics,
+    neighbourhoods,
+    pixel_moments,
+    weighted_moments,
+    with_elevation,
+)
+from smcloud.features.lattice import (
+    NODE_PIXELS,
+    SAMPLES,
+    SAMPLES_ACROSS,
+    Kernel,
+    ToPixels,
+    nodes_of,
+    samples_of,
+    widened,
+)
+from smcloud.features.spec import Days
+from smcloud.grids.grid import Floats, Window
+
+POOLING = Kernel(3, ((1.0, 1.2),))
+"""Over which looks of a neighbourhood count together: 17 km."""
+LEARNING = Kernel(5, ((1.0, 2.5),))
+"""Over which factors are learned: 35 km."""
+SPREADING = Kernel(10, ((1.0, 1.3), (0.1, 3.5)))
+"""By which the day's anomalies reach pixels without a look: 18 km, and a tenth as much 48 km."""
+HALO_NODES = 1 + SPREADING.reach + LEARNING.reach + 1 + POOLING.reach
+"""One for interpolation to pixels at each end."""
+HALO_PIXELS = HALO_NODES * NODE_PIXELS
+POOLED_NODES = HALO_NODES - POOLING.reach
+LEARNED_NODES = POOLED_NODES - 1
+SPREAD_NODES = LEARNED_NODES - LEARNING.reach
+TARGET_NODES = SPREAD_NODES - SPREADING.reach
+"""Margins of nodes about the block at which each step has its result, the last of them 1."""
+WEAK = np.full(TERMS, 1e-6)
+CLEAR_DAYS = np.array([3.0, 8.0, 8.0, 8.0, 8.0])
+"""Clear days that weigh as much as all days of the year in what the reanalysis usually has."""
+Ints = NDArray[np.int64]
+
+
+class LstState(IntEnum):
+    """What a temperature rests on."""
+
+    OBSERVED = 0
+    CLEAR_SKY_ANOMALY = 1
+    """Clear pixels of the day around it carry at least half of the day's anomaly."""
+    CLOUD_DEPARTURE = 2
+    """Fewer: the departure of the reanalysis carries most of it."""
+    CLIMATOLOGY = 3
+    """Neither is there; anomalies of the days beside may be."""
+    UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class FillingRules:
+    """How temperatures are filled.
+
+    Attributes
+    ----------
+    ridge : HarmonicRidge
+    factors : (float, float)
+        Response to the departures of air temperature and of skin less air before a look is seen.
+    factor_weight : float
+        Evidence for them, clear nodes times K2.
+    least_factors, greatest_factors : (float, float)
+        Bounds: clear days tell little of full cloud, and less where they are few.
+    background : float
+        Weight, in clear nodes at no distance, of the days beside against the day itself.
+    memory : float
+        Weight of the next day relative to the day; falls by this with each day further.
+    days_beside : int
+    elevation_km : float
+        Spread of elevation below which a day's anomaly is not regressed on it.
+    uses_anomalies, uses_departure : bool
+        Without them what is left is the climatology; to compare with.
+    """
+
+    ridge: HarmonicRidge = field(default_factory=HarmonicRidge)
+    factors: tuple[float, float] = (1.0, 1.0)
+    factor_weight: float = 200.0
+    least_factors: tuple[float, float] = (0.0, -6.0)
+    greatest_factors: tuple[float, float] = (2.0, 8.0)
+    background: float = 0.3
+    memory: float = 0.6
+    days_beside: int = 4
+    elevation_km: float = 0.15
+    uses_anomalies: bool = True
+    uses_departure: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One overpass over one block in a year, and what lies around it.
+
+    Attributes
+    ----------
+    window : Window
+        The block: whole nodes, in global pixels.
+    days : (days,) datetime64[D]
+    packing : Packing
+    looks : uint16 (days, n)
+        Stored temperatures of the block's pixels, row by row.
+    elevation_km : (n,)
+        NaN unknown.
+    sampled_looks : uint16 (days, m)
+        Of the sampled pixels of all nodes within `HALO_NODES`, row by row.
+    sampled_elevation_km : (m,)
+    reanalysis : (2, days, nodes)
+        Air temperature and skin less air (K) at the nodes of `departure_nodes(window)`; NaN
+        unknown.
+    """
+
+    window: Window
+    days: Days
+    packing: Packing
+    looks: Stored
+    elevation_km: Floats
+    sampled_looks: Stored
+    sampled_elevation_km: Floats
+    reanalysis: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """Temperatures without gaps.
+
+    Attributes
+    ----------
+    stored : uint16 (days, n)
+        As the looks are stored; looks are left as they are, and fill is left where nothing is
+        known of a pixel's neighbourhood in the whole year.
+    state : uint8 (days, n)
+        `LstState` of each.
+    """
+
+    stored: Stored
+    state: NDArray[np.uint8]
+
+
+def departure_nodes(window: Window) -> Window:
+    """Return the nodes at which a block needs the reanalysis."""
+    return widened(nodes_of(window), LEARNED_NODES)
+
+
+def filled(scene: Scene, rules: FillingRules | None = None) -> Filled:
+    """Return the temperatures of a block with every gap filled that its surroundings allow."""
+    rules = rules or FillingRules()
+    return _Filling(scene, rules).run()
+
+
+@dataclass(frozen=True, eq=False)
+class _DayFields:
+    """What each day adds to the clear-sky year, at the nodes about the block; (days, nodes).
+
+    Attributes
+    ----------
+    base, slope : anomaly at sea level (K), and its change with elevation (K km-1)
+    support : share of the day's own clear pixels in it
+    is_known : 1 where the reanalysis was there, else 0
+    """
+
+    base: Floats
+    slope: Floats
+    support: Floats
+    is_known: Floats
+
+
+class _Filling:
+    """The steps for one scene; node fields are (..., nodes) over the block's nodes and a margin."""
+
+    def __init__(self, scene: Scene, rules: FillingRules) -> None:
+        self.scene, self.rules = scene, rules
+        self.nodes = nodes_of(scene.window)
+        self.terms = harmonics(scene.days)
+        across = [(size + 2 * HALO_NODES) * SAMPLES_ACROSS for size in self.nodes.shape]
+        self.samples = scene.sampled_looks.reshape(len(scene.days), *across)
+        self.sampled_km = scene.sampled_elevation_km.reshape(across).astype(np.float64)
+
+    def run(self) -> Filled:
+        """Return the filled block."""
+        around = self._neighbourhoods()
+        sums = self._anomalies(around)
+        departures, is_known = self._departures()
+        factors = self._factors(sums, departures)
+        return self._at_pixels(around, self._spread(sums, departures, factors, is_known))
+
+    def _neighbourhoods(self) -> Floats:
+        """Return the pooled clear-sky years (7, nodes) at `POOLED_NODES`."""
+        looks = self.samples.reshape(len(self.scene.days), -1)
+        moments = pixel_moments(looks, self.scene.packing, self.terms)
+        rows = with_elevation(moments, self.sampled_km.ravel())
+        summed = _node_sums(rows.reshape(*self.sampled_km.shape, -1))
+        matrix = POOLING.matrix(widened(self.nodes, POOLED_NODES))
+        return neighbourhoods(matrix @ summed, self.rules.ridge).fields
+
+    def _years(
+        self, around: Floats, places: tuple[Ints, Ints], looks: Stored, elevation_km: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return coefficients (n, 5) and elevations (n,) of pixels in a product of rows and cols.
+
+        Unknown elevations are those of the neighbourhood.
+        """
+        to_pixels = ToPixels.of(*places, widened(self.nodes, POOLED_NODES))
+        prior = to_pixels.apply(around)
+        height = np.where(np.isnan(elevation_km), prior[TERMS + 1], elevation_km)
+        prior[0] += prior[TERMS] * height
+        moments = pixel_moments(looks, self.scene.packing, self.terms)
+        ridge = self.rules.ridge.of_pixel
+        return drawn_to(moments, np.ascontiguousarray(prior[:TERMS].T), ridge), height
+
+    def _anomalies(self, around: Floats) -> Floats:
+        """Return sums over the clear samples of each node (5, days, nodes) at `LEARNED_NODES`.
+
+        Of 1, elevation, its square, anomaly, and anomaly times elevation.
+        """
+        margin = (HALO_NODES - LEARNED_NODES) * SAMPLES_ACROSS
+        rows, cols = (slice(margin, size - margin) for size in self.sampled_km.shape)
+        inner = np.ascontiguousarray(self.samples[:, rows, cols])
+        nodes = widened(self.nodes, LEARNED_NODES)
+        coefficients, height = self._years(
+            around,
+            samples_of(nodes),
+            inner.reshape(len(inner), -1),
+            self.sampled_km[rows, cols].ravel(),
+        )
+        sums = np.zeros((5, len(inner), *nodes.shape))
+        packing = self.scene.packing
+        _add_anomalies(
+            inner,
+            packing.scale,
+            packing.offset,
+            packing.fill,
+            self.terms,
+            coefficients,
+            height,
+            sums,
+        )
+        return sums.reshape(5, len(inner), -1)
+
+    def _departures(self) -> tuple[Floats, Floats]:
+        """Return how far the reanalysis is from its clear days (2, days, nodes) at `LEARNED_NODES`.
+
+        0 where it is unknown, and (days, nodes) whether it is known. A day counts as clear by the
+        share of clear samples around the node; where few are, all days of the year stand in.
+        """
+        fields = self.scene.reanalysis.astype(np.float64)
+        is_known = np.isfinite(fields).all(axis=0) & self.rules.uses_departure
+        known = _node_counts(self.samples != self.scene.packing.fill) / SAMPLES
+        matrix = POOLING.matrix(widened(self.nodes, LEARNED_NODES))
+        wide = _cropped(known, self.nodes, HALO_NODES, LEARNED_NODES + POOLING.reach)
+        clear = (matrix @ wide.T).T / matrix.sum(axis=1).A1
+        found = np.zeros(fields.shape)
+        for number, field_ in enumerate(fields):
+            values = np.where(is_known, field_, np.nan)
+            usual = weighted_moments(values, np.ones(values.shape), self.terms)
+            year = drawn_to(usual, np.zeros((len(usual), TERMS)), WEAK)
+            expected = drawn_to(weighted_moments(values, clear, self.terms), year, CLEAR_DAYS)
+            found[number] = np.where(is_known, values - self.terms @ expected.T, 0.0)
+        return found, np.asarray(is_known, np.float64)
+
+    def _factors(self, sums: Floats, departures: Floats) -> Floats:
+        """Return the response of clear looks to the departures (2, nodes) at `SPREAD_NODES`.
+
+        A ridge regression over the clear nodes and days around, drawn to the factors of the rules.
+        """
+        count = sums[0]
+        mean = np.divide(sums[3], count, out=np.zeros(count.shape), where=count > 0)
+        weight = count / SAMPLES
+        air, excess = departures
+        products = (air * air, air * excess, excess * excess, air * mean, excess * mean)
+        rows = np.stack([in_order(weight * product) for product in products], axis=1)
+        pooled = LEARNING.matrix(widened(self.nodes, SPREAD_NODES)) @ rows
+        ridge, (first, second) = self.rules.factor_weight, self.rules.factors
+        a, b, c = pooled[:, 0] + ridge, pooled[:, 1], pooled[:, 2] + ridge
+        p, q = pooled[:, 3] + ridge * first, pooled[:, 4] + ridge * second
+        found = np.stack([c * p - b * q, a * q - b * p]) / (a * c - b * b)
+        bounds = self.rules.least_factors, self.rules.greatest_factors
+        low, high = (np.array(bound)[:, None] for bound in bounds)
+        return np.asarray(np.clip(found, low, high))
+
+    def _spread(
+        self, sums: Floats, departures: Floats, factors: Floats, is_known: Floats
+    ) -> _DayFields:
+        """Return what the days add at `TARGET_NODES`."""
+        near = _cropped(sums, self.nodes, LEARNED_NODES, SPREAD_NODES)
+        d = _cropped(departures, self.nodes, LEARNED_NODES, SPREAD_NODES)
+        explained = factors[0] * d[0] + factors[1] * d[1]
+        near = near.copy()
+        near[3] -= explained * near[0]
+        near[4] -= explained * near[1]
+        matrix = SPREADING.matrix(widened(self.nodes, TARGET_NODES))
+        spread = np.stack([(matrix @ one.T).T for one in near]) / SAMPLES
+        level, slope, support = _regressed(spread, self.rules)
+        return _DayFields(
+            level + _cropped(explained, self.nodes, SPREAD_NODES, TARGET_NODES),
+            slope,
+            support,
+            _cropped(is_known, self.nodes, LEARNED_NODES, TARGET_NODES),
+        )
+
+    def _at_pixels(self, around: Floats, day: _DayFields) -> Filled:
+        """Return the block: its looks, and between them clear-sky year plus anomaly."""
+        scene, packing = self.scene, self.scene.packing
+        window = scene.window
+        places = np.arange(window.row0, window.row1), np.arange(window.col0, window.col1)
+        height = scene.elevation_km.astype(np.float64)
+        coefficients, height = self._years(around, places, scene.looks, height)
+        to_pixels = ToPixels.of(*places, widened(self.nodes, TARGET_NODES))
+        stored = scene.looks.copy()
+        state = np.zeros(stored.shape, np.uint8)
+        _fill(
+            stored,
+            state,
+            (packing.scale, packing.offset),
+            (packing.fill, packing.least, packing.greatest),
+            self.terms,
+            coefficients,
+            height,
+            to_pixels.corner,
+            to_pixels.width,
+            to_pixels.shares,
+            np.stack([day.base, day.slope, day.support, day.is_known]),
+        )
+        return Filled(stored, state)
+
+
+def _regressed(spread: Floats, rules: FillingRules) -> tuple[Floats, Floats, Floats]:
+    """Return level at sea level, slope and support (days, nodes) of anomalies left over.
+
+    `spread` (5, days, nodes) are kernel sums of 1, elevation, its square, anomaly and anomaly
+    times elevation, in clear nodes.
+    """
+    count, height, squared, anomaly, product = spread
+    known = count > 0
+    mean_height = np.divide(height, count, out=np.zeros(count.shape), where=known)
+    mean = np.divide(anomaly, count, out=np.zeros(count.shape), where=known)
+    variance = np.maximum(squared - count * mean_height**2, 0.0)
+    slope = (product - count * mean_height * mean) / (variance + rules.elevation_km**2)
+    support = count / (count + rules.background)
+    if not rules.uses_anomalies:
+        support = np.zeros(count.shape)
+    beside = _of_days_beside(count, anomaly, rules)
+    level = support * (mean - slope * mean_height) + (1 - support) * beside
+    return level, support * slope, support
+
+
+def _of_days_beside(count: Floats, anomaly: Floats, rules: FillingRules) -> Floats:
+    """Return the mean anomaly of the days before and after (days, nodes), drawn to 0."""
+    weight, total = np.zeros(count.shape), np.zeros(count.shape)
+    if not rules.uses_anomalies:
+        return total
+    for lag in range(1, min(rules.days_beside, len(count) - 1) + 1):
+        fade = rules.memory**lag
+        for to, of in (
+            (slice(lag, None), slice(None, -lag)),
+            (slice(None, -lag), slice(lag, None)),
+        ):
+            weight[to] += fade * count[of]
+            total[to] += fade * anomaly[of]
+    return total / (weight + rules.background)
+
+
+def in_order(values: Floats) -> Floats:
+    """Return the sum over days (nodes,), day by day: numpy's own order depends on the width."""
+    total = np.zeros(values.shape[1:])
+    for day in values:
+        total += day
+    return total
+
+
+def _node_sums(rows: Floats) -> Floats:
+    """Return sums (nodes, k) of samples (rows, cols, k) over the squares of nodes."""
+    down, across, size = rows.shape
+    squares = rows.reshape(
+        down // SAMPLES_ACROSS, SAMPLES_ACROSS, across // SAMPLES_ACROSS, SAMPLES_ACROSS, size
+    )
+    return np.ascontiguousarray(squares.sum(axis=3).sum(axis=1).reshape(-1, size))
+
+
+def _node_counts(known: NDArray[np.bool_]) -> Floats:
+    """Return how many samples (days, rows, cols) of each node are known, (days, nodes)."""
+    days, down, across = known.shape
+    rows = np.add.reduceat(known, range(0, down, SAMPLES_ACROSS), axis=1, dtype=np.uint8)
+    squares = np.add.reduceat(rows, range(0, across, SAMPLES_ACROSS), axis=2, dtype=np.uint8)
+    return squares.reshape(days, -1).astype(np.float64)
+
+
+def _cropped(values: Floats, nodes: Window, margin: int, wanted: int) -> Floats:
+    """Return (..., nodes) with a margin of `wanted` nodes, from one with a margin of `margin`."""
+    shape = widened(nodes, margin).shape
+    cut = margin - wanted
+    whole = values.reshape(*values.shape[:-1], *shape)
+    inner = whole[..., cut : shape[0] - cut, cut : shape[1] - cut]
+    return np.ascontiguousarray(inner).reshape(*values.shape[:-1], -1)
+
+
+@compiled
+def _add_anomalies(
+    samples: Stored,
+    scale: float,
+    offset: float,
+    fill: int,
+    terms: Floats,
+    coefficients: Floats,
+    height: Floats,
+    sums: Floats,
+) -> None:
+    """Add 1, elevation, its square, anomaly, anomaly times elevation of clear samples to nodes.
+
+    Samples are (days, rows, cols), sums (5, days, nodes down, nodes across).
+    """
+    n_days, rows, cols = samples.shape
+    for day in range(n_days):
+        for row in range(rows):
+            for col in range(cols):
+                stored = samples[day, row, col]
+                pixel = row * cols + col
+                if stored == fill or np.isnan(coefficients[pixel, 0]):
+                    continue
+                anomaly = stored * scale + offset
+                for term in range(TERMS):
+                    anomaly -= terms[day, term] * coefficients[pixel, term]
+                down, across, z = row // SAMPLES_ACROSS, col // SAMPLES_ACROSS, height[pixel]
+                sums[0, day, down, across] += 1.0
+                sums[1, day, down, across] += z
+                sums[2, day, down, across] += z * z
+                sums[3, day, down, across] += anomaly
+                sums[4, day, down, across] += anomaly * z
+
+
+@compiled
+def _fill(
+    stored: Stored,
+    state: NDArray[np.uint8],
+    scale_offset: tuple[float, float],
+    bounds: tuple[int, int, int],
+    terms: Floats,
+    coefficients: Floats,
+    height: Floats,
+    corner: Ints,
+    width: int,
+    shares: Floats,
+    fields: Floats,
+) -> None:
+    """Write estimates (days, n) where nothing is stored, and what they rest on.
+
+    `bounds` are fill, least and greatest stored value; `fields` (4, days, nodes) are base, slope,
+    support and whether the reanalysis is known.
+    """
+    scale, offset = scale_offset
+    unknown, least, greatest = bounds
+    n_days, n = stored.shape
+    found = np.zeros(4)
+    for day in range(n_days):
+        for pixel in range(n):
+            if stored[day, pixel] != unknown:
+                continue
+            if np.isnan(coefficients[pixel, 0]):
+                state[day, pixel] = 255
+                continue
+            nw = corner[pixel]
+            for number in range(4):
+                of_day = fields[number, day]
+                found[number] = (
+                    shares[pixel, 0] * of_day[nw]
+                    + shares[pixel, 1] * of_day[nw + 1]
+                    + shares[pixel, 2] * of_day[nw + width]
+                    + shares[pixel, 3] * of_day[nw + width + 1]
+                )
+            value = found[0] + found[1] * height[pixel]
+            for term in range(TERMS):
+                value += terms[day, term] * coefficients[pixel, term]
+            packed = np.rint((value - offset) / scale)
+            stored[day, pixel] = min(max(packed, least), greatest)
+            if found[2] >= 0.5:
+                state[day, pixel] = 1
+            else:
+                state[day, pixel] = 2 if found[3] >= 0.5 else 3
