@@ -1,14 +1,14 @@
-"""Linear regression, support vectors and a small network: fitted once, then matrix products.
+"""Linear regression, support vectors and a small network: fitted by libraries, applied by us.
 
-Estimates are made in float32 by BLAS, some thousand points at a time, so that what is in between
-stays in the cache.
+Estimates are float32 sums of compiled loops, in one order for every point: the bits of a point do
+not depend on the points beside it, and so not on how a map is cut into blocks.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,8 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.svm import SVR
 
 from smcloud.models.families import Arrays, Estimator, Floats, Floats32, Parameters
+from smcloud.models.family_kernels import kernel_sums, weighted_sums
 
-KERNEL_VALUES = 2**18
-"""Kernel values that are made at a time: 1 MB, which stays in a second-level cache."""
 NETWORK_ROUNDS = 100
 """Most iterations of L-BFGS, half of scikit-learn's default: held-out scores are as good."""
 WIDTHS = "x"
@@ -45,7 +44,9 @@ class Linear:
 
     def __call__(self, ready: Floats32) -> NDArray[Any]:
         """Return the estimates of scaled features (n_kept, n_points)."""
-        return self.coefficients @ ready + np.float32(self.intercept)
+        start = np.array([self.intercept], np.float32)
+        found: Floats32 = layer(self.coefficients[None], start, ready)[0]
+        return found
 
     def arrays(self) -> Arrays:
         """Return the coefficients, the intercept and the rank."""
@@ -112,30 +113,14 @@ class SupportVectors:
     weights: Floats32
     gamma: float
     intercept: float
-    _exponents: Floats32 = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        # -gamma |x - v|^2 = 2 gamma v.x - gamma |v|^2 - gamma |x|^2: one matrix product gives it,
-        # with 1 and |x|^2 as two more features.
-        lengths = np.square(self.vectors.astype(np.float64)).sum(axis=1)
-        doubled = 2 * self.gamma * self.vectors.astype(np.float64)
-        ends = np.stack([-self.gamma * lengths, np.full(lengths.size, -self.gamma)], axis=1)
-        whole = np.concatenate([doubled, ends], axis=1).astype(np.float32)
-        object.__setattr__(self, "_exponents", whole)
 
     def __call__(self, ready: Floats32) -> NDArray[Any]:
         """Return the estimates of scaled features (n_kept, n_points)."""
-        n_points = ready.shape[1]
-        found = np.full(n_points, self.intercept, np.float32)
-        if self.weights.size == 0:
-            return found
-        lengths = np.einsum("ij,ij->j", ready, ready)
-        widened = np.vstack([ready, np.ones((1, n_points), np.float32), lengths[None]])
-        at_once = max(1, KERNEL_VALUES // self.weights.size)
-        for start in range(0, n_points, at_once):
-            kernel = self._exponents @ widened[:, start : start + at_once]
-            np.exp(kernel, out=kernel)
-            found[start : start + at_once] += self.weights @ kernel
+        # exp(-gamma d^2) = 2^-(d s)^2 with s^2 = gamma log2(e)
+        scale = np.float32(np.sqrt(self.gamma * np.log2(np.e)))
+        found = np.empty(ready.shape[1], np.float32)
+        columns = np.ascontiguousarray(ready * scale)
+        kernel_sums(self.vectors * scale, self.weights, columns, self.intercept, found)
         return found
 
     def arrays(self) -> Arrays:
@@ -190,7 +175,7 @@ class Network:
     Attributes
     ----------
     weights : tuple of float32 (n_out, n_in)
-    biases : tuple of float32 (n_out, 1)
+    biases : tuple of float32 (n_out,)
         The last layer gives units of the target.
     """
 
@@ -199,13 +184,12 @@ class Network:
 
     def __call__(self, ready: Floats32) -> NDArray[Any]:
         """Return the estimates of scaled features (n_kept, n_points)."""
-        values: NDArray[Any] = ready
+        values = ready
         for number, (weights, biases) in enumerate(zip(self.weights, self.biases, strict=True)):
-            values = weights @ values
-            values += biases
+            values = layer(weights, biases, values)
             if number < len(self.weights) - 1:
                 np.tanh(values, out=values)
-        found: NDArray[Any] = values[0]
+        found: Floats32 = values[0]
         return found
 
     def arrays(self) -> Arrays:
@@ -257,12 +241,19 @@ def fit_network(ready: Floats32, target: Floats, parameters: Parameters, seed: i
         warnings.simplefilter("ignore", ConvergenceWarning)
         found.fit(ready.astype(np.float64), (target - mean) / deviation)
     weights = [part.T for part in found.coefs_]
-    biases = [part[:, None] for part in found.intercepts_]
+    biases = list(found.intercepts_)
     weights[-1], biases[-1] = weights[-1] * deviation, biases[-1] * deviation + mean
     return Network(
         tuple(np.ascontiguousarray(part, np.float32) for part in weights),
         tuple(np.ascontiguousarray(part, np.float32) for part in biases),
     )
+
+
+def layer(weights: Floats32, starts: Floats32, columns: Floats32) -> Floats32:
+    """Return starts + weights @ columns, (n_sums, n_points), a point's sum in one order."""
+    found = np.empty((len(weights), columns.shape[1]), np.float32)
+    weighted_sums(weights, np.ascontiguousarray(columns), starts, found)
+    return found
 
 
 def array_bytes(estimator: Estimator) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -209,6 +210,7 @@ class PeriodModels:
     card: PeriodsCard
     _starts: Days = field(init=False, repr=False)
     _loaded: OrderedDict[str, FittedFamily] = field(default_factory=OrderedDict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
         starts = np.array([entry.start for entry in self.card.periods], "datetime64[D]")
@@ -249,14 +251,15 @@ class PeriodModels:
         return self.card.periods[at]
 
     def model_of(self, entry: PeriodEntry) -> FittedFamily:
-        """Return the model of a period; those asked for last stay in memory."""
-        found = self._loaded.pop(entry.sha256, None)
-        if found is None:
-            prefix = f"{self.card.name}/{PERIODS}"
-            found = from_bytes(checked_bytes(self.models, prefix, entry.sha256, "npz"))
-        self._loaded[entry.sha256] = found
-        while len(self._loaded) > 1 and self._size() > LOADED_BYTES:
-            self._loaded.popitem(last=False)
+        """Return the model of a period; those asked for last stay in memory, for all threads."""
+        with self._lock:
+            found = self._loaded.pop(entry.sha256, None)
+            if found is None:
+                prefix = f"{self.card.name}/{PERIODS}"
+                found = from_bytes(checked_bytes(self.models, prefix, entry.sha256, "npz"))
+            self._loaded[entry.sha256] = found
+            while len(self._loaded) > 1 and self._size() > LOADED_BYTES:
+                self._loaded.popitem(last=False)
         return found
 
     def _size(self) -> int:
