@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks import (
     ahead,
+    anchoring,
     collocation,
     compare,
     families,
@@ -51,6 +52,7 @@ PARTS = {
     "features": Part(features.measure, features.show),
     "gwr": Part(gwr.measure, gwr.show),
     "seams": Part(seams.measure, seams.show),
+    "anchoring": Part(anchoring.measure, anchoring.show),
     "training": Part(training.measure, training.show),
     "stages": Part(stages.measure, stages.show),
     "selection": Part(selection.measure, selection.show),
