@@ -20,7 +20,7 @@ from smcloud.core.objects import ObjectInfo, normalise_url, open_objects
 from smcloud.cube.store import create_store
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
-from smcloud.features.spec import CubeSet, Driver
+from smcloud.features.spec import CubeSet, Driver, split_input
 from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Floats, Window
 from smcloud.grids.tiles import GLOBE, TileYear, parse_window
 from smcloud.ingest.cubes import ingest_slab
@@ -210,10 +210,13 @@ def _stations(
 def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
     """Return the drivers that the features of a run need, then the references that it reads."""
     product = product_named(config.product)
-    names = config.train.features or product.features
+    names = list(config.train.features or product.features)
+    if product.downscaling is not None and product.downscaling.ceiling not in ("", *names):
+        names.append(product.downscaling.ceiling)
     cubes = CubeSet({driver.source: "" for driver in product.drivers})
     reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
-    needed = {*reader.sources, *config.reference_sources}
+    anchors = {split_input(layer)[0] for layer in product.anchors}
+    needed = {*reader.sources, *anchors, *config.reference_sources}
     known = (*product.drivers, *product.references)
     return tuple(driver for driver in known if driver.source in needed)
 

@@ -13,6 +13,7 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.cube.store import open_cube
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
+from smcloud.features.derived import schema_named
 from smcloud.features.spec import CubeSet, split_input
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_at, tile_window
@@ -22,7 +23,6 @@ from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
-from smcloud.sources.registry import SOURCES
 
 TAIL_BYTES = 4096
 READERS = 16
@@ -40,7 +40,7 @@ class Inputs:
 
     def schema_of(self, source: str) -> CubeSchema:
         """Return what the cubes of a source hold."""
-        return self.reader.schemas.get(source) or SOURCES[source].schema
+        return self.reader.schemas.get(source) or schema_named(source)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Recipe:
         how, drivers = self.product.downscaling, self.product.drivers
         if how is None:
             return self.reader.sources
-        named = [split_input(layer)[0] for layer in (how.coarse, *(r.layer for r in how.flags))]
+        named = [split_input(layer)[0] for layer in self.product.anchors]
         if how.ceiling:
             (ceiling,) = features_named([how.ceiling], drivers)
             named += ceiling.sources

@@ -144,6 +144,12 @@ class Product:
     version: int = 1
 
     @property
+    def anchors(self) -> tuple[str, ...]:
+        """Return the layers (``source.variable``) that production reads beside the features."""
+        how = self.downscaling
+        return () if how is None else (how.coarse, *(rule.layer for rule in how.flags))
+
+    @property
     def whole_schema(self) -> CubeSchema:
         """Return the store of one year with its uncertainty, to which the target refers."""
         if self.uncertainty is None:
