@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 from smcloud.core.errors import GranuleError, MissingExtraError
 from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, TILE_PIXELS, TILE_SIZE_M, Window
 from smcloud.grids.tiles import tile_window
-from smcloud.sources.hdf4_streams import DESCRIPTOR_BYTES, HDF4_MAGIC, NO_DATA_LENGTH, Streams
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
+HDF4_MAGIC = b"\x0e\x03\x13\x01"
+DESCRIPTOR_BYTES = 12
 MAX_DESCRIPTOR_BLOCKS = 100_000
 """A cycle of descriptor blocks in a damaged file must end."""
+NO_DATA_LENGTH = 0xFFFFFFFF
+"""Offset and length of a descriptor that points at nothing yet."""
 CORNER_TOLERANCE_PIXELS = 0.01
 SCALE_TOLERANCE = 1e-6
 
@@ -110,7 +113,6 @@ class GridFile:
     def __init__(self, path: Path, file: Any) -> None:
         self.path = path
         self._file = file
-        self._streams = Streams(path)
 
     def metadata(self, name: str) -> str:
         """Return a metadata text such as ``StructMetadata.0``.
@@ -154,9 +156,7 @@ class GridFile:
             )
         try:
             attributes = {key: self._attribute(layer, key) for key in LAYER_ATTRIBUTES}
-            values = self._streams.layer(layer)
-            if values is None:
-                values = np.asarray(layer.get())
+            values = np.asarray(layer.get())
             layer.endaccess()
         except Exception as err:
             raise damaged(self.path, f"layer {name} cannot be read") from err
