@@ -230,7 +230,9 @@ class Comparer:
         asked = CoarseComparison(
             self.year.layer, layer, third, self.truth, chosen.minimum_share, chosen.window_days
         )
-        blocks = self.year.blocks
+        # Of a block only a part may be produced: the rest is no gap of the product.
+        cuts = ((block, self.year.part_of(block)) for block in self.year.blocks)
+        blocks = tuple(cut for block, part in cuts if (cut := block.intersect(part)) is not None)
         found = over_windows(
             f"compare-{name}",
             self.year,

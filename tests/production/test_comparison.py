@@ -13,7 +13,7 @@ from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Silent
 from smcloud.cube.schema import CubeSchema, shard_index
 from smcloud.cube.store import create_store, write_shard
-from smcloud.grids.grid import grid_named
+from smcloud.grids.grid import SIN1KM, grid_named
 from smcloud.production import comparison, validate_stage
 from smcloud.production.comparison import Comparer, moisture_of
 from smcloud.production.store_year import published_year
@@ -22,7 +22,7 @@ from smcloud.sources.registry import SOURCES
 from smcloud.validation.collocation import Layer
 
 from . import product_root
-from .product_root import BLOCKS, DAYS, YEAR, block_values, truth_at
+from .product_root import BLOCKS, DAYS, PART, YEAR, block_values, truth_at
 
 PERCENT = replace(SOIL_MOISTURE, units="%", valid=(0.0, 100.0), scale=0.01)
 COARSE = CubeSchema(
@@ -110,6 +110,16 @@ def test_cells_lie_where_the_grid_has_them(compared):
     _, lat = grid_named("global025").lonlat(found.window)
     assert 42 < lat.mean() < 46
     assert np.isnan(whole).any() or whole.size == found.n_cells
+
+
+def test_cells_that_a_window_leaves_out_are_no_gaps_of_the_maps(config, compared):
+    produce = config.produce.model_copy(update={"window": "75x300+750+150"})
+    half = config.model_copy(update={"produce": produce})
+    narrow = Comparer(half, published_year(half, YEAR), None, Silent()).compare(10)
+    cells = narrow.coarse[0].parts[0].cells
+    assert 5 < narrow.coarse[0].n_cells < compared.coarse[0].n_cells
+    row, _ = SIN1KM.pixel_of(*cells.lonlat)
+    assert row.max() < PART.row0 + 75 + 15  # half a cell below the window's edge
 
 
 def test_the_third_may_have_units_of_its_own(compared):
