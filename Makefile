@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EARTH := --tiles h18v04 --window 240x240+600+750 --year 2019 --seed 7 --stations 60
 STUDY_EARTH := --tiles h08v05,h10v04,h18v04,h20v08,h25v05,h30v11 --year 2017,2018,2019 --at stations \
-  --stations 200 --references --sites varied --seed 7
+  --maps h18v04:240x240+600+750 --stations 200 --references --sites varied --seed 7
 export MPLBACKEND := Agg
 
 .PHONY: help demo demo-s3 study test lint bench real gates clean
