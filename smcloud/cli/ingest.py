@@ -15,6 +15,7 @@ from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.layout import Layout
 from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.stations import station_points
+from smcloud.production.derived_stage import DerivedSummary
 from smcloud.production.ingest_stage import (
     IngestRequest,
     IngestResult,
@@ -109,6 +110,8 @@ def _require_urls(what: str, from_url: str, to_url: str) -> None:
 def show(result: IngestResult) -> None:
     """Print what the ingest of a run file did."""
     show_sources(result.sources)
+    if result.derived:
+        show_derived(result.derived)
     if result.stations is not None:
         show_stations(result.stations)
 
@@ -138,6 +141,18 @@ def show_sources(summaries: Sequence[IngestSummary]) -> None:
             console.print(f"  left unknown: {bad}", markup=False)
         if summary.missing or summary.damaged or summary.duplicates:
             console.print(f"  all names are in {summary.report_url}", markup=False)
+
+
+def show_derived(summaries: Sequence[DerivedSummary]) -> None:
+    """Print one row a cube that was made of others."""
+    table(
+        "Made of other cubes",
+        ["cube", "blocks", "earlier", "MB", "task s"],
+        [
+            [s.name, s.tasks, s.tasks_skipped, f"{s.bytes_written / 1e6:,.1f}", f"{s.seconds:.1f}"]
+            for s in summaries
+        ],
+    )
 
 
 def show_stations(summary: StationsSummary) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from smcloud.core.errors import UserError
 from smcloud.features import spectral, temporal, terrain
-from smcloud.features.spec import Driver, Feature, Halo, as_stored
+from smcloud.features.spec import Driver, Feature, FeatureFunction, Halo, as_stored
 
 
 def _plain(
@@ -48,19 +48,29 @@ VEGETATION = (
     *_plain("lai", "lai", "m2 m-2", "leaf area index", "mod15a2h", "glass_lai"),
 )
 
-_LST = ("mod11a1.lst_day", "mod11a1.lst_night")
+
+def _day_and_night(
+    name: str, function: FeatureFunction, long_name: str, *sources: str
+) -> tuple[Feature, ...]:
+    """Return records of a function of both overpasses, one for each source that has them."""
+    return tuple(
+        Feature(
+            name, (f"{source}.lst_day", f"{source}.lst_night"), "K", function, long_name=long_name
+        )
+        for source in sources
+    )
+
+
+LST_SOURCES = ("mod11a1", "lst_filled")
+"""A product names the one or the other: looks alone, or looks and what fills the gaps."""
 
 TEMPERATURE = (
-    *_plain("lst_day", "lst_day", "K", "land surface temperature by day", "mod11a1"),
-    *_plain("lst_night", "lst_night", "K", "land surface temperature by night", "mod11a1"),
-    Feature(
-        "lst_mean",
-        _LST,
-        "K",
-        temporal.lst_mean,
-        long_name="mean of the LST by day and by night",
+    *_plain("lst_day", "lst_day", "K", "land surface temperature by day", *LST_SOURCES),
+    *_plain("lst_night", "lst_night", "K", "land surface temperature by night", *LST_SOURCES),
+    *_day_and_night(
+        "lst_mean", temporal.lst_mean, "mean of the LST by day and by night", *LST_SOURCES
     ),
-    Feature("lst_range", _LST, "K", temporal.lst_range, long_name="LST by day minus LST by night"),
+    *_day_and_night("lst_range", temporal.lst_range, "LST by day minus LST by night", *LST_SOURCES),
     *_plain("lst_mean", "lst_mean", "K", "daily mean LST", "glass_lst"),
 )
 

@@ -1,6 +1,6 @@
 """Every cube that is made of other cubes at ingest: gaps filled, sensors joined."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from smcloud.core.errors import UserError
 from smcloud.cube.schema import CubeSchema
@@ -9,6 +9,16 @@ from smcloud.features.lst_filled import LST_FILLED
 from smcloud.sources.registry import SOURCES
 
 DERIVED: Mapping[str, Derived] = {derived.name: derived for derived in (LST_FILLED,)}
+
+
+def with_inputs(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return sources and, before each derived one, the sources that it is made of; once each."""
+    found: dict[str, None] = {}
+    for source in sources:
+        if source in DERIVED:
+            found |= dict.fromkeys(with_inputs(DERIVED[source].sources))
+        found[source] = None
+    return tuple(found)
 
 
 def schema_named(source: str) -> CubeSchema:

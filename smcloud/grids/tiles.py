@@ -111,6 +111,16 @@ def tiles_of(lon: Floats, lat: Floats) -> list[str]:
     return [tile_at(int(row), int(col)) for row, col in zip(rows, cols, strict=True)]
 
 
+def tiles_around(tile: str) -> list[str]:
+    """Return a sinusoidal tile and its neighbours inside the grid, row by row."""
+    across, down = int(tile[1:3]), int(tile[4:6])
+    return [
+        f"h{h:02d}v{v:02d}"
+        for v in range(max(0, down - 1), min(TILES_DOWN - 1, down + 1) + 1)
+        for h in range(max(0, across - 1), min(TILES_ACROSS - 1, across + 1) + 1)
+    ]
+
+
 def blocks_of(window: Window, size: int) -> list[Window]:
     """Return the squares of `size` pixels that tile `window`, row by row.
 

@@ -1,6 +1,6 @@
 """The second half of the stage `ingest`: cubes made of the cubes that were just ingested."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,19 @@ from smcloud.features.derived_cubes import Derived, DerivedBlock, Setting
 from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.land import land_mask
-from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_window
+from smcloud.grids.tiles import (
+    GLOBE,
+    TileYear,
+    blocks_of,
+    parse_window,
+    tile_window,
+    tiles_around,
+)
 from smcloud.ingest.plan import station_shards
 from smcloud.production.block import BlockReceipt, Clock, read_receipt, receipt_key, write_receipt
 from smcloud.production.cluster import worker_threads
 from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.production.recipe import fingerprint
 from smcloud.production.runner import Task, run_tasks
 
 STRIDE = 10
@@ -32,11 +40,15 @@ STRIDE = 10
 
 @dataclass(frozen=True)
 class DerivedSummary:
-    """What was made of one derived cube; `tasks_skipped` were done by an earlier run."""
+    """What was made of one derived cube; `tasks_skipped` were done by an earlier run.
+
+    `seconds` are those that workers spent, and `bytes_written` what they stored, in this run.
+    """
 
     name: str
     tasks: int
     tasks_skipped: int
+    bytes_written: int
     seconds: float
 
 
@@ -87,11 +99,16 @@ def make_derived(task: DerivedTask) -> BlockReceipt:
 
 
 def run_derived(
-    config: RunConfig, names: tuple[str, ...], client: Client | None, listener: Listener
+    config: RunConfig,
+    names: Sequence[str],
+    client: Client | None,
+    listener: Listener,
+    *,
+    redo: bool = False,
 ) -> tuple[DerivedSummary, ...]:
     """Make the derived cubes of a run, in the order of `names`, and note them in the ledger.
 
-    A block whose inputs have not changed since its receipt is not made again.
+    A block whose inputs have not changed since its receipt is not made again, unless `redo`.
 
     Raises
     ------
@@ -100,7 +117,7 @@ def run_derived(
     CubeError
         If a cube that one is made of is not what its schema says.
     """
-    return tuple(_Making(config, DERIVED[name], client, listener).run() for name in names)
+    return tuple(_Making(config, DERIVED[name], client, listener).run(redo=redo) for name in names)
 
 
 class _Making:
@@ -115,7 +132,7 @@ class _Making:
         self._ledger = Ledger(config.store.root, f"ingest/{derived.name}")
         self._listings: dict[str, set[str]] = {}
 
-    def run(self) -> DerivedSummary:
+    def run(self, *, redo: bool) -> DerivedSummary:
         """Make what is missing, year by year."""
         tasks = [task for year in self._config.ingested_years for task in self._tasks(year)]
         if not tasks:
@@ -126,8 +143,8 @@ class _Making:
         for year in self._config.ingested_years:
             store = join(self._config.layout.cubes(self._derived.name), year_store(year))
             create_store(store, self._derived.schema, year)
-        known = {task.task_name: r for task in tasks if (r := self._known(task)) is not None}
-        self._listings.clear()
+        found = {} if redo else {task.task_name: self._known(task) for task in tasks}
+        known = {name: receipt for name, receipt in found.items() if receipt is not None}
         waiting = [task for task in tasks if task.task_name not in known]
         if known:
             count = f"{len(known)} of {counted(len(tasks), 'blocks')}"
@@ -135,7 +152,9 @@ class _Making:
         made = self._made(waiting)
         self._note(tasks, known | made)
         seconds = sum(sum(receipt.seconds.values()) for receipt in made.values())
-        return DerivedSummary(self._derived.name, len(tasks), len(known), round(seconds, 2))
+        stored = sum(receipt.stored_bytes for receipt in made.values())
+        name = self._derived.name
+        return DerivedSummary(name, len(tasks), len(known), stored, round(seconds, 2))
 
     def _made(self, tasks: list[DerivedTask]) -> dict[str, BlockReceipt]:
         found: dict[str, BlockReceipt] = {}
@@ -161,7 +180,7 @@ class _Making:
 
     def _tasks(self, year: int) -> Iterator[DerivedTask]:
         derived, config = self._derived, self._config
-        layout, inputs = config.layout, self._input_hash(year)
+        layout, states = config.layout, self._states(year)
         settings = self._settings()
         schemas = {name: schema_named(name) for name in derived.sources}
         for key, number, window, part in self._windows(year):
@@ -172,7 +191,7 @@ class _Making:
                 DerivedBlock(year, window, part, self._cubes, schemas, settings),
                 join(layout.cubes(derived.name), year_store(year)),
                 join(layout.root, "receipts", "ingest", derived.name, f"{year:04d}"),
-                combined_hash([inputs, settings, repr(window), repr(part)]),
+                self._input_hash(key, states, [settings, repr(window), repr(part)]),
             )
 
     def _settings(self) -> dict[str, Setting]:
@@ -216,17 +235,46 @@ class _Making:
             for row, col in station_shards(schema, lon[known], lat[known])
         ]
 
-    def _input_hash(self, year: int) -> str:
-        """Return a hash of what the ledger knows of the inputs, years around included."""
-        derived, root = self._derived, self._config.store.root
+    def _states(self, year: int) -> dict[tuple[str, TileYear], str]:
+        """Return a hash of each tile-year of the inputs, years around included.
+
+        It is that of the ingest's ledger; a user's own cubes are hashed from the ends of their
+        objects, in the tiles of the run.
+        """
+        derived, config = self._derived, self._config
         around = range(year - derived.years_around, year + derived.years_around + 1)
-        schema = derived.schema
-        known: dict[str, str] = {}
+        found = {}
         for source in derived.sources:
-            for when in (None, *around):
-                for key, record in Ledger(root, f"ingest/{source}").records(when).items():
-                    known[f"{source} {key}"] = record.output_hash
-        return combined_hash([derived.name, derived.version, schema.name, schema.version, known])
+            schema = schema_named(source)
+            for when in (None,) if schema.is_static else around:
+                if source in config.ingest.cubes:
+                    url = join(config.cube_prefix(source), year_store(when))
+                    for tile in config.tiles if schema.on.is_fine else (GLOBE,):
+                        key = TileYear(schema.grid, tile, when)
+                        found[source, key] = fingerprint(url, schema, key)
+                    continue
+                records = Ledger(config.store.root, f"ingest/{source}").records(when)
+                found |= {(source, key): record.output_hash for key, record in records.items()}
+        return found
+
+    def _input_hash(
+        self, key: TileYear, states: Mapping[tuple[str, TileYear], str], rest: list[object]
+    ) -> str:
+        """Return a hash of all that a block's values depend on: of fine inputs, the tiles around.
+
+        No cube is made with a halo wider than a tile.
+        """
+        derived, schema = self._derived, self._derived.schema
+        near = {GLOBE, *(tiles_around(key.tile) if key.tile != GLOBE else ())}
+        used = {
+            f"{source} {of}": state
+            for (source, of), state in states.items()
+            if key.tile == GLOBE or of.tile in near
+        }
+        known = dict(sorted(used.items()))
+        return combined_hash(
+            [derived.name, derived.version, schema.name, schema.version, known, *rest]
+        )
 
     def _known(self, task: DerivedTask) -> BlockReceipt | None:
         """Return the receipt of an earlier run, if inputs are the same and its shards are there."""

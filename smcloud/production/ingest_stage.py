@@ -18,9 +18,8 @@ from smcloud.core.layout import Layout, join
 from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import ObjectInfo, normalise_url, open_objects
 from smcloud.cube.store import create_store
-from smcloud.features.blockwise import FeatureReader
-from smcloud.features.catalogue import features_named
-from smcloud.features.spec import CubeSet, Driver, split_input
+from smcloud.features.derived import DERIVED
+from smcloud.features.spec import Driver
 from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Floats, Window
 from smcloud.grids.tiles import GLOBE, TileYear, parse_window
 from smcloud.ingest.cubes import ingest_slab
@@ -43,11 +42,12 @@ from smcloud.ingest.plan import (
 from smcloud.ingest.receipts import BadGranule, IngestReceipt, finished
 from smcloud.ingest.stations import station_points
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
+from smcloud.production.derived_stage import DerivedSummary, run_derived
+from smcloud.production.drivers import drivers_of, extent_of, is_for_maps
 from smcloud.production.ingest_book import ReceiptBook
 from smcloud.production.ledger import Ledger
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.stations_stage import StationsSummary, ingest_stations
-from smcloud.products.registry import product_named
 from smcloud.sources.base import KnowsItsDays, Source
 from smcloud.sources.registry import SOURCES
 
@@ -121,10 +121,14 @@ class IngestSummary:
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What the ingest of a run did: a summary a source, and that of the stations if it read any."""
+    """What the ingest of a run did.
+
+    Summaries of each source, of the stations if it read any, of each cube made of other cubes.
+    """
 
     sources: tuple[IngestSummary, ...]
     stations: StationsSummary | None
+    derived: tuple[DerivedSummary, ...] = ()
 
 
 def run(
@@ -144,22 +148,30 @@ def run(
     drivers = drivers_of(config)
     stations = _stations(config, client, listener, redo=redo)
     points = station_points(Layout(root).stations) if config.ingest.at == "stations" else None
-    requests = []
+    requests, derived = [], []
     for driver in drivers:
         if driver.source in config.ingest.cubes:
             listener.note(
                 f"{driver.source}: cubes at {config.ingest.cubes[driver.source]} are used"
             )
-            continue
-        requests.append(replace(_request(config, driver, points), redo=redo))
-    return IngestResult(ingest_sources(requests, client, listener), stations)
+        elif driver.source in DERIVED:
+            derived.append(driver.source)
+        else:
+            requests.append(replace(_request(config, driver, points), redo=redo))
+    if derived and points is not None:
+        raise UserError(
+            f"{derived[0]} is made of whole tiles, and ingest.at = 'stations' leaves most of them "
+            "out: take that key out of the run file"
+        )
+    done = ingest_sources(requests, client, listener)
+    return IngestResult(done, stations, run_derived(config, derived, client, listener, redo=redo))
 
 
 def _request(config: RunConfig, driver: Driver, points: Points | None) -> IngestRequest:
     """Return what a run needs of one source; `points` are its stations, if only those are."""
     tiles, years = extent_of(config, driver.source)
     parts = _named_parts(config)
-    if parts and points is not None and _is_for_maps(config, driver.source):
+    if parts and points is not None and is_for_maps(config, driver.source):
         points = ()
     return IngestRequest(
         source=driver.source,
@@ -171,19 +183,6 @@ def _request(config: RunConfig, driver: Driver, points: Points | None) -> Ingest
         points=points,
         parts=parts,
     )
-
-
-def extent_of(config: RunConfig, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return tiles and years of a source's cube: of what is produced, where only maps need it."""
-    if _is_for_maps(config, source):
-        return config.produced_tiles, tuple(sorted(set(config.produced_years)))
-    return config.tiles, config.ingested_years
-
-
-def _is_for_maps(config: RunConfig, source: str) -> bool:
-    """Return whether a source is read where maps are compared, and nowhere else."""
-    drivers = {driver.source for driver in product_named(config.product).drivers}
-    return source in set(config.compare.sources) - drivers - set(config.selection.sources)
 
 
 def _named_parts(config: RunConfig) -> tuple[Window, ...]:
@@ -205,20 +204,6 @@ def _stations(
     return ingest_stations(
         config.station_archive, config.store.root, rules, client, listener, redo=redo
     )
-
-
-def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
-    """Return the drivers that the features of a run need, then the references that it reads."""
-    product = product_named(config.product)
-    names = list(config.train.features or product.features)
-    if product.downscaling is not None and product.downscaling.ceiling not in ("", *names):
-        names.append(product.downscaling.ceiling)
-    cubes = CubeSet({driver.source: "" for driver in product.drivers})
-    reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
-    anchors = {split_input(layer)[0] for layer in product.anchors}
-    needed = {*reader.sources, *anchors, *config.reference_sources}
-    known = (*product.drivers, *product.references)
-    return tuple(driver for driver in known if driver.source in needed)
 
 
 def ingest_sources(
@@ -267,6 +252,11 @@ def ingest_sources(
 
 def source_named(name: str) -> Source:
     """Return a source of the registry, or raise `UserError` listing the names."""
+    if name in DERIVED:
+        raise UserError(
+            f"{name} has no granules, it is made of {', '.join(DERIVED[name].sources)}: ingest it "
+            "with a run file whose product needs it"
+        )
     if name not in SOURCES:
         raise UserError(
             f"unknown source {name!r}: expected one of {', '.join(sorted(SOURCES))}, or ismn"

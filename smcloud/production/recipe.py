@@ -16,7 +16,15 @@ from smcloud.features.catalogue import features_named
 from smcloud.features.derived import schema_named
 from smcloud.features.spec import CubeSet, split_input
 from smcloud.grids.grid import Window
-from smcloud.grids.tiles import GLOBE, TileYear, blocks_of, parse_window, tile_at, tile_window
+from smcloud.grids.tiles import (
+    GLOBE,
+    TileYear,
+    blocks_of,
+    parse_window,
+    tile_at,
+    tile_window,
+    tiles_around,
+)
 from smcloud.models.anchoring import AnchorRules
 from smcloud.models.base import ModelCard, check_columns, load_bytes, load_parts
 from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
@@ -195,21 +203,11 @@ def _cube_keys(inputs: Inputs, source: str, key: TileYear) -> list[TileYear]:
     tile = key.tile if schema.on.is_fine else GLOBE
     if schema.is_static or key.year is None:
         # A halo of pixels reaches into the neighbours: their terrain belongs to the inputs.
-        tiles = _around(tile) if schema.on.is_fine else [tile]
+        tiles = tiles_around(tile) if schema.on.is_fine else [tile]
         return [TileYear(schema.grid, name, None) for name in tiles]
     before, after = inputs.reader.halo_days(source)
     years = [key.year - 1] * bool(before) + [key.year] + [key.year + 1] * bool(after)
     return [TileYear(schema.grid, tile, year) for year in years]
-
-
-def _around(tile: str) -> list[str]:
-    """Return a tile and its neighbours inside the grid."""
-    across, down = int(tile[1:3]), int(tile[4:6])
-    return [
-        f"h{h:02d}v{v:02d}"
-        for v in range(max(0, down - 1), min(17, down + 1) + 1)
-        for h in range(max(0, across - 1), min(35, across + 1) + 1)
-    ]
 
 
 def _state(inputs: Inputs, source: str, key: TileYear, records: IngestRecords) -> str:

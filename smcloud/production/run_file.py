@@ -8,6 +8,7 @@ from dask.utils import parse_bytes
 from smcloud.core.config import RunConfig, load_config
 from smcloud.core.errors import ConfigError
 from smcloud.features.catalogue import features_named
+from smcloud.features.derived import with_inputs
 from smcloud.grids.grid import SIN1KM
 from smcloud.grids.tiles import TileYear, parse_window
 from smcloud.production.publish_stage import chosen_days
@@ -65,7 +66,7 @@ def _require_own(key: str, produced: Sequence[object], own: Sequence[object]) ->
 def _require_sources(config: RunConfig, product: Product) -> None:
     """Raise ConfigError unless the sections name sources of the product and rules they have."""
     drivers = (*product.drivers, *product.references)
-    known = {driver.source for driver in drivers}
+    known = set(with_inputs(driver.source for driver in drivers))
     named = {
         "ingest.quality": config.ingest.quality,
         "ingest.cubes": config.ingest.cubes,
@@ -77,10 +78,11 @@ def _require_sources(config: RunConfig, product: Product) -> None:
             expected = ", ".join(sorted(known))
             raise ConfigError(f"{section} names the source {name!r}: expected one of {expected}")
     for name, rule in sorted(config.ingest.quality.items()):
-        rules = SOURCES[name].quality_rules
+        rules = SOURCES[name].quality_rules if name in SOURCES else ()
         if rule not in rules:
             raise ConfigError(
-                f"ingest.quality.{name} = {rule!r}: expected one of {', '.join(rules)}"
+                f"ingest.quality.{name} = {rule!r}: expected "
+                + (f"one of {', '.join(rules)}" if rules else "no such key, it has no rules")
             )
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from smcloud.core.config import RunConfig
 from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
+from smcloud.features.derived import schema_named
 from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.production.ingest_stage import drivers_of, extent_of
+from smcloud.production.drivers import drivers_of, extent_of
 from smcloud.production.ledger import Ledger, Record
 from smcloud.production.versions import read_pointer
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
-from smcloud.sources.registry import SOURCES
 
 PUBLISHED, DONE, PARTIAL, NONE = "published", "done", "partial", "none"
 
@@ -69,7 +69,7 @@ def _drivers(config: RunConfig) -> Iterator[Status]:
 
 
 def _cube_keys(config: RunConfig, source: str) -> list[TileYear]:
-    schema = SOURCES[source].schema
+    schema = schema_named(source)
     own, when = extent_of(config, source)
     tiles = sorted(set(own)) if schema.on.is_fine else [GLOBE]
     years: list[int | None] = [None] if schema.is_static else [*when]

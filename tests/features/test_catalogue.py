@@ -6,10 +6,10 @@ import pytest
 
 from smcloud.core.errors import UserError
 from smcloud.features.catalogue import FEATURES, features_named
+from smcloud.features.derived import schema_named
 from smcloud.features.reads import schemas_of
 from smcloud.features.spec import PSEUDO_SOURCES, Driver, Feature, split_input
 from smcloud.products.registry import PRODUCTS
-from smcloud.sources.registry import SOURCES
 
 
 def all_records():
@@ -21,7 +21,7 @@ def test_record_reads_variables_that_its_sources_have(record):
     for name in record.inputs:
         source, variable = split_input(name)
         if source not in PSEUDO_SOURCES and name != "terrain.upstream_area":
-            SOURCES[source].schema.variable(variable)
+            schema_named(source).variable(variable)
     assert record.units
     assert record.long_name
     assert inspect.getdoc(record.function)

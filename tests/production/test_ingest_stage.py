@@ -14,7 +14,8 @@ from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.tiles import TileYear
-from smcloud.production.ingest_stage import IngestRequest, extent_of, ingest_sources
+from smcloud.production.drivers import extent_of
+from smcloud.production.ingest_stage import IngestRequest, ingest_sources
 from smcloud.production.ledger import Ledger
 from smcloud.sources.registry import SOURCES
 from tests.ingest.fakes import STEPS, FakeCoarse, FakeSource, fake_name, write_fakes

@@ -12,7 +12,7 @@ from smcloud.core.listener import Silent
 from smcloud.features.spec import Quality
 from smcloud.features.table import read_table
 from smcloud.grids.grid import ERA5LAND, Window
-from smcloud.production.ingest_stage import drivers_of
+from smcloud.production.drivers import drivers_of
 from smcloud.production.references_stage import (
     build_references,
     read_selection,

@@ -1,0 +1,40 @@
+"""Which sources a run reads, and in which tiles and years."""
+
+from smcloud.core.config import RunConfig
+from smcloud.features.blockwise import FeatureReader
+from smcloud.features.catalogue import features_named
+from smcloud.features.derived import with_inputs
+from smcloud.features.spec import CubeSet, Driver, split_input
+from smcloud.products.registry import product_named
+
+
+def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
+    """Return the drivers that the features of a run need, then the references that it reads.
+
+    Cubes that are made of others come after those, which need not be drivers of the product.
+    """
+    product = product_named(config.product)
+    names = list(config.train.features or product.features)
+    if product.downscaling is not None and product.downscaling.ceiling not in ("", *names):
+        names.append(product.downscaling.ceiling)
+    cubes = CubeSet({driver.source: "" for driver in product.drivers})
+    reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
+    anchors = {split_input(layer)[0] for layer in product.anchors}
+    needed = {*reader.sources, *anchors, *config.reference_sources}
+    known = {driver.source: driver for driver in (*product.drivers, *product.references)}
+    own = [name for name in known if name in needed and name in config.ingest.cubes]
+    made = with_inputs(name for name in known if name in needed and name not in own)
+    return tuple(known.get(name) or Driver(name) for name in dict.fromkeys((*made, *own)))
+
+
+def extent_of(config: RunConfig, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return tiles and years of a source's cube: of what is produced, where only maps need it."""
+    if is_for_maps(config, source):
+        return config.produced_tiles, tuple(sorted(set(config.produced_years)))
+    return config.tiles, config.ingested_years
+
+
+def is_for_maps(config: RunConfig, source: str) -> bool:
+    """Return whether a source is read where maps are compared, and nowhere else."""
+    drivers = {driver.source for driver in product_named(config.product).drivers}
+    return source in set(config.compare.sources) - drivers - set(config.selection.sources)
