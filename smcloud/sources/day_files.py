@@ -60,6 +60,25 @@ class Amount:
     fill: float = -9999.0
 
 
+@dataclass(frozen=True)
+class Packed:
+    """How a layer of packed integers must look.
+
+    Attributes
+    ----------
+    path : str
+        Group and name in the file.
+    units : str
+        Those of the unpacked values; empty where makers write none.
+    scale : float
+        What a stored one is worth; the offset is 0.
+    """
+
+    path: str
+    units: str
+    scale: float
+
+
 class DayFile:
     """An open HDF5 file of one day.
 
@@ -141,7 +160,7 @@ class DayFile:
         return found
 
     def values(self, path: str, size: int) -> NDArray[np.float64]:
-        """Return a layer of one axis, (size,).
+        """Return a layer of one axis, (size,); it may be stored as a single row or column.
 
         Raises
         ------
@@ -150,13 +169,13 @@ class DayFile:
         """
         try:
             found = self._file.get(path)
-            is_axis = isinstance(found, h5py.Dataset) and found.shape == (size,)
+            is_axis = isinstance(found, h5py.Dataset) and found.size == max(found.shape) == size
             if not is_axis or found.dtype.kind not in "fiu":
                 raise GranuleError(
                     f"{self.path.name}: expected {size} values of {path}, found "
                     + (str(getattr(found, "shape", "")) or self._beside(path))
                 )
-            return np.asarray(found[...], np.float64)
+            return np.asarray(found[...], np.float64).ravel()
         except UNREADABLE as err:
             raise damaged(self.path, _one_line(err)) from err
 
@@ -185,6 +204,41 @@ class DayFile:
                 f"{packing[0]:g} and an offset of {packing[1]:g}"
             )
         return found, valid
+
+    def has(self, path: str) -> bool:
+        """Say whether there is a layer or group."""
+        return path in self._file
+
+    def shape_of(self, path: str) -> tuple[int, ...]:
+        """Return the shape of a layer; empty where there is none."""
+        found = self._file.get(path)
+        return tuple(found.shape) if isinstance(found, h5py.Dataset) else ()
+
+    def integers(self, what: Packed) -> tuple[h5py.Dataset, int]:
+        """Return a layer of packed integers, and the one that means unknown.
+
+        Raises
+        ------
+        GranuleError
+            If it is absent, of another shape or type, in other units, or packed otherwise.
+        """
+        found = self.layer(what.path, "i")
+        units = self.attribute(what.path, "units")
+        if what.units and units != what.units:
+            raise GranuleError(
+                f"{self.path.name}: expected {what.path} in {what.units}, found {units!r}"
+            )
+        try:
+            scale, offset = _packing(found.attrs)
+            fill = int(np.ravel(found.attrs.get("_FillValue", found.fillvalue))[0])
+        except UNREADABLE as err:
+            raise damaged(self.path, _one_line(err)) from err
+        if not np.isclose(scale, what.scale, rtol=1e-5) or offset != 0.0:
+            raise GranuleError(
+                f"{self.path.name}: expected {what.path} with a scale of {what.scale:g} and an "
+                f"offset of 0, found {scale:g} and {offset:g}"
+            )
+        return found, fill
 
     def cells(self, layer: h5py.Dataset, window: Window2) -> NDArray[Any]:
         """Return a window of a layer as stored, or raise `GranuleError` on damage."""

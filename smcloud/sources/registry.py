@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping
 
+from smcloud.sources.amsr import (
+    AMSR2_LPRM,
+    AMSR2_LPRM_DAY,
+    AMSRE_LPRM,
+    AMSRE_LPRM_DAY,
+    WINDSAT_LPRM,
+    WINDSAT_LPRM_DAY,
+)
 from smcloud.sources.base import Source
 from smcloud.sources.cci import CCI_ACTIVE, CCI_COMBINED, CCI_PASSIVE
 from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
+from smcloud.sources.nnsm import AMSR_NNSM, MWRI_NNSM
 from smcloud.sources.smap import SMAP_L3, SMAP_L3E
 from smcloud.sources.smap_sentinel import SMAP_SENTINEL
 from smcloud.sources.soilgrids import SOILGRIDS
@@ -32,5 +41,13 @@ SOURCES: Mapping[str, Source] = {
         SMAP_L3,
         SMAP_L3E,
         SMAP_SENTINEL,
+        AMSRE_LPRM,
+        AMSRE_LPRM_DAY,
+        AMSR2_LPRM,
+        AMSR2_LPRM_DAY,
+        WINDSAT_LPRM,
+        WINDSAT_LPRM_DAY,
+        AMSR_NNSM,
+        MWRI_NNSM,
     )
 }

@@ -189,15 +189,137 @@ def write_scene(
     return path
 
 
+LPRM = {
+    "amsre_lprm": ("AMSR_E", "D", "V002", "nc"),
+    "amsre_lprm_day": ("AMSR_E", "A", "V002", "nc"),
+    "amsr2_lprm": ("AMSR2", "D", "V001", "nc4"),
+    "amsr2_lprm_day": ("AMSR2", "A", "V001", "nc4"),
+    "windsat_lprm": ("WINDSAT", "NT", "V001", "nc4"),
+    "windsat_lprm_day": ("WINDSAT", "DY", "V001", "nc4"),
+}
+
+
+def lprm_name(source: str, day: date, time: str = "010911") -> str:
+    sensor, overpass, version, end = LPRM[source]
+    return f"LPRM-{sensor}_L3_{overpass}_SOILM3_{version}_{day:%Y%m%d}{time}.{end}"
+
+
+def write_lprm(
+    folder: Path,
+    source: str,
+    day: date,
+    *,
+    name: str = "",
+    layers: Mapping[str, object] | None = None,
+    attributes: Mapping[str, Mapping[str, object]] | None = None,
+    shape: tuple[int, int] = (1440, 720),
+    south_up: bool = False,
+) -> Path:
+    """Write a day: a square of 20 x 20 cells around PLACE by longitude and latitude.
+
+    `layers` are stored values (rows, cols) of the square by name, None to leave a layer out.
+    """
+    two = source.startswith("amsr2")
+    band = "c1" if two else "c"
+    moisture, depth = f"soil_moisture_{band}", f"opt_depth_{band}"
+    error = "soil_moisture_c1_error" if two else "sm_c_error"
+    stored: dict[str, object] = {
+        moisture: 2 + np.arange(400).reshape(20, 20) % 60,
+        depth: np.full((20, 20), 30),
+        error: np.full((20, 20), 550),
+        "ts": np.full((20, 20), 2850),
+        "frequency_map" if two else "rfi_code": np.full((20, 20), 69 if two else 0),
+        "scantime": np.full((20, 20), 6.3e8),
+    } | dict(layers or {})
+    scales = {moisture: 1.0, depth: 0.01, error: 0.01, "ts": 0.1, "frequency_map": 0.1}
+    units = {moisture: "percent", error: "percent", "ts": "Kelvin", "frequency_map": "GHz"}
+    rows, cols = around(GLOBAL025, 20).slices
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (name or lprm_name(source, day))
+    lat = 89.875 - 0.25 * np.arange(shape[1])
+    with h5py.File(path, "w") as file:
+        file["Latitude"] = (lat[::-1] if south_up else lat).astype(np.float32)
+        file["Longitude"] = (-179.875 + 0.25 * np.arange(shape[0])).astype(np.float32)
+        for layer, square in stored.items():
+            if square is None:
+                continue
+            fill = {"scantime": 0.0, "frequency_map": -1, "rfi_code": 0}.get(layer, -32767)
+            kind = "f8" if layer == "scantime" else "i2"
+            globe = np.full((720, 1440), fill, kind)
+            globe[rows, cols] = square
+            globe = (globe[::-1] if south_up else globe).T[: shape[0], : shape[1]]
+            made = file.create_dataset(layer, data=globe, compression="gzip", fillvalue=fill)
+            if layer != "rfi_code":
+                made.attrs["_FillValue"] = np.array([fill], kind)
+            if layer in scales:
+                made.attrs["scale_factor"] = np.array([scales[layer]], np.float32)
+                made.attrs["add_offset"] = np.array([0.0], np.float32)
+            if layer in units:
+                made.attrs["units"] = np.bytes_(units[layer])
+            for attribute, value in (attributes or {}).get(layer, {}).items():
+                made.attrs[attribute] = value
+    return path
+
+
+def nnsm_name(sensor: str, day: date) -> str:
+    return f"NNsm-{sensor}-{day:%Y%j}.nc"
+
+
+def write_nnsm(
+    folder: Path,
+    sensor: str,
+    day: date,
+    *,
+    values: np.ndarray | None = None,
+    turned: bool = False,
+    name: str = "",
+    units: str = "m3/m3",
+    shape: tuple[int, int] = (406, 964),
+    flip: bool = False,
+) -> Path:
+    """Write a day: a square of 12 x 12 cells around PLACE, NaN elsewhere."""
+    window = around(EASE2_36KM, 12)
+    square = np.linspace(0.03, 0.5, 144).reshape(12, 12)
+    globe = np.full((406, 964), np.nan, np.float32)
+    globe[window.slices] = square if values is None else values
+    globe = globe[: shape[0], : shape[1]]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (name or nnsm_name(sensor, day))
+    lon = EASE2_36KM.lonlat(Window(0, 1, 0, 964))[0]
+    lat = EASE2_36KM.lonlat(Window(0, 406, 0, 1))[1]
+    with h5py.File(path, "w") as file:
+        file["latitude"] = lat[::-1] if flip else lat
+        file["longitude"] = lon
+        file["soil_moisture"] = globe.T if turned else globe
+        if units:
+            file["soil_moisture"].attrs["units"] = np.bytes_(units)
+    return path
+
+
 def write_satellite(source: str, folder: Path) -> list[Path]:
     """Write two days of a source from START, sorted by name."""
     days: Sequence[date] = (START, START + timedelta(days=1))
     if source.startswith("cci_"):
         return [write_cci(folder, source.removeprefix("cci_").upper(), day) for day in days]
+    if source in LPRM:
+        return [write_lprm(folder, source, day) for day in days]
+    if source.endswith("_nnsm"):
+        sensor = {"amsr_nnsm": "AMSR", "mwri_nnsm": "FY"}[source]
+        return [write_nnsm(folder, sensor, day) for day in days]
     if source == "smap_sentinel":
         return [write_scene(folder, day) for day in days]
     short_name = {"smap_l3": "SPL3SMP", "smap_l3e": "SPL3SMP_E"}[source]
     return [write_smap(folder, short_name, day) for day in days]
 
 
-SATELLITES = ("cci_active", "cci_passive", "cci_combined", "smap_l3", "smap_l3e", "smap_sentinel")
+SATELLITES = (
+    "cci_active",
+    "cci_passive",
+    "cci_combined",
+    "smap_l3",
+    "smap_l3e",
+    "smap_sentinel",
+    *LPRM,
+    "amsr_nnsm",
+    "mwri_nnsm",
+)
