@@ -14,6 +14,7 @@ def test_anchoring_beats_what_is_simpler_and_its_tables_are_whole(tmp_path):
         for other in ("first guess", "+ residual, even in its cell", "+ residual, bilinear"):
             assert anchored["RMSE"] < rows[other]["RMSE"]
             assert anchored["RMSE_within"] < rows[other]["RMSE_within"]
+    assert all(missed[-1] <= 1e-4 and len(missed) <= 6 for missed in found["rounds"].values())
     assert abs(found["growth"]["checkerboard"] - 4) < 0.1
     lines = anchoring.show(found).splitlines()
-    assert len(lines) == 2 + 10 + 6 + 5 + 4
+    assert len(lines) == 2 + 10 + 5 + 6 + 5 + 4
