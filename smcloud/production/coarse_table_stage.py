@@ -30,6 +30,7 @@ from smcloud.features.coarse_table import (
     near,
     task_bytes,
 )
+from smcloud.features.derived import schema_named
 from smcloud.features.spec import CubeSet, split_input
 from smcloud.features.table import PARTS
 from smcloud.grids.cells import Aggregation, areas_of
@@ -41,7 +42,6 @@ from smcloud.production.recipe import Inputs, driver_states, ingest_records
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.samples_stage import features_of
 from smcloud.products.base import Product
-from smcloud.sources.registry import SOURCES
 
 FORMAT = 1
 READERS = 16
@@ -118,7 +118,7 @@ def request_of(config: RunConfig, product: Product) -> CoarseRequest:
     return CoarseRequest(
         config.layout.table(coarse_name(config.model_name)),
         Inputs(config, reader, tuple(dict.fromkeys((*reader.sources, source)))),
-        CoarseTarget(cubes, SOURCES[source].schema, variable),
+        CoarseTarget(cubes, schema_named(source), variable),
         Aggregation(config.downscale.aggregation, config.downscale.minimum_share),
         tuple(block for blocks_in_tile in blocks for block in blocks_in_tile),
         tuple(sorted(config.training_years)),
