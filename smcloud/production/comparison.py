@@ -16,6 +16,7 @@ from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import CubeSchema
+from smcloud.grids.cells import areas_of
 from smcloud.grids.grid import Window
 from smcloud.production.block_map import over_blocks, over_windows
 from smcloud.production.store_year import StoreYear
@@ -25,7 +26,6 @@ from smcloud.validation.area_means import (
     MEMBERS,
     CellScores,
     CoarseComparison,
-    areas_of,
     compare_area,
 )
 from smcloud.validation.collocation import BlockScores, Comparison, Layer, score_block

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcloud.grids.cells import Aggregation, Cells, cells_in, land_in, means, members, reach, totals
-from smcloud.grids.cells import areas_of as areas_of
 from smcloud.grids.grid import Floats, Window
 from smcloud.validation.anomalies import WINDOW_DAYS, anomaly_pairs
 from smcloud.validation.collocation import MONTHS, Floats32, Layer, bin_pairs, month_of
