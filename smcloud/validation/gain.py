@@ -5,12 +5,13 @@ has one that beats it only because the coarse field is right: hence the scores w
 the mean of each cell and day is taken out of all three fields. Edges of cells must not show: steps
 between neighbouring pixels across an edge are held against those inside cells.
 
+Without a truth there are no scores; states, flags, coverage and edges are counted all the same.
 Everything here works on one block and gives back sums that add up over any set of blocks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 
 import numpy as np
@@ -31,12 +32,18 @@ from smcloud.validation.collocation import (
 )
 from smcloud.validation.pairs import PairStats
 
-STEP_EDGES = np.concatenate([np.linspace(0.0, 0.1, 1001), [np.inf]])
-"""Bins of the step between two neighbouring pixels, m3 m-3."""
+STEP_WIDTH = 1e-4
+"""Width of the bins of the step between two neighbours, m3 m-3: what products are stored with.
+Bins are centred on its multiples."""
+STEP_BINS = 1001
+"""The last one takes every step from 0.1 up."""
 LEAST_PIXELS = 100
 """Known pixels of a cell in a block below which the cell is left out of the scores within cells: a
 mean of few pixels takes away what is to be judged."""
 INSIDE, ACROSS = 0, 1
+FLAG_BITS = 16
+LARGEST_RATIO = 1.2
+"""Median step across edges over that inside from which the edges of cells begin to show."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,10 @@ class GainRequest:
 
     Attributes
     ----------
-    product, truth : Layer
+    product : Layer
         On the output grid.
+    truth : Layer or None
+        On the output grid; None where nobody knows it.
     coarse : Layer
         What the product was made from; interpolated to the pixels.
     flag : str
@@ -58,7 +67,7 @@ class GainRequest:
     """
 
     product: Layer
-    truth: Layer
+    truth: Layer | None
     coarse: Layer
     flag: str
     states: tuple[tuple[str, int], ...]
@@ -78,9 +87,13 @@ class Gain:
     states : PairStats (states,)
         The product against the truth by state.
     steps : int64 (2, bins)
-        Steps between neighbours inside cells, and across their edges, per bin of `STEP_EDGES`.
-    known, land : int64 (days,)
-        Pixels with an estimate on each day, and land pixels.
+        Steps between neighbours inside cells, and across their edges, by size.
+    known : int64 (states, days)
+        Pixels with an estimate on each day, by state.
+    land : int64 (days,)
+        Land pixels.
+    flags : int64 (16,)
+        Pixel-days of land on which each bit of the flag is raised.
     """
 
     product: PairStats
@@ -91,19 +104,17 @@ class Gain:
     steps: NDArray[np.int64]
     known: NDArray[np.int64]
     land: NDArray[np.int64]
+    flags: NDArray[np.int64]
 
     def __add__(self, other: Gain) -> Gain:
         """Return the sums over the union of both."""
-        return Gain(
-            self.product + other.product,
-            self.coarse + other.coarse,
-            self.within_product + other.within_product,
-            self.within_coarse + other.within_coarse,
-            self.states + other.states,
-            self.steps + other.steps,
-            self.known + other.known,
-            self.land + other.land,
-        )
+        names = [part.name for part in fields(self)]
+        return Gain(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    @property
+    def has_truth(self) -> bool:
+        """Return whether any pixel-day has estimate, coarse value and truth."""
+        return bool(self.product.n.sum() > 0)
 
     @property
     def edge_ratio(self) -> float:
@@ -113,7 +124,7 @@ class Gain:
 
     @property
     def coverage(self) -> NDArray[np.float64]:
-        """Return the share of land with an estimate on each day, (days,)."""
+        """Return the share of land with an estimate in each state on each day, (states, days)."""
         return np.asarray(self.known / np.maximum(self.land, 1))
 
 
@@ -122,54 +133,88 @@ def total(parts: list[Gain]) -> Gain:
     return reduce(lambda one, other: one + other, parts)
 
 
-def gain_of_block(asked: GainRequest, window: Window) -> Gain:
-    """Return the sums of one block of pixels over all days of the year."""
+def gain_of_block(asked: GainRequest, window: Window, part: Window | None = None) -> Gain:
+    """Return the sums of one block of pixels over all days of the year.
+
+    `part` is what the product was asked for: land of the block outside it is no gap.
+    """
+    block = _Block.of(asked, window, part)
     days = asked.product.open().times
     found = _nothing(len(asked.states), len(days))
-    points = np.flatnonzero(land_mask(window))
-    reader = coarse_reader(asked.coarse, window, points)
-    if reader is None:
+    if block is None:
         return found
-    cells = _cell_numbers(asked.coarse, window, points)
-    pairs = _Neighbours.of(window, points, cells)
-    months = month_of(days)
     for start in range(0, len(days), asked.step):
-        steps = slice(start, min(start + asked.step, len(days)))
-        part = _slab(asked, window, points, reader, cells, pairs, months, steps)
-        found = found + part
+        found = found + _slab(asked, block, slice(start, min(start + asked.step, len(days))))
     return found
 
 
-def _slab(
-    asked: GainRequest,
-    window: Window,
-    points: Indices,
-    reader: CoarseReader,
-    cells: Indices,
-    pairs: _Neighbours,
-    months: Indices,
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """What all days of a block share."""
+
+    window: Window
+    points: Indices
+    reader: CoarseReader
+    cells: Indices
+    pairs: _Neighbours
+    months: Indices
+
+    @classmethod
+    def of(cls, asked: GainRequest, window: Window, part: Window | None) -> _Block | None:
+        """Return what the days share; None for a block without land."""
+        is_asked = land_mask(window)
+        if part is not None:
+            inside = np.zeros_like(is_asked)
+            if (cut := window.intersect(part)) is not None:
+                inside[cut.within(window)] = True
+            is_asked = is_asked & inside
+        points = np.flatnonzero(is_asked)
+        reader = coarse_reader(asked.coarse, window, points)
+        if reader is None:
+            return None
+        cells = _cell_numbers(asked.coarse, window, points)
+        pairs = _Neighbours.of(window, points, cells)
+        return cls(window, points, reader, cells, pairs, month_of(asked.product.open().times))
+
+
+def _slab(asked: GainRequest, block: _Block, steps: slice) -> Gain:
+    estimate = at_points(asked.product, steps, block.window, block.points)
+    flags = _flags(asked, steps, block)
+    state = _states(asked, flags)
+    known = np.isfinite(estimate)
+    found = _nothing(len(asked.states), len(block.months))
+    for number in range(len(asked.states)):
+        found.known[number, steps] = (known & (state == number)).sum(axis=1)
+    found.land[steps] = len(block.points)
+    found.flags[:] = [np.count_nonzero(flags & (1 << bit)) for bit in range(FLAG_BITS)]
+    found.steps[:] = block.pairs.steps(estimate)
+    if asked.truth is None:
+        return found
+    truth = at_points(asked.truth, steps, block.window, block.points)
+    return _with_scores(found, (estimate, block.reader.read(steps), truth), state, block, steps)
+
+
+def _with_scores(
+    found: Gain,
+    values: tuple[Floats32, Floats32, Floats32],
+    state: Indices,
+    block: _Block,
     steps: slice,
 ) -> Gain:
-    estimate = at_points(asked.product, steps, window, points)
-    coverage = np.zeros((2, len(months)), np.int64)
-    coverage[0, steps], coverage[1, steps] = np.isfinite(estimate).sum(axis=1), len(points)
-    jumps = pairs.steps(estimate)
-    truth, coarse = at_points(asked.truth, steps, window, points), reader.read(steps)
+    """Return what was counted of a slab with the scores of its estimate, coarse value and truth."""
+    estimate, coarse, truth = values
     unpaired = np.isnan(truth) | np.isnan(estimate) | np.isnan(coarse)
-    for values in (estimate, truth, coarse):
-        values[unpaired] = np.nan
-    month = np.broadcast_to(months[steps, None], estimate.shape)
-    state = _states(asked, steps, window, points)
-    inner = [_within(values, cells) for values in (estimate, coarse, truth)]
-    return Gain(
-        PairStats.grouped(estimate, truth, month, MONTHS),
-        PairStats.grouped(coarse, truth, month, MONTHS),
-        PairStats.of(inner[0], inner[2]),
-        PairStats.of(inner[1], inner[2]),
-        PairStats.grouped(estimate, truth, state, len(asked.states)),
-        jumps,
-        coverage[0],
-        coverage[1],
+    for one in values:
+        one[unpaired] = np.nan
+    month = np.broadcast_to(block.months[steps, None], estimate.shape)
+    inner = [_within(one, block.cells) for one in values]
+    return replace(
+        found,
+        product=PairStats.grouped(estimate, truth, month, MONTHS),
+        coarse=PairStats.grouped(coarse, truth, month, MONTHS),
+        within_product=PairStats.of(inner[0], inner[2]),
+        within_coarse=PairStats.of(inner[1], inner[2]),
+        states=PairStats.grouped(estimate, truth, state, len(found.known)),
     )
 
 
@@ -180,9 +225,10 @@ def _nothing(n_states: int, n_days: int) -> Gain:
         PairStats.zero(),
         PairStats.zero(),
         PairStats.zero((n_states,)),
-        np.zeros((2, len(STEP_EDGES) - 1), np.int64),
+        np.zeros((2, STEP_BINS), np.int64),
+        np.zeros((n_states, n_days), np.int64),
         np.zeros(n_days, np.int64),
-        np.zeros(n_days, np.int64),
+        np.zeros(FLAG_BITS, np.int64),
     )
 
 
@@ -209,12 +255,15 @@ def _within(values: Floats32, cells: Indices) -> NDArray[np.float64]:
     return np.asarray(values - mean[groups])
 
 
-def _states(asked: GainRequest, steps: slice, window: Window, points: Indices) -> Indices:
-    """Return the state of each day and point, by the first mask that its flag meets."""
+def _flags(asked: GainRequest, steps: slice, block: _Block) -> NDArray[np.int64]:
     layer = asked.product
     cube = open_cube(layer.url, layer.schema, layer.year)
-    stored = cube.read_points(asked.flag, steps, window, points.astype(np.intp))
-    flags = stored.astype(np.int64)
+    stored = cube.read_points(asked.flag, steps, block.window, block.points.astype(np.intp))
+    return stored.astype(np.int64)
+
+
+def _states(asked: GainRequest, flags: NDArray[np.int64]) -> Indices:
+    """Return the state of each day and point, by the first mask that its flag meets."""
     state = np.full(flags.shape, len(asked.states) - 1, np.int64)
     for number in reversed(range(len(asked.states) - 1)):
         np.putmask(state, (flags & asked.states[number][1]) != 0, number)
@@ -244,10 +293,11 @@ class _Neighbours:
 
     def steps(self, values: Floats32) -> NDArray[np.int64]:
         """Return the steps between neighbours per bin: inside cells, and across edges."""
-        found = np.zeros((2, len(STEP_EDGES) - 1), np.int64)
+        found = np.zeros((2, STEP_BINS), np.int64)
         for kind, chosen in ((INSIDE, ~self.is_across), (ACROSS, self.is_across)):
             step = np.abs(values[:, self.first[chosen]] - values[:, self.second[chosen]])
-            found[kind] = np.histogram(step[np.isfinite(step)], STEP_EDGES)[0]
+            sizes = np.rint(step[np.isfinite(step)] / np.float32(STEP_WIDTH)).astype(np.int64)
+            found[kind] = np.bincount(np.minimum(sizes, STEP_BINS - 1), minlength=STEP_BINS)
         return found
 
 
@@ -258,6 +308,5 @@ def _median(counts: NDArray[np.int64]) -> float:
         return float("nan")
     half = cumulated[-1] / 2.0
     at = int(np.searchsorted(cumulated, half))
-    before = cumulated[at] - counts[at]
-    low, high = STEP_EDGES[at], min(STEP_EDGES[at + 1], 2.0 * STEP_EDGES[-2])
-    return float(low + (high - low) * (half - before) / counts[at])
+    share = (half - (cumulated[at] - counts[at])) / counts[at]
+    return float(max(at - 0.5 + share, 0.0) * STEP_WIDTH)
