@@ -189,7 +189,7 @@ def cut_sums(scene, values, rows, cols, nodes=None, ceiling=CEILING):
     return parts[::-1]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     rows=st.lists(st.integers(1, 239), max_size=3, unique=True).map(sorted),
     cols=st.lists(st.integers(1, 239), max_size=3, unique=True).map(sorted),
