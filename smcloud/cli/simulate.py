@@ -14,6 +14,7 @@ from smcloud.simulate.request import (
     PLAIN,
     REFERENCES,
     TRUTH,
+    TRUTH_LST,
     SimulateRequest,
 )
 from smcloud.simulate.run import Summary
@@ -48,7 +49,9 @@ Number = Annotated[
     int | None, typer.Option(help=f"Number of stations: {STATIONS}; with --gates 200 or more")
 ]
 Seed = Annotated[int, typer.Option(help="Another seed is another Earth")]
-Sources = Annotated[str, typer.Option(help=f"Comma separated, of {', '.join(FOLDERS)}, {TRUTH}")]
+Sources = Annotated[
+    str, typer.Option(help=f"Comma separated, of {', '.join((*FOLDERS, TRUTH, TRUTH_LST))}")
+]
 References = Annotated[
     bool, typer.Option("--references", help=f"Also the satellites {', '.join(REFERENCES)}")
 ]

@@ -36,8 +36,8 @@ FOLDERS: Mapping[str, str] = {
     "cci_combined": "CCI-combined",
 }
 """Folder below ``granules/`` of every source that can be simulated."""
-TRUTH = "truth"
-"""The word that asks for the truth cube."""
+TRUTH, TRUTH_LST = "truth", "truth_lst"
+"""The words that ask for the cubes of the truth: soil moisture, and skin temperature."""
 DEFAULT_SOURCES = (
     "mod11a1",
     "glass_lai",
@@ -86,7 +86,7 @@ class SimulateRequest:
     stations : int
         How many stations stand in the tiles (in the window, if there is one).
     sources : tuple of str
-        Keys of `FOLDERS`, and ``truth``.
+        Keys of `FOLDERS`, ``truth`` and ``truth_lst``.
     sites : str
         ``plain``, or ``varied``: networks and sites differ as a study of them needs.
     shared_error : float
@@ -122,7 +122,7 @@ class SimulateRequest:
                 "simulate needs at least one tile (--tiles h18v04), or --at stations for "
                 "stations all over the globe"
             )
-        known = {*FOLDERS, TRUTH}
+        known = {*FOLDERS, TRUTH, TRUTH_LST}
         if unknown := [word for word in self.sources if word not in known]:
             raise ConfigError(
                 f"unknown source {unknown[0]!r}: expected one of {', '.join(sorted(known))}"

@@ -27,7 +27,7 @@ from smcloud.simulate.request import (
     stations_of,
 )
 from smcloud.simulate.tile_files import PARTS, TILE_SOURCES, TilePart, tile_keys
-from smcloud.simulate.truth import create_scratch, shard_keys, write_truth
+from smcloud.simulate.truth import TRUTHS, Scratch
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class _Work:
     files, kept : int
         Files to be written, and those that exist.
     truth : dict
-        Scratch file and pixels by (tile, year).
+        Scratch files by (tile, year).
     parts_left : Counter
         Parts that have not run by (tile, year).
     """
@@ -158,7 +158,7 @@ class _Work:
     pieces: list[Piece]
     files: int
     kept: int
-    truth: dict[tuple[str, int], tuple[Path, TilePixels]]
+    truth: dict[tuple[str, int], tuple[Scratch, ...]]
     parts_left: Counter[tuple[str, int]]
 
     @classmethod
@@ -201,16 +201,17 @@ class _Work:
             for key in tile_keys(source, pixels.tile, year)
         ]
         missing = self._missing(keys, have)
-        scratch = ""
-        wanted = shard_keys(pixels, year) if TRUTH in request.sources else []
-        if set(wanted) - have:
-            path = folder / f"truth-{pixels.tile}-{year}"
-            create_scratch(path, year, pixels)
-            self.truth[pixels.tile, year] = path, pixels
-            scratch = str(path)
+        truth = tuple(
+            Scratch(word, folder, pixels, year)
+            for word, cube in TRUTHS.items()
+            if word in request.sources and set(cube.shard_keys(pixels, year)) - have
+        )
+        for scratch in truth:
+            scratch.create()
+        self.truth[pixels.tile, year] = truth
         for part in range(len(PARTS)):
-            piece = TilePart(request.out, request.seed, pixels, year, part, missing, scratch)
-            if scratch or piece.keys:
+            piece = TilePart(request.out, request.seed, pixels, year, part, missing, truth)
+            if truth or piece.keys:
                 self.pieces.append(piece)
                 self.parts_left[pixels.tile, year] += 1
 
@@ -220,7 +221,6 @@ class _Work:
             return
         key = piece.pixels.tile, piece.year
         self.parts_left[key] -= 1
-        if self.parts_left[key] == 0 and key in self.truth:
-            path, pixels = self.truth.pop(key)
-            write_truth(out, piece.year, pixels, path)
-            path.unlink()
+        if self.parts_left[key] == 0:
+            for scratch in self.truth.pop(key):
+                scratch.finish(out)

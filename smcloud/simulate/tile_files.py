@@ -22,7 +22,7 @@ from smcloud.simulate.pool import Report
 from smcloud.simulate.records import DayState
 from smcloud.simulate.request import FOLDERS, lonlat_of
 from smcloud.simulate.sparse_tiles import FEW_PIXELS, SparseTile
-from smcloud.simulate.truth import keep_day
+from smcloud.simulate.truth import Scratch
 from smcloud.simulate.world import Earth
 
 PARTS = (0, 208)
@@ -109,8 +109,8 @@ class TilePart:
         Which part, an index of PARTS.
     missing : frozenset of str
         Keys that are to be written; others exist already.
-    scratch : str
-        File that takes the truth; empty when no truth is wanted.
+    truth : tuple of Scratch
+        Files that take the truth; none when no truth is wanted.
     """
 
     out: str
@@ -119,7 +119,7 @@ class TilePart:
     year: int
     part: int
     missing: frozenset[str]
-    scratch: str = ""
+    truth: tuple[Scratch, ...] = ()
 
     @property
     def span(self) -> tuple[np.datetime64, np.datetime64]:
@@ -148,7 +148,7 @@ class TilePart:
     def run(self, report: Report) -> None:
         """Simulate the days and write what is missing of their files."""
         keys = self.keys
-        if not keys and not self.scratch:
+        if not keys and not self.truth:
             return
         lon, lat = lonlat_of(self.pixels)
         sensors = {s: TILE_SOURCES[s].recorder(self.seed, lon, lat) for s in sorted(keys)}
@@ -158,8 +158,8 @@ class TilePart:
         objects = open_objects(self.out)
         files = {source: TileFiles(TILE_SOURCES[source].product, self.pixels) for source in sensors}
         for state in Earth(self.seed).run(lon, lat, np.arange(warm_up, last + 1)):
-            if self.scratch and state.day >= first:
-                keep_day(Path(self.scratch), self.year, state.day, state.soil_moisture)
+            for scratch in self.truth if state.day >= first else ():
+                scratch.keep(state)
             for source, sensor in sensors.items():
                 sensor.observe(state)
                 found = self._ended(source, sensor, state, keys[source])

@@ -25,7 +25,7 @@ from smcloud.simulate.request import (
 )
 from smcloud.simulate.run import simulate
 from smcloud.simulate.tile_files import PARTS, TilePart, tile_keys
-from smcloud.simulate.truth import TRUTH_SCHEMA, truth_url
+from smcloud.simulate.truth import TRUTH_LST_SCHEMA, TRUTH_SCHEMA, TRUTHS, truth_url
 from smcloud.simulate.world import Earth
 from tests.trees import tree_of
 
@@ -285,3 +285,20 @@ def test_stations_and_maps_are_another_earth_than_stations_alone(tmp_path):
 def test_a_part_for_maps_that_cannot_be_is_one_clear_line(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         with_maps(tmp_path, **changes)
+
+
+def test_true_skin_temperature_is_written_when_asked_for(tmp_path):
+    simulate(request(tmp_path, sources=("truth_lst",)), Silent())
+    window = parse_window(WINDOW, TILE)
+    url = TRUTHS["truth_lst"].url(str(tmp_path), YEAR)
+    cube = open_cube(url, TRUTH_LST_SCHEMA, YEAR)
+    lon, lat = (axis.ravel() for axis in SIN1KM.lonlat(window))
+    days = np.array([3, 250])
+    for day, state in zip(days, Earth(7).run(lon, lat, cube.times[days]), strict=True):
+        for name, truth in (("lst_day", state.lst_day_k), ("lst_night", state.lst_night_k)):
+            found = cube.read_physical(name, slice(day, day + 1), window)
+            np.testing.assert_allclose(found.ravel(), truth, atol=0.0101)
+    assert not (tmp_path / "truth").exists()
+    before = tree_of(tmp_path)
+    assert simulate(request(tmp_path, sources=("truth_lst",)), Silent()).written == 0
+    assert tree_of(tmp_path) == before
