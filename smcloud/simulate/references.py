@@ -1,6 +1,6 @@
 """Files of the reference satellites: global days, so all tiles of a request in one piece a year."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from smcloud.core.objects import open_objects
 from smcloud.simulate.footprints import Footprints
+from smcloud.simulate.granules_amsr import LPRM_PRODUCTS, NNSM_PRODUCTS, days_of
 from smcloud.simulate.granules_cci import ACTIVE, COMBINED, PASSIVE, CciFiles, CciProduct
-from smcloud.simulate.granules_hdf5 import CellArrays
 from smcloud.simulate.granules_smap import (
     SPL3SMP,
     SPL3SMP_E,
@@ -18,11 +18,13 @@ from smcloud.simulate.granules_smap import (
     SceneFiles,
 )
 from smcloud.simulate.hdf_eos import TilePixels
+from smcloud.simulate.instruments import Files, Instrument, arrays_of, key_of
 from smcloud.simulate.noise import Doubles, Floats
 from smcloud.simulate.pool import Report
+from smcloud.simulate.radiometer_files import lprm_instrument, nnsm_instrument
 from smcloud.simulate.reanalysis import Reanalysis
 from smcloud.simulate.records import DayState
-from smcloud.simulate.request import FOLDERS, lonlat_of
+from smcloud.simulate.request import lonlat_of
 from smcloud.simulate.satellites import (
     EVENING,
     MORNING,
@@ -34,20 +36,12 @@ from smcloud.simulate.satellites import (
 from smcloud.simulate.scenes import scenes_of, smap_days, visits
 from smcloud.simulate.world import Earth
 
-Files = Iterator[tuple[str, bytes]]
-"""Key below the output URL, content."""
-
 CCI_PRODUCTS: Mapping[str, CciProduct] = {
     "cci_active": ACTIVE,
     "cci_passive": PASSIVE,
     "cci_combined": COMBINED,
 }
 SMAP_PRODUCTS: Mapping[str, DailyProduct] = {"smap_l3": SPL3SMP, "smap_l3e": SPL3SMP_E}
-
-
-def key_of(source: str, year: int, name: str) -> str:
-    """Return the key of a file below the output URL."""
-    return f"granules/{FOLDERS[source]}/{year}/{name}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class ReferencesPiece:
     areas : tuple of TilePixels
         What is simulated, all tiles.
     sources : tuple of str
-        Keys of REFERENCES.
+        Keys of REFERENCES and RADIOMETERS.
     shared_error : float
         Share of SMAP's moisture that is the reanalysis's.
     missing : frozenset of str
@@ -98,6 +92,8 @@ class ReferencesPiece:
             elif source in SMAP_PRODUCTS:
                 days = smap_days(self.year).astype(object)
                 named = [(SMAP_PRODUCTS[source].file_name(day), day) for day in days]
+            elif product := LPRM_PRODUCTS.get(source) or NNSM_PRODUCTS.get(source):
+                named = [(product.file_name(day), day) for day in days_of(source, self.year)]
             else:
                 scenes = scenes_of(self.seed, footprints(source, *self._lonlat()))
                 named = [(name, day) for name, day, _ in visits(scenes, self.year)]
@@ -142,24 +138,20 @@ class ReferencesPiece:
         asked = tuple(source for source in CCI_PRODUCTS if source in self.sources)
         if asked:
             found.append(_cci(earth, asked, footprints("cci", lon, lat), self.year))
+        if lprm := tuple(source for source in LPRM_PRODUCTS if source in self.sources):
+            found.append(lprm_instrument(earth, lprm, footprints("lprm", lon, lat), self.year))
+        if nnsm := tuple(source for source in NNSM_PRODUCTS if source in self.sources):
+            found.append(nnsm_instrument(earth, nnsm, footprints("nnsm", lon, lat), self.year))
         if "smap_sentinel" in self.sources:
             found.append(_sentinel(earth, footprints("smap_sentinel", lon, lat), self.year))
         return found
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """Footprints to be simulated, and what turns their states of a day into files."""
-
-    cells: tuple[Footprints, ...]
-    files: Callable[[list[DayState]], Files]
 
 
 def _smap(
     earth: Earth, source: str, cells: Footprints, year: int, shared_error: float
 ) -> Instrument:
     product = SMAP_PRODUCTS[source]
-    made = DailyFiles(product, _arrays(cells), cells.lon, cells.lat)
+    made = DailyFiles(product, arrays_of(cells), cells.lon, cells.lat)
     sensor = SmapRadiometer(earth, cells, shared_error)
     leaning = _MorningAndEvening(earth.seed, cells, year) if shared_error > 0 else None
     delivered = set(smap_days(year).tolist())
@@ -200,7 +192,7 @@ class _MorningAndEvening:
 
 
 def _cci(earth: Earth, asked: tuple[str, ...], cells: Footprints, year: int) -> Instrument:
-    satellites, arrays = CciSatellites(earth, cells), _arrays(cells)
+    satellites, arrays = CciSatellites(earth, cells), arrays_of(cells)
     made = {source: CciFiles(CCI_PRODUCTS[source], cells.grid, arrays) for source in asked}
 
     def files(parts: list[DayState]) -> Files:
@@ -230,7 +222,3 @@ def _sentinel(earth: Earth, cells: Footprints, year: int) -> Instrument:
                 yield key_of("smap_sentinel", year, name), data
 
     return Instrument((cells, radar.coarse), files)
-
-
-def _arrays(cells: Footprints) -> CellArrays:
-    return CellArrays((cells.grid.rows, cells.grid.cols), cells.rows, cells.cols)

@@ -9,6 +9,7 @@ from smcloud.core.errors import ConfigError
 from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, TILE_PIXELS
 from smcloud.grids.land import is_land
 from smcloud.grids.tiles import TileYear, parse_window, tile_window, tiles_of
+from smcloud.simulate.granules_amsr import LPRM_PRODUCTS, NNSM_PRODUCTS, days_of
 from smcloud.simulate.hdf_eos import Array, TilePixels
 from smcloud.simulate.records import Station
 from smcloud.simulate.sites import varied
@@ -34,6 +35,14 @@ FOLDERS: Mapping[str, str] = {
     "cci_active": "CCI-active",
     "cci_passive": "CCI-passive",
     "cci_combined": "CCI-combined",
+    "amsre_lprm": "LPRM-AMSRE",
+    "amsre_lprm_day": "LPRM-AMSRE-day",
+    "amsr2_lprm": "LPRM-AMSR2",
+    "amsr2_lprm_day": "LPRM-AMSR2-day",
+    "windsat_lprm": "LPRM-WindSat",
+    "windsat_lprm_day": "LPRM-WindSat-day",
+    "amsr_nnsm": "NNsm-AMSR",
+    "mwri_nnsm": "NNsm-MWRI",
 }
 """Folder below ``granules/`` of every source that can be simulated."""
 TRUTH, TRUTH_LST = "truth", "truth_lst"
@@ -53,6 +62,8 @@ DEFAULT_SOURCES = (
 """What glass-sm needs."""
 REFERENCES = ("smap_l3", "smap_l3e", "smap_sentinel", "cci_active", "cci_passive", "cci_combined")
 """Satellites that estimates are held against: never features, and written only when asked for."""
+RADIOMETERS = (*LPRM_PRODUCTS, *NNSM_PRODUCTS)
+"""Coarse moisture that estimates at 1 km come down from; written when asked for by name."""
 PLAIN, VARIED = "plain", "varied"
 SITES = (PLAIN, VARIED)
 """What stations are like: see `sites`."""
@@ -132,6 +143,7 @@ class SimulateRequest:
         if self.stations == 0 and self.at_stations:
             raise ConfigError("--at stations needs stations: give --stations 1 or more")
         self._check_references()
+        self._check_radiometers()
         self._check_places()
 
     def _check_places(self) -> None:
@@ -168,10 +180,20 @@ class SimulateRequest:
                 "give later years, or --sources without smap_l3, smap_l3e and smap_sentinel"
             )
 
+    def _check_radiometers(self) -> None:
+        """Raise `ConfigError` for a radiometer that measured in none of the years."""
+        for source in RADIOMETERS:
+            if source in self.sources and not any(days_of(source, year) for year in self.years):
+                raise ConfigError(
+                    f"{source} has no day in {', '.join(map(str, self.years))}: give years of its "
+                    "own (AMSR-E 2002 to 2011, WindSat 2003 to 2012, AMSR2 since 2012, MWRI 2010 "
+                    "to 2019), or leave it out"
+                )
+
     @property
     def references(self) -> tuple[str, ...]:
-        """Return the reference satellites that are asked for."""
-        return tuple(source for source in REFERENCES if source in self.sources)
+        """Return the satellites with coarse or sparse moisture that are asked for."""
+        return tuple(source for source in (*REFERENCES, *RADIOMETERS) if source in self.sources)
 
     @property
     def map_tiles(self) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ GRIDS: Mapping[str, str] = {
     "smap_l3e": "ease2_9km",
     "cci": "global025",
     "smap_sentinel": "ease2_1km",
+    "lprm": "global025",
+    "nnsm": "ease2_36km",
 }
 
 
@@ -80,6 +82,8 @@ def footprints(name: str, lon: Doubles, lat: Doubles) -> Footprints:
         "smap_l3e": (4, 33.0 / 9.0),
         "cci": (3, 1.0),
         "smap_sentinel": (1, 1.0),
+        "lprm": (3, 1.0),
+        "nnsm": (4, 1.0),
     }[name]
     return Footprints.holding(grid, lon, lat, across, reach)
 

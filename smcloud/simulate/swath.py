@@ -5,8 +5,9 @@ track. Terra (MOD11A1 user guide; Wolfe et al. 2002, Remote Sens. Environ. 83, 3
 inclined by 98.2 degrees, 233 orbits in 16 days, 55 degrees to each side. Its neighbouring tracks of
 one day are 24.7 degrees of longitude apart, 2750 km at the equator, more than the swath of 2330 km:
 gaps stay open below about 30 degrees of latitude and move from day to day. The swaths of the
-microwave instruments are narrower (handbooks of SMAP, ASCAT on Metop, AMSR2 and SMOS), so that
-their gaps reach far poleward.
+microwave instruments are narrower (handbooks of SMAP, ASCAT on Metop, AMSR2 and SMOS; 1445 km for
+AMSR-E on Aqua, 1025 km for WindSat on Coriolis, 1400 km for MWRI on FengYun-3B), so that their gaps
+reach far poleward.
 """
 
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ METOP_A = Orbit(817.0, 98.7, 412 / 29, 45.1, 9.5, 21.5, nearest_km=336.0)
 METOP_B = Orbit(817.0, 98.7, 412 / 29, 45.1, 9.5, 21.5, nearest_km=336.0, phase=0.43)
 GCOM_W = Orbit(700.0, 98.2, 233 / 16, 44.3, 1.5, 13.5, phase=0.21)
 SMOS = Orbit(755.0, 98.4, 2148 / 149, 34.0, 18.0, 6.0, phase=0.67)
+AQUA = Orbit(705.0, 98.2, 233 / 16, 44.2, 1.5, 13.5, phase=0.55)
+CORIOLIS = Orbit(830.0, 98.7, 14.19, 30.9, 6.0, 18.0, phase=0.38)
+FENGYUN_3B = Orbit(836.0, 98.75, 14.17, 38.9, 1.6, 13.6, phase=0.12)
 
 
 class Look(NamedTuple):
