@@ -88,31 +88,22 @@ def harmonics(days: Days) -> Floats:
 def pixel_moments(stored: Stored, packing: Packing, terms: Floats) -> Floats:
     """Return the normal equations (n, 20) of the known looks of each pixel (days, n), K."""
     sums = np.zeros((stored.shape[1], MOMENTS))
-    _add_moments(stored, packing.scale, packing.offset, packing.fill, terms, sums)
+    scale, offset = packing.scale, packing.offset
+    _add_looks(stored, scale, offset, packing.fill, _products(terms), terms, sums)
     return sums
 
 
 def weighted_moments(values: Floats, weights: Floats, terms: Floats) -> Floats:
     """Return the normal equations (n, 20) of values (days, n) with weights; NaN counts nothing."""
-    weights = np.where(np.isfinite(values), weights, 0.0)
-    values = np.nan_to_num(values)
     sums = np.zeros((values.shape[1], MOMENTS))
-    column = 0
-    for i in range(TERMS):
-        for j in range(i, TERMS):
-            sums[:, column] = _summed(weights * (terms[:, i] * terms[:, j])[:, None])
-            column += 1
-    for i in range(TERMS):
-        sums[:, column + i] = _summed(weights * values * terms[:, i, None])
+    _add_weighted(values, weights, _products(terms), terms, sums)
     return sums
 
 
-def _summed(values: Floats) -> Floats:
-    """Return the sum over days, day by day: numpy's own order depends on the width."""
-    total = np.zeros(values.shape[1])
-    for day in values:
-        total += day
-    return total
+def _products(terms: Floats) -> Floats:
+    """Return the products of each pair of terms (days, 15), as the moments hold them."""
+    first, second = np.triu_indices(TERMS)
+    return np.ascontiguousarray(terms[:, first] * terms[:, second])
 
 
 def with_elevation(moments: Floats, elevation_km: Floats) -> Floats:
@@ -187,11 +178,18 @@ def drawn_to(moments: Floats, prior: Floats, ridge: Floats) -> Floats:
 
 
 @compiled
-def _add_moments(
-    stored: Stored, scale: float, offset: float, fill: int, terms: Floats, sums: Floats
+def _add_looks(
+    stored: Stored,
+    scale: float,
+    offset: float,
+    fill: int,
+    products: Floats,
+    terms: Floats,
+    sums: Floats,
 ) -> None:
     """Add the normal equations of each pixel's known days, in order of days."""
     n_days, n = stored.shape
+    pairs = products.shape[1]
     for first in range(0, n, LANE):
         last = min(first + LANE, n)
         for day in range(n_days):
@@ -199,13 +197,28 @@ def _add_moments(
                 if stored[day, pixel] == fill:
                     continue
                 value = stored[day, pixel] * scale + offset
-                column = 0
-                for i in range(TERMS):
-                    for j in range(i, TERMS):
-                        sums[pixel, column] += terms[day, i] * terms[day, j]
-                        column += 1
-                for i in range(TERMS):
-                    sums[pixel, column + i] += terms[day, i] * value
+                for pair in range(pairs):
+                    sums[pixel, pair] += products[day, pair]
+                for term in range(TERMS):
+                    sums[pixel, pairs + term] += terms[day, term] * value
+
+
+@compiled
+def _add_weighted(
+    values: Floats, weights: Floats, products: Floats, terms: Floats, sums: Floats
+) -> None:
+    """Add the normal equations of each column's known days with their weights."""
+    n_days, n = values.shape
+    pairs = products.shape[1]
+    for day in range(n_days):
+        for column in range(n):
+            value, weight = values[day, column], weights[day, column]
+            if np.isnan(value):
+                continue
+            for pair in range(pairs):
+                sums[column, pair] += weight * products[day, pair]
+            for term in range(TERMS):
+                sums[column, pairs + term] += weight * terms[day, term] * value
 
 
 @compiled
