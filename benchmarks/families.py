@@ -102,7 +102,8 @@ def day_of_cells(side: int, seed: int) -> CellSamples:
     is_seen = (rng.random((side, side)) < 0.8).ravel()
     features = fields[:-1].reshape(N_FEATURES, -1).T.astype(np.float32)
     groups = groups_of(row.ravel(), col.ravel(), 3)
-    return CellSamples(features, np.maximum(target, 0.02).ravel(), groups).at(is_seen)
+    days = np.zeros(groups.size, np.int64)
+    return CellSamples(features, np.maximum(target, 0.02).ravel(), groups, days).at(is_seen)
 
 
 def fine_points(cells: CellSamples, n_points: int, seed: int) -> NDArray[np.float32]:
@@ -217,10 +218,11 @@ def _scaled(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         regressor.fit(ready.astype(np.float64), (cells.target - mean) / deviation)
-    means, scales = model.preparation.means, model.preparation.scales
+    prepared = model.preparation
 
     def predict(rows: NDArray[Any]) -> NDArray[Any]:
-        scaled = ((rows - means) / scales).astype(np.float64)
+        within = np.clip(rows, prepared.lows, prepared.highs)
+        scaled = ((within - prepared.means) / prepared.scales).astype(np.float64)
         return regressor.predict(scaled) * deviation + mean
 
     return predict

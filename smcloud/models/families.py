@@ -58,11 +58,14 @@ class CellSamples:
         No NaN.
     groups : int64 (n_samples,)
         Spatial block of each cell: a group is never on both sides of a split.
+    days : int64 (n_samples,)
+        UTC days since 1970-01-01.
     """
 
     features: Floats32
     target: Floats
     groups: NDArray[np.int64]
+    days: NDArray[np.int64]
 
     @property
     def size(self) -> int:
@@ -71,7 +74,8 @@ class CellSamples:
 
     def at(self, rows: NDArray[Any]) -> CellSamples:
         """Return the samples of some rows (numbers or a mask)."""
-        return CellSamples(self.features[rows], self.target[rows], self.groups[rows])
+        parts = (self.features, self.target, self.groups, self.days)
+        return CellSamples(*(part[rows] for part in parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,8 @@ class Preparation:
         Positions of the features that vary; constant and wholly unknown ones are left out.
     medians : float32 (n_kept,)
         Stand in for unknown values.
+    lows, highs : float32 (n_kept,)
+        Range of the fitted values; what lies beyond is taken for the end of the range.
     means, scales : float32 (n_kept,)
         Subtracted and divided by; 0 and 1 for families that take features as they are.
     n_features : int
@@ -91,6 +97,8 @@ class Preparation:
 
     kept: NDArray[np.int64]
     medians: Floats32
+    lows: Floats32
+    highs: Floats32
     means: Floats32
     scales: Floats32
     n_features: int
@@ -116,6 +124,8 @@ class Preparation:
         return cls(
             kept.astype(np.int64),
             medians.astype(np.float32),
+            filled.min(axis=0).astype(np.float32),
+            filled.max(axis=0).astype(np.float32),
             means.astype(np.float32),
             scales.astype(np.float32),
             features.shape[1],
@@ -138,6 +148,7 @@ class Preparation:
         enough: NDArray[np.bool_] = is_known.sum(axis=0) >= (1 - MOST_UNKNOWN) * self.kept.size
         if not is_known.all():
             chosen = np.where(is_known, chosen, self.medians[:, None])
+        np.clip(chosen, self.lows[:, None], self.highs[:, None], out=chosen)
         chosen -= self.means[:, None]
         chosen /= self.scales[:, None]
         return chosen, enough

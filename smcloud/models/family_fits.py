@@ -86,7 +86,7 @@ deeper trees than the evaluator holds."""
 WHILE_SEARCHED: Mapping[Family, Parameters] = {"rf": {"trees": 30}}
 """In place of the defaults while candidates are compared with each other: fewer trees rank leaves
 and features as well as many do. The best candidate is scored once more as it will be."""
-FORMAT = "families 1"
+FORMAT = "families 2"
 """Raised when equal samples and parameters give other files."""
 
 _READERS: Mapping[Family, Callable[[Mapping[str, NDArray[Any]]], Estimator]] = {
@@ -96,7 +96,7 @@ _READERS: Mapping[Family, Callable[[Mapping[str, NDArray[Any]]], Estimator]] = {
     "rf": TreeSums.of,
     "xgb": TreeSums.of,
 }
-_PREPARED = ("kept", "medians", "means", "scales")
+_PREPARED = ("kept", "medians", "lows", "highs", "means", "scales")
 
 
 def fit_family(
@@ -194,7 +194,7 @@ def from_bytes(data: bytes) -> FittedFamily:
             f"a model has format {head.get('format')!r}, this smcloud reads {FORMAT!r}: "
             "train the model again"
         )
-    kept, medians, means, scales = (arrays[f"prepared_{name}"] for name in _PREPARED)
+    prepared = {name: arrays[f"prepared_{name}"] for name in _PREPARED}
     own = {
         name.removeprefix("estimator_"): part
         for name, part in arrays.items()
@@ -202,7 +202,7 @@ def from_bytes(data: bytes) -> FittedFamily:
     }
     return FittedFamily(
         head["family"],
-        Preparation(kept, medians, means, scales, head["n_features"]),
+        Preparation(**prepared, n_features=head["n_features"]),
         _READERS[head["family"]](own),
         (head["bounds"][0], head["bounds"][1]),
     )

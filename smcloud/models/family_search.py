@@ -22,8 +22,8 @@ from smcloud.models.families import FAMILIES, CellSamples, Family, Floats, Param
 from smcloud.models.family_fits import DEFAULTS, SPACES, WHILE_SEARCHED, fit_family
 
 MOST_SEARCHED = 4_000
-"""Samples that a search takes, evenly over all: days have fewer, and more would not change the
-order of the candidates."""
+"""Samples that a search takes, whole days evenly over all: one day has fewer, and more would not
+change the order of the candidates."""
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -80,10 +80,14 @@ class SearchResult:
     best : Trial
         The best; of equal ones the first. Its score is that of the whole model, where candidates
         are compared by cheaper ones.
+    estimates : float64 (n_samples,)
+        Of the best, each by the model that did not see the sample's group; NaN where too few
+        features are known.
     """
 
     trials: tuple[Trial, ...]
     best: Trial
+    estimates: Floats
 
 
 def candidates(family: Family, rules: SearchRules) -> list[Parameters]:
@@ -131,38 +135,42 @@ def search(family: Family, samples: CellSamples, rules: SearchRules) -> SearchRe
     folds = inner_folds(samples.groups, rules)
     cheaper = WHILE_SEARCHED.get(family, {})
 
-    def scored(parameters: Parameters) -> float:
-        return inner_rmse(family, samples, parameters, folds, rules)
+    def tried(parameters: Parameters) -> tuple[float, Floats]:
+        estimates, enough = inner_estimates(family, samples, parameters, folds, rules)
+        return root_mean_square(estimates[enough] - samples.target[enough]), estimates
 
-    trials = tuple(
-        Trial(parameters, scored({**parameters, **cheaper}))
-        for parameters in candidates(family, rules)
-    )
-    best = min(trials, key=lambda trial: trial.rmse)
+    found = [
+        (parameters, *tried({**parameters, **cheaper})) for parameters in candidates(family, rules)
+    ]
+    parameters, rmse, estimates = min(found, key=lambda one: one[1])
     if cheaper:
-        best = Trial(best.parameters, scored(best.parameters))
-    return SearchResult(trials, best)
+        rmse, estimates = tried(parameters)
+    trials = tuple(Trial(one, cost) for one, cost, _ in found)
+    return SearchResult(trials, Trial(parameters, rmse), estimates)
 
 
-def inner_rmse(
+def inner_estimates(
     family: Family,
     samples: CellSamples,
     parameters: Parameters,
     folds: Sequence[Fold],
     rules: SearchRules,
-) -> float:
-    """Return the root mean square error over the held samples of all folds.
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return an estimate of each sample by the fold that held it, and which have enough features.
 
-    Samples with too few known features count for no family. Infinity where a model gives something
-    that is no number: a fit that diverged is never the best.
+    Samples with too few known features count for no family.
     """
-    squares: list[Floats] = []
+    estimates = np.full(samples.size, np.nan)
+    enough = np.zeros(samples.size, np.bool_)
     for fit, held in folds:
         model = fit_family(family, samples.at(fit), parameters, rules.seed)
         columns = np.ascontiguousarray(samples.features[held].T)
-        enough = model.preparation.ready(columns)[1]
-        away = model.predict(columns).astype(np.float64) - samples.target[held]
-        squares.append(np.square(away[enough]))
-    joined = np.concatenate(squares)
-    found = float(np.sqrt(joined.mean())) if joined.size else float("inf")
+        enough[held] = model.preparation.ready(columns)[1]
+        estimates[held] = model.predict(columns)
+    return estimates, enough
+
+
+def root_mean_square(errors: Floats) -> float:
+    """Return it; infinity where an error is no number: a fit that diverged is never the best."""
+    found = float(np.sqrt(np.square(errors).mean())) if errors.size else float("inf")
     return found if np.isfinite(found) else float("inf")

@@ -26,6 +26,7 @@ from smcloud.models.families import (
     CellSamples,
     Family,
     FittedFamily,
+    Floats,
     known_families,
     varying,
 )
@@ -35,6 +36,8 @@ from smcloud.validation.pairs import PairStats
 
 LEAST_GROUPS = 3
 """One to hold out, and two to validate on in turn."""
+LEAST_CELLS = 3
+"""Cells of a group that are known on a day, for their pattern to count."""
 SUMS = tuple(part.name for part in fields(PairStats))
 
 Rows = NDArray[np.int64]
@@ -101,6 +104,13 @@ class FamilyResult:
         Chosen by the inner score.
     inner_rmse : float
         By which the family is compared with the others; NaN where it is not modelled.
+    inner_covariance : float
+        Of estimates and target between the cells of a group on a day, see `shared_pattern`; from
+        the inner folds. NaN where no group has cells enough.
+    inner_variance : float
+        The same of the estimates alone.
+    inner_degrees : int
+        Degrees of freedom behind both.
     held_out, random, constant : PairStats
         Estimates and targets of the held-out groups, of the random test set, and the held-out
         groups as the mean of the part to fit estimates them.
@@ -118,6 +128,9 @@ class FamilyResult:
     held_out: PairStats
     random: PairStats
     constant: PairStats
+    inner_covariance: float = math.nan
+    inner_variance: float = math.nan
+    inner_degrees: int = 0
     why_not: str = ""
 
     def to_json(self) -> bytes:
@@ -125,7 +138,7 @@ class FamilyResult:
         body = {part.name: getattr(self, part.name) for part in fields(self)}
         body |= {name: _plain(getattr(self, name)) for name in _PAIRS}
         body["parameters"] = dict(self.parameters)
-        body["inner_rmse"] = None if math.isnan(self.inner_rmse) else self.inner_rmse
+        body |= {name: None for name in _FIGURES if math.isnan(body[name])}
         return json.dumps(body, sort_keys=True, allow_nan=False).encode()
 
     @classmethod
@@ -133,12 +146,12 @@ class FamilyResult:
         """Return the result that `to_json` wrote."""
         body = json.loads(data)
         body |= {name: PairStats(*(np.array(v) for v in body[name])) for name in _PAIRS}
-        if body["inner_rmse"] is None:
-            body["inner_rmse"] = math.nan
+        body |= {name: math.nan for name in _FIGURES if body[name] is None}
         return cls(**body)
 
 
 _PAIRS = ("held_out", "random", "constant")
+_FIGURES = ("inner_rmse", "inner_covariance", "inner_variance")
 
 
 def _plain(pairs: PairStats) -> list[float]:
@@ -209,19 +222,71 @@ def assess(samples: CellSamples, family: Family, rules: PeriodRules) -> FamilyRe
     fit, test = hold_out(samples.groups, rules.test_share, seed)
     counts = (samples.size, fit.size, test.size, int(np.unique(samples.groups).size))
     to_fit = samples.at(fit)
+    few = thinned_to_days(to_fit, MOST_SEARCHED)
+    nothing = PairStats.zero()
     try:
-        best = search(family, thinned(to_fit, MOST_SEARCHED), rules.search).best
+        searched = search(family, few, rules.search)
+        best = searched.best
         model = fit_family(family, to_fit, best.parameters, seed)
         held = _pairs(model, samples.at(test))
         random = _random_pairs(samples, family, best.parameters, rules)
     except UserError as err:
-        nothing = PairStats.zero()
-        return FamilyResult(family, *counts, {}, math.nan, nothing, nothing, nothing, str(err))
+        reason, unknown = str(err), (nothing, nothing, nothing)
+        return FamilyResult(family, *counts, {}, math.nan, *unknown, why_not=reason)
     mean = np.full(test.size, to_fit.target.mean())
     constant = PairStats.of(mean, samples.target[test])
     inner = best.rmse if math.isfinite(best.rmse) else math.nan
     reason = "" if math.isfinite(inner) else "its estimates are no numbers"
-    return FamilyResult(family, *counts, best.parameters, inner, held, random, constant, reason)
+    covariance, variance, degrees = shared_pattern(searched.estimates, few)
+    return FamilyResult(
+        family,
+        *counts,
+        parameters=best.parameters,
+        inner_rmse=inner,
+        held_out=held,
+        random=random,
+        constant=constant,
+        inner_covariance=covariance,
+        inner_variance=variance,
+        inner_degrees=degrees,
+        why_not=reason,
+    )
+
+
+def shared_pattern(estimates: Floats, samples: CellSamples) -> tuple[float, float, int]:
+    """Return how far estimates (n_samples,) and target vary together within groups on a day.
+
+    Covariance of both, variance of the estimates, and degrees of freedom: sums of products of the
+    departures from the mean of the group's cells on that day, over groups of `LEAST_CELLS` cells at
+    least, divided by cells less one each. NaN and 0 where there is no such group. What all cells
+    of a group share does not count, as it does not within a coarse cell that is anchored.
+    """
+    known = np.isfinite(estimates)
+    keys = np.stack([samples.groups[known], samples.days[known]])
+    _, member, count = np.unique(keys, axis=1, return_inverse=True, return_counts=True)
+    enough = count >= LEAST_CELLS
+    degrees = int((count[enough] - 1).sum())
+    if not degrees:
+        return math.nan, math.nan, 0
+    parts = []
+    for values in (estimates[known], samples.target[known]):
+        means = np.bincount(member, weights=values, minlength=count.size) / count
+        parts.append(np.where(enough[member], values - means[member], 0.0))
+    ours, theirs = parts
+    return float((ours * theirs).sum() / degrees), float((ours**2).sum() / degrees), degrees
+
+
+def thinned_to_days(samples: CellSamples, most: int) -> CellSamples:
+    """Return so many samples at the most, all of some days that lie evenly among all days.
+
+    Days stay whole, for the cells of a group are compared on the same day. A single day that has
+    more is thinned itself.
+    """
+    names, of_row, sizes = np.unique(samples.days, return_inverse=True, return_counts=True)
+    every = int(np.ceil(samples.size / most)) if samples.size > most else 1
+    while every < names.size and sizes[::every].sum() > most:
+        every += 1
+    return thinned(samples.at(of_row % every == 0), most)
 
 
 def _random_pairs(

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Any, Literal
 
@@ -45,6 +45,8 @@ PERIODS = "periods"
 SCORES = f"{PERIODS}/scores.parquet"
 LOADED_BYTES = 256 * 2**20
 """Models that a process keeps ready: a year of forests of days, half a megabyte each, fits."""
+PRIOR_DEGREES = 100
+"""Degrees of freedom that the covariance of all periods counts for beside that of one period."""
 SHOWN = ("R", "RMSE", "ubRMSE", "bias")
 BEST = "best"
 """Stands for the family chosen in each period, in the summary by family."""
@@ -121,6 +123,12 @@ class PeriodEntry(BaseModel):
     """The best by the inner score; None where the period is not modelled."""
     sha256: str = ""
     parameters: dict[str, Parameter] = {}
+    inner_covariance: float | None = None
+    """Of estimates and target between the cells of a group on a day, in inner validation."""
+    inner_variance: float | None = None
+    """The same of the estimates alone."""
+    inner_degrees: int = 0
+    """Degrees of freedom behind both."""
     why_not: str = ""
     """Why the period is not modelled; empty where it is."""
 
@@ -242,6 +250,32 @@ class PeriodModels:
         if entry is None:
             return "no day of its period was in the training table"
         return entry.why_not
+
+    def shared_variance(self, day: np.datetime64) -> float:
+        """Return the covariance of estimates and target within groups; see `Downscaler`.
+
+        That of the day's period, drawn towards that of all periods: the latter weighs as
+        `PRIOR_DEGREES` degrees of freedom. NaN on days without a model.
+        """
+        entry = self.entry(day)
+        if entry is None or entry.family is None:
+            return float("nan")
+        degrees, total = entry.inner_degrees, self._pooled_covariance
+        if entry.inner_covariance is None:
+            return total
+        own = degrees * entry.inner_covariance
+        return (own + PRIOR_DEGREES * total) / (degrees + PRIOR_DEGREES)
+
+    @cached_property
+    def _pooled_covariance(self) -> float:
+        """Return the covariance over the cells of all periods; NaN where none is known."""
+        known = [
+            (entry.inner_degrees, entry.inner_covariance)
+            for entry in self.card.periods
+            if entry.inner_covariance is not None
+        ]
+        degrees = sum(count for count, _ in known)
+        return sum(count * found for count, found in known) / degrees if degrees else float("nan")
 
     def entry(self, day: np.datetime64) -> PeriodEntry | None:
         """Return what the card says of the period of a day; None where it knows none."""

@@ -151,11 +151,12 @@ def cut(rows: pd.DataFrame, request: PeriodsRequest) -> list[PeriodSamples]:
     features = rows[list(request.features)].to_numpy(np.float32)
     target = rows[request.target].to_numpy(np.float64)
     groups = groups_of(rows["row"].to_numpy(), rows["col"].to_numpy(), request.rules.group_cells)
+    days = rows["time"].to_numpy().astype("datetime64[D]").astype(np.int64)
     ends = np.searchsorted(at, np.arange(len(periods)), side="right")
     found = []
     for start, end, period in zip([0, *ends[:-1]], ends, periods, strict=True):
         piece = slice(int(start), int(end))
-        samples = CellSamples(features[piece], target[piece], groups[piece])
+        samples = CellSamples(features[piece], target[piece], groups[piece], days[piece])
         sha256 = content_hash(samples_data(samples))
         why_not = why_not_modelled(samples, request.rules)
         found.append(PeriodSamples(period, samples, sha256, why_not))
@@ -165,14 +166,14 @@ def cut(rows: pd.DataFrame, request: PeriodsRequest) -> list[PeriodSamples]:
 def samples_data(samples: CellSamples) -> bytes:
     """Return samples as an archive of plain arrays; equal samples are equal bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, features=samples.features, groups=samples.groups, target=samples.target)
+    np.savez(buffer, **dict(sorted(vars(samples).items())))
     return buffer.getvalue()
 
 
 def read_samples(url: str, sha256: str) -> CellSamples:
     """Return the samples of this hash below a URL."""
     with np.load(io.BytesIO(open_objects(url).get(samples_key(sha256)))) as found:
-        return CellSamples(found["features"], found["target"], found["groups"])
+        return CellSamples(**{name: found[name] for name in found.files})
 
 
 def samples_key(sha256: str) -> str:

@@ -328,8 +328,10 @@ def _entry(
     found = fitted[part.period]
     if REFUSED in found:
         return PeriodEntry(**known, why_not=f"{best.family}: {found[REFUSED]}")
-    parameters = dict(best.parameters)
-    return PeriodEntry(**known, family=best.family, sha256=found[FITTED], parameters=parameters)
+    known |= {"parameters": dict(best.parameters), "inner_degrees": best.inner_degrees}
+    if best.inner_degrees:
+        known |= {name: getattr(best, name) for name in ("inner_covariance", "inner_variance")}
+    return PeriodEntry(**known, family=best.family, sha256=found[FITTED])
 
 
 def _score_table(

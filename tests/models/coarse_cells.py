@@ -57,4 +57,5 @@ def samples_of(table: pd.DataFrame, side: int = 3) -> CellSamples:
         np.ascontiguousarray(known[list(FEATURES)].to_numpy(np.float32)),
         known["soil_moisture"].to_numpy(np.float64),
         groups_of(known["row"].to_numpy(), known["col"].to_numpy(), side),
+        known["time"].to_numpy().astype("datetime64[D]").astype(np.int64),
     )

@@ -1,5 +1,7 @@
 """Five families: the library's own estimates from stored arrays, and every bad input defined."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xgboost
@@ -188,7 +190,7 @@ def test_points_with_too_few_known_features_have_no_estimate(family, models, sam
 def changed(samples: CellSamples, column: int, values) -> CellSamples:
     features = samples.features.copy()
     features[:, column] = values
-    return CellSamples(features, samples.target, samples.groups)
+    return replace(samples, features=features)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -212,10 +214,10 @@ def test_rounding_of_a_constant_is_no_variation() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_cannot_be_fitted_is_said(family, samples) -> None:
-    flat = CellSamples(np.ones_like(samples.features), samples.target, samples.groups)
+    flat = replace(samples, features=np.ones_like(samples.features))
     with pytest.raises(UserError, match="no feature varies"):
         fit_family(family, flat, {}, 0)
-    still = CellSamples(samples.features, np.full(samples.size, 0.2), samples.groups)
+    still = replace(samples, target=np.full(samples.size, 0.2))
     with pytest.raises(UserError, match="the target is constant"):
         fit_family(family, still, {}, 0)
     with pytest.raises(UserError, match=f"{family} has no parameter 'depht'"):
@@ -258,6 +260,15 @@ def test_estimates_stay_near_what_was_seen(models, samples) -> None:
     found = np.stack([models[name].predict(wild) for name in FAMILIES])
     assert found.min() >= np.float32(low)
     assert found.max() <= np.float32(high)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_is_extrapolated(family, models, samples) -> None:
+    columns = columns_of(samples)[:, :40].copy()
+    at_end = columns.copy()
+    columns[3], at_end[3] = 1e6, samples.features[:, 3].max()
+    columns[5], at_end[5] = -1e6, samples.features[:, 5].min()
+    np.testing.assert_array_equal(models[family].predict(columns), models[family].predict(at_end))
 
 
 def test_support_vectors_of_many_rows_take_some(samples) -> None:

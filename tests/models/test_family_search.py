@@ -88,7 +88,7 @@ def test_no_fit_sees_what_it_is_scored_on(samples, monkeypatch) -> None:
 def test_the_best_candidate_wins_and_the_first_of_equals(samples, monkeypatch) -> None:
     found = search("svr", samples, SearchRules(candidates=8))
     assert found.best.rmse == min(trial.rmse for trial in found.trials) < samples.target.std()
-    monkeypatch.setattr(family_search, "inner_rmse", lambda *_: 0.5)
+    monkeypatch.setattr(family_search, "root_mean_square", lambda _: 0.5)
     assert search("svr", samples, SearchRules()).best.parameters == found.trials[0].parameters
 
 

@@ -19,6 +19,8 @@ from smcloud.models.period_fits import (
     groups_of,
     hold_out,
     random_split,
+    shared_pattern,
+    thinned_to_days,
     usable,
     why_not_modelled,
 )
@@ -153,6 +155,40 @@ def test_two_groups_are_left_to_validate_on() -> None:
         assert np.unique(groups[test]).size == 1
 
 
+def test_the_shared_pattern_is_that_between_cells_of_a_group_on_a_day() -> None:
+    rng = np.random.default_rng(0)
+    groups, days = (part.ravel() for part in np.mgrid[:40, :30])
+    groups, days = np.repeat(groups, 9), np.repeat(days, 9)
+    target = rng.normal(0, 0.02, groups.size)
+    estimates = 0.5 * target + rng.normal(0, 0.01, groups.size)
+    of_group = rng.normal(0, 0.3, (40, 30))
+    cells = CellSamples(
+        np.zeros((groups.size, 1), np.float32), target + of_group[groups, days], groups, days
+    )
+    covariance, variance, degrees = shared_pattern(estimates - 3 * of_group[groups, days], cells)
+    assert degrees == 40 * 30 * 8
+    assert covariance == pytest.approx(0.5 * 0.02**2, rel=0.05)
+    assert variance == pytest.approx(0.25 * 0.02**2 + 0.01**2, rel=0.05)
+    # A cell more in a group of two makes it count, with two degrees of freedom.
+    few = cells.at(np.r_[0, 1, 9, 10, 11])
+    assert shared_pattern(few.target, few)[2] == 2
+    unknown = np.array([0.1, 0.2, np.nan, 0.1, 0.2])
+    assert np.isnan(shared_pattern(unknown, few)[0])
+    assert shared_pattern(unknown, few)[2] == 0
+
+
+def test_whole_days_are_searched() -> None:
+    table = samples_of(coarse_table(6))
+    most = int(0.55 * table.size)
+    few = thinned_to_days(table, most)
+    assert few.size <= most
+    assert np.diff(np.unique(few.days)).tolist() == [2, 2]
+    for day in np.unique(few.days):
+        assert (few.days == day).sum() == (table.days == day).sum()
+    assert thinned_to_days(table, table.size).size == table.size
+    assert thinned_to_days(few.at(few.days == few.days[0]), 50).size == 50
+
+
 def test_a_random_split_has_the_wanted_share() -> None:
     fit, test = random_split(200, 0.3, seed=2)
     assert (fit.size, test.size) == (140, 60)
@@ -183,6 +219,14 @@ def test_a_result_is_read_back_as_it_was(results) -> None:
         again = FamilyResult.from_json(found.to_json())
         assert again.to_json() == found.to_json()
         assert (again.family, again.parameters) == (found.family, found.parameters)
+
+
+def test_the_pattern_of_every_family_is_known_from_the_same_cells(results) -> None:
+    assert {found.inner_degrees for found in results} == {results[0].inner_degrees}
+    assert results[0].inner_degrees > 50
+    for found in results:
+        assert 0 < found.inner_variance < 0.03**2
+        assert abs(found.inner_covariance) < np.sqrt(found.inner_variance) * 0.03
 
 
 def test_every_family_beats_the_mean_of_what_was_fitted(results) -> None:
