@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from smcloud.cli.console import console, table
-from smcloud.models.scoring import MEANINGS, WHY_NOT_RANDOM
+from smcloud.models.scoring import MEANINGS, MIN_TEST_ROWS, WHY_NOT_RANDOM
 from smcloud.production.assessment import Against, Assessment, StrategyScores
 from smcloud.production.model_files import TrainSummary
 from smcloud.validation.coverage import MEANINGS as COVERS
@@ -82,6 +82,13 @@ def _row(part: StrategyScores, with_selection: bool) -> list[str]:
 def _show_headline(found: Assessment) -> None:
     part = found.scores_of(found.headline, found.shipped)
     if part is None or part.why_not:
+        return
+    if not part.stations:
+        console.print(
+            f"  headline: {MEANINGS[found.headline]}: unknown, for no station has {MIN_TEST_ROWS} "
+            "test rows or more",
+            markup=False,
+        )
         return
     text = [
         f"{label}{name} {_interval(scores[name])}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -22,16 +21,11 @@ from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
 from smcloud.models.rows import Index, Rows
+from smcloud.models.table_columns import Numbers, days_of, numbers_of, require_places
 from smcloud.validation.splits import Codes, Samples, locate
-
-Numbers = NDArray[Any]
 
 FILE_ROWS = 262_144
 """Rows that a Parquet file is written by."""
-EARLIEST, LATEST = np.datetime64("1950-01-01"), np.datetime64("2101-01-01")
-"""Days of a table lie between: before, nobody measured soil moisture each day."""
-DAY_OR_MONTH = re.compile(r"\s*\d{1,2}[/. -]\d{1,2}[/. -]\d{2,4}\b")
-"""How a date begins that puts the year last."""
 NOT_PREDICTORS = ("row", "col", "quality_flag")
 """Columns of smcloud's own sample tables that are no predictors unless they are asked for."""
 
@@ -199,20 +193,24 @@ def training_table(source: pd.DataFrame, columns: TableColumns) -> TrainingTable
     Raises
     ------
     UserError
-        Naming the column: one is missing or not numeric, holds infinite values, a time cannot be
-        read, no row is usable, or the target never varies.
+        Naming the column: one is missing or not numeric, holds infinite values, a time or a place
+        cannot be read, no row is usable, or the target never varies.
     """
     _require_columns(source, columns)
     stations = _stations(source[columns.station])
-    days = _times(source[columns.time], columns.time)
-    values = {name: _numbers(source[name], name) for name in columns.numeric()}
+    days = days_of(source[columns.time], columns.time)
+    values = {name: numbers_of(source[name], name) for name in columns.numeric()}
     known = ~(np.isnan(values[columns.target]) | np.isnat(days)) & (stations.codes >= 0)
     if not known.any():
         raise UserError(
             f"none of the {len(source)} rows has a known {columns.target!r}, {columns.time!r} and "
             f"{columns.station!r}: there is nothing to learn from"
         )
-    order = _ordered(np.flatnonzero(known), stations.codes, days, list(values.values()))
+    used = np.flatnonzero(known)
+    if columns.latitude and columns.longitude:
+        places = {"latitude": columns.latitude, "longitude": columns.longitude}
+        require_places({what: (name, values[name]) for what, name in places.items()}, used)
+    order = _ordered(used, stations.codes, days, list(values.values()))
     target = values[columns.target][order]
     if float(np.ptp(target.astype(np.float32))) == 0.0:
         raise UserError(
@@ -311,69 +309,3 @@ def _require_columns(source: pd.DataFrame, columns: TableColumns) -> None:
         raise UserError("the table has no numeric column to learn from: name some with --features")
     if columns.target in columns.features:
         raise UserError(f"the target {columns.target!r} is among the features: leave it out there")
-
-
-def _times(column: pd.Series[Any], name: str) -> NDArray[np.datetime64]:
-    """Return the UTC day of each row, NaT where there is none."""
-    _require_dates(column, name)
-    try:
-        # Days as text and as instants with a zone both become UTC days.
-        parsed = pd.to_datetime(column, utc=True)
-    except (ValueError, TypeError, OverflowError) as err:
-        raise UserError(
-            f"the column {name!r} cannot be read as time: {str(err).splitlines()[0]}"
-        ) from err
-    days = np.asarray(parsed.dt.tz_localize(None).to_numpy("datetime64[D]"))
-    _require_plausible(days, name)
-    return days
-
-
-def _require_dates(column: pd.Series[Any], name: str) -> None:
-    """Raise `UserError` for numbers, and for dates of which nobody can say which part is the day.
-
-    A month would be read as a day, or a day as a month, without a word.
-    """
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        raise UserError(
-            f"the column {name!r} holds numbers where times are expected, such as 2019-07-01"
-        )
-    first = column.first_valid_index()
-    if first is None or pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return
-    shown = str(column.loc[first] if column.index.is_unique else column.dropna().iloc[0])
-    if DAY_OR_MONTH.match(shown):
-        raise UserError(
-            f"the column {name!r} holds {shown!r}, which may be read with the day or the month "
-            "first: write dates as 2019-07-31"
-        )
-
-
-def _require_plausible(days: NDArray[np.datetime64], name: str) -> None:
-    """Raise `UserError` for a day that no station can have measured."""
-    outside = np.flatnonzero((days < EARLIEST) | (days >= LATEST))
-    if outside.size:
-        raise UserError(
-            f"the column {name!r} has {days[outside[0]]} in data row {outside[0] + 1} "
-            f"({outside.size} of {days.size} days lie outside {EARLIEST} to {LATEST}): mend the "
-            "dates or leave them empty"
-        )
-
-
-def _numbers(column: pd.Series[Any], name: str) -> Numbers:
-    """Return a column's own numbers, NaN unknown; a copy only where pandas marks them apart."""
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        raise UserError(
-            f"the column {name!r} holds {column.dtype} where numbers are expected: encode it as "
-            "numbers, or leave it out with --features"
-        )
-    numbers = (
-        column.to_numpy()
-        if isinstance(column.dtype, np.dtype)
-        else column.to_numpy(np.float64, na_value=np.nan)
-    )
-    infinite = int(np.isinf(numbers).sum())
-    if infinite:
-        raise UserError(
-            f"the column {name!r} has {infinite} infinite values: leave unknown ones empty"
-        )
-    return numbers

@@ -40,6 +40,10 @@ def read_table(data: bytes | Path, name: str) -> pd.DataFrame:
     """
     try:
         table = _parsed(data, name)
+    except UnicodeDecodeError as err:
+        raise UserError(
+            f"the table {name} is no UTF-8 text: save it as such, for names may hold other letters"
+        ) from err
     except (ValueError, OSError, pa.ArrowException) as err:
         reason = str(err).splitlines()[0]
         raise UserError(f"the table {name} cannot be read: {reason}") from err

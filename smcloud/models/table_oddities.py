@@ -16,11 +16,12 @@ NAMED = 3
 SAME_PLACE_DEGREES = 0.01
 """A station whose rows lie further apart is told: about a pixel of 1 km."""
 
-
 ECHO = 0.99
 """A feature whose correlation with the target is this high was most likely made from it."""
 ECHO_ROWS = 100_000
 """Rows that are looked at for that."""
+MARKS = (-9999.0, -999.0, 9999.0, 99999.0)
+"""Numbers that tables are known to hold where a value is unknown."""
 VOLUMES = ("m3 m-3", "m3/m3", "m^3/m^3", "m³/m³", "m³ m⁻³", "cm3 cm-3", "cm3/cm3")
 """Units in which soil moisture lies between 0 and 1."""
 
@@ -29,7 +30,8 @@ def oddities(table: TrainingTable, units: str = "") -> list[str]:
     """Return a line for each oddity of a table, and none for a plain one.
 
     Rows left out, stations without a day, repeated days, a name at two places, features that say
-    nothing or that repeat the target, a target that its units cannot hold.
+    nothing or that repeat the target, numbers that look like marks for unknown, a target that its
+    units cannot hold.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ def oddities(table: TrainingTable, units: str = "") -> list[str]:
         _repeats(table),
         _places(table),
         _silent_features(table),
+        _marks(table),
         _echoes(table),
         _out_of_range(table, units),
     ]
@@ -111,6 +114,21 @@ def _silent_features(table: TrainingTable) -> str:
     return (
         f"{counted(len(silent), 'features')} without two different values: {_some(silent)}; the "
         "trees have no use for them"
+    )
+
+
+def _marks(table: TrainingTable) -> str:
+    found = []
+    for name in (table.columns.target, *table.columns.features):
+        values = table.values[name]
+        # Such a number is an extreme one: nothing else is compared.
+        ends = {float(np.fmin.reduce(values)), float(np.fmax.reduce(values))}
+        found += [f"{name} {mark:g}" for mark in MARKS if mark in ends]
+    if not found:
+        return ""
+    return (
+        f"numbers that look like marks for unknown: {_some(found)}; they count as they stand: "
+        "leave unknown values empty"
     )
 
 

@@ -170,8 +170,7 @@ class ModelTraining:
         """
         with self._timed("search"):
             tuning = self._search_all()
-        with self._timed("stored model"):
-            stored = self._make_stored(tuning.get(self.shipped))
+        stored = self._make_stored(tuning.get(self.shipped))
         with self._timed("folds"):
             folds = self._run_folds(tuning, stored)
         scores = split_scores(folds, self.shipped[2], self.request.rules.seed, ORDER)
@@ -217,19 +216,22 @@ class ModelTraining:
         """Train the model that is stored, with its uncertainty, and score it on its test set."""
         request, table = self.request, self.data.table
         params = request.ruled if tuning is None else tuning.tuned(request.ruled)
-        fit = self._fitted(params)
-        split, trained = fit.split, fit.trained
-        estimates = estimates_of(table, split.test, trained.data)
-        scores = fold_scores(
-            table, split, request.rules, estimates, trained.rounds, self.shipped[2]
-        )
-        tested = rows_tested(table, split, request.rules, estimates)
-        self._reports.put(_estimates_key(split.kind), tested.to_parquet(index=False))
+        with self._timed("stored model"):
+            fit = self._fitted(params)
+            split, trained = fit.split, fit.trained
+            estimates = estimates_of(table, split.test, trained.data)
+            scores = fold_scores(
+                table, split, request.rules, estimates, trained.rounds, self.shipped[2]
+            )
+            tested = rows_tested(table, split, request.rules, estimates)
+            self._reports.put(_estimates_key(split.kind), tested.to_parquet(index=False))
         if not request.has_uncertainty:
             return Stored(fit, params, scores, None, None, {})
-        spread = fit_spread(table, split, request.rules, trained, params)
-        area = fit_area(table, split, request.rules, trained)
-        found = coverage_figures(self.data, spread, split, estimates)["coverage"]
+        with self._timed("uncertainty"):
+            spread = fit_spread(table, split, request.rules, trained, params)
+            found = coverage_figures(self.data, spread, split, estimates)["coverage"]
+        with self._timed("area of applicability"):
+            area = fit_area(table, split, request.rules, trained)
         return Stored(fit, params, scores, spread, area, {split.kind: found})
 
     def _fitted(self, params: BoostingParams) -> FoldFit:

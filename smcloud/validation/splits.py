@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Literal
 
@@ -45,6 +46,7 @@ SPARSE = 4
 Rows = NDArray[np.int64]
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Ranks = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,29 @@ class Samples:
     blocks: Codes
     days: NDArray[np.datetime64]
 
-    @property
-    def years(self) -> Codes:
+    @cached_property
+    def years(self) -> Ranks:
         """Return the UTC year of each row."""
-        return self.days.astype("datetime64[Y]").astype(np.int64) + 1970
+        return self.days.astype("datetime64[Y]").astype(np.int32) + np.int32(1970)
+
+    @cached_property
+    def ranks(self) -> Mapping[str, Ranks]:
+        """Return numbers from 0 of the station, pixel and block of each row, ascending as these.
+
+        They and `pixel_days` are found out once: every split of a table is checked with them.
+        """
+        codes = {"stations": self.stations, "pixels": self.pixels, "blocks": self.blocks}
+        return {
+            name: pd.factorize(found, sort=True)[0].astype(np.int32)
+            for name, found in codes.items()
+        }
+
+    @cached_property
+    def pixel_days(self) -> Ranks:
+        """Return a number for each pair of pixel and day: equal rows of a pixel have equal ones."""
+        day = self.days.astype(np.int64)
+        day -= day.min()
+        return ranked(self.ranks["pixels"] * (day.max() + 1) + day).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -222,14 +243,15 @@ def check_leakage(split: Split, samples: Samples, *, gap_days: int = 0) -> None:
     drawn by station shares none with fit. A test set that is drawn by year shares no year with
     the others and keeps `gap_days` from them.
     """
-    codes = {"rows": np.arange(samples.days.size), "pixel days": _pixel_days(samples)}
+    codes = {"rows": np.arange(samples.days.size, dtype=np.int32), "pixel days": samples.pixel_days}
+    ranks = samples.ranks
     places = {
-        "stations": samples.stations,
-        "1 km pixels": samples.pixels,
-        "spatial blocks": samples.blocks,
+        "stations": ranks["stations"],
+        "1 km pixels": ranks["pixels"],
+        "spatial blocks": ranks["blocks"],
     }
     if split.kind != "random":
-        codes |= {noun: pd.factorize(found)[0] for noun, found in places.items()}
+        codes |= places
     for noun, found in codes.items():
         held = _held(found, split)
         for one, other in combinations(SETS, 2):
@@ -237,13 +259,13 @@ def check_leakage(split: Split, samples: Samples, *, gap_days: int = 0) -> None:
             if not (known and noun in places):
                 _refuse(int((held[one] & held[other]).sum()), noun, split, one, other)
     if split.kind in ("year", "station_year"):
-        years = np.unique(samples.years[split.test])
+        years = np.unique(samples.years[split.test]).astype(np.int64)
         for one in SETS[:3]:
             near = _near_years(samples.days[split.sets[one]], years, gap_days)
             _refuse(int(near.sum()), f"days within {gap_days} days", split, one, "test")
 
 
-def _held(numbers: Codes, split: Split) -> dict[str, Mask]:
+def _held(numbers: Ranks, split: Split) -> dict[str, Mask]:
     """Return for each set which of the numbers from 0 it holds."""
     held = {}
     for name, rows in split.sets.items():
@@ -285,29 +307,24 @@ def _block_sets(samples: Samples, rules: SplitRules, fold: int, kind: SplitKind)
 
 def _random_sets(samples: Samples, rules: SplitRules, fold: int) -> list[Mask]:
     """Return which rows a random draw of (pixel, day) pairs puts in each set."""
-    pair_of_row = _pixel_days(samples)
+    pair_of_row = samples.pixel_days
     n_pairs = int(pair_of_row.max()) + 1
     drawn = np.random.default_rng([rules.seed, 2]).permutation(n_pairs)
     is_test = drawn % rules.folds == fold
     # Within the rest, rank by the same draw so that the shares are those of the rules.
-    rank = np.argsort(np.argsort(np.where(is_test, n_pairs, drawn)))
+    is_left = np.ones(n_pairs, dtype=bool)
+    is_left[drawn[is_test]] = False
+    rank = (np.cumsum(is_left) - 1)[drawn]
     left = n_pairs - int(is_test.sum())
     n_stop, n_calibrate = round(left * rules.stop_share), round(left * rules.calibrate_share)
-    part = np.full(n_pairs, SETS.index("fit"))
+    part = np.full(n_pairs, SETS.index("fit"), np.int8)
     part[rank < n_stop + n_calibrate] = SETS.index("calibrate")
     part[rank < n_stop] = SETS.index("stop")
     part[is_test] = SETS.index("test")
     return [part[pair_of_row] == number for number in range(len(SETS))]
 
 
-def _pixel_days(samples: Samples) -> Codes:
-    """Return a number for each pair of pixel and day: equal rows of a pixel have equal ones."""
-    pixel = pd.factorize(samples.pixels, sort=True)[0].astype(np.int64)
-    day = samples.days.astype(np.int64) - samples.days.astype(np.int64).min()
-    return ranked(pixel * (day.max() + 1) + day)
-
-
-def ranked(codes: Codes) -> Codes:
+def ranked(codes: Codes | Ranks) -> Codes:
     """Return the rank of each code among the different ones, 0 for the smallest.
 
     Codes that lie close together are counted where they stand, which needs no sorting.
@@ -323,20 +340,21 @@ def ranked(codes: Codes) -> Codes:
 
 def _parts_of_blocks(
     samples: Samples, rules: SplitRules, fold: int, kind: SplitKind, *, holds_test: bool
-) -> Codes:
+) -> NDArray[np.int8]:
     """Return for each row the number of the set (in `SETS`) that its block belongs to."""
-    of_row, blocks = pd.factorize(samples.blocks, sort=True)
+    of_row = samples.ranks["blocks"]
+    n_blocks = int(of_row.max()) + 1
     needed = max(rules.folds, len(SETS)) if holds_test else len(SETS) - 1
-    if blocks.size < needed:
+    if n_blocks < needed:
         raise UserError(
             f"split {kind!r} needs {needed} spatial blocks at least, so that fit, stop, calibrate "
-            f"and test share none; found {blocks.size} with "
-            f"{np.unique(samples.stations).size} stations and {samples.days.size} rows: "
+            f"and test share none; found {n_blocks} with "
+            f"{int(samples.ranks['stations'].max()) + 1} stations and {samples.days.size} rows: "
             "take smaller blocks, fewer folds or more stations"
         )
-    weight = stations_per_block(samples.stations, of_row.astype(np.int64), blocks.size)
-    order = np.random.default_rng([rules.seed, 1]).permutation(blocks.size)
-    part = np.full(blocks.size, -1, dtype=np.int64)
+    weight = stations_per_block(samples.ranks["stations"], of_row, n_blocks)
+    order = np.random.default_rng([rules.seed, 1]).permutation(n_blocks)
+    part = np.full(n_blocks, -1, dtype=np.int8)
     if holds_test:
         heaviest_first = order[np.argsort(-weight[order], kind="stable")]
         dealt = deal(heaviest_first, weight, np.full(rules.folds, 1 / rules.folds))
@@ -350,10 +368,14 @@ def _parts_of_blocks(
     return part[of_row]
 
 
-def stations_per_block(stations: Codes, block_of_row: Codes, n_blocks: int) -> Codes:
-    """Return how many stations lie in each block."""
-    first_row = np.unique(stations, return_index=True)[1]
-    return np.bincount(block_of_row[first_row], minlength=n_blocks)
+def stations_per_block(
+    stations: Codes | Ranks, block_of_row: Codes | Ranks, n_blocks: int
+) -> Codes:
+    """Return how many stations lie in each block; a station lies in one."""
+    number = ranked(stations)
+    block_of_station = np.empty(int(number.max()) + 1, dtype=np.int64)
+    block_of_station[number] = block_of_row
+    return np.bincount(block_of_station, minlength=n_blocks)
 
 
 def deal(order: Codes, weight: Codes, shares: NDArray[np.float64]) -> Codes:
@@ -370,7 +392,7 @@ def deal(order: Codes, weight: Codes, shares: NDArray[np.float64]) -> Codes:
 
 
 def _test_years(samples: Samples, rules: SplitRules, fold: int, kind: SplitKind) -> Codes:
-    years = np.unique(samples.years)
+    years = np.unique(samples.years).astype(np.int64)
     if years.size < 2:
         raise UserError(
             f"split {kind!r} is not possible: it needs rows of two years at least, found "

@@ -89,6 +89,12 @@ def test_the_headline_is_new_stations_in_new_years(table: str, tmp_path) -> None
         (["--features", "sm"], "the target 'sm' is among the features"),
         (["--folds", "30"], "split 'station' needs 30 spatial blocks.* found 20 with 20 stations"),
         (["--lat", "rain"], "needs latitude and longitude, found only one"),
+        (["--most-rows", "-1"], "--most-rows is -1: expected 0 or more"),
+        (["--permutations", "-2"], "--permutations is -2: expected 0 or more"),
+        (["--tune", "-3"], "--tune is -3: expected 0 or more"),
+        (["--seed", "-4"], "--seed is -4: expected 0 or more"),
+        (["--rounds", "0"], "rounds and early_stopping must be 1 or more, found 0"),
+        (["--held-out", "A"], "--held-out needs --network"),
     ],
 )
 def test_a_mistake_is_one_clear_line(table: str, tmp_path, change: list[str], message: str) -> None:
@@ -116,6 +122,22 @@ def test_missing_options_are_named(table: str) -> None:
     assert "needs --target, --group, --time, --out" in invoke("--table", table, fails=True)
     assert "one of them" in invoke(fails=True)
     assert "one of them" in invoke("run.toml", "--table", table, fails=True)
+
+
+def test_options_of_a_table_beside_a_run_file_are_refused(tmp_path) -> None:
+    said = invoke(str(tmp_path / "run.toml"), "--rounds", "9", "--most-rows", "5", fails=True)
+    assert said.startswith("--rounds, --most-rows goes with --table: say it in the run file")
+
+
+def test_stations_of_too_few_days_leave_the_headline_unknown(table: str, tmp_path) -> None:
+    shown: list[str] = []
+    pd.read_csv(table).iloc[::50].to_csv(table, index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.console, "print", lambda *parts, **_: shown.append(str(parts[0])))
+        invoke(*options(table, tmp_path), "--rounds", "3", "--permutations", "0")
+    (headline,) = [line for line in shown if "headline:" in line]
+    assert "unknown, for no station has 5 test rows or more" in headline
+    assert not any("nan to nan" in line for line in shown)
 
 
 def test_a_table_larger_than_memory_goes_over_a_cluster_from_mapped_columns(

@@ -55,3 +55,8 @@ def test_dates_are_no_objects(tmp_path) -> None:
 def test_a_file_that_is_none_is_named(name: str) -> None:
     with pytest.raises(UserError, match=f"the table {name} cannot be read"):
         read_table(b"not at all", name)
+
+
+def test_text_in_another_encoding_is_said() -> None:
+    with pytest.raises(UserError, match="no UTF-8 text: save it as such"):
+        read_table("site,sm\né,0.2\n".encode("latin-1"), "t.csv")

@@ -99,6 +99,15 @@ def test_a_feature_made_from_the_target_is_named() -> None:
     assert "rain (R -1.000)" in line
 
 
+def test_marks_for_unknown_values_are_named() -> None:
+    frame = table()
+    frame.loc[[3, 50], "rain"] = -9999
+    (line,) = told(frame)
+    assert line.startswith("numbers that look like marks for unknown: rain -9999")
+    frame.loc[7, "sm"] = -999.0
+    assert "sm -999, rain -9999" in told(frame)[0]
+
+
 @pytest.mark.parametrize("value", [np.nan, 7.0])
 def test_a_feature_that_says_nothing_is_named(value: float) -> None:
     (line,) = told(table(rain=value))
