@@ -5,6 +5,7 @@ from collections import Counter
 from smcloud.cli.console import console, table
 from smcloud.core.listener import counted
 from smcloud.models.families import TITLES
+from smcloud.models.gwr_files import LocalCard
 from smcloud.models.periods import BEST, PeriodEntry, PeriodsCard
 from smcloud.production.coarse_train_stage import CoarseTraining
 
@@ -16,11 +17,28 @@ def show_coarse(made: CoarseTraining) -> None:
     """Print what the models do on cells that they never saw, and what they were made of."""
     if isinstance(made.card, PeriodsCard):
         show_periods(made.card)
+    else:
+        show_local(made.card)
     console.print(
         f"  {made.rows:,} samples of {made.cells:,} coarse cells on {made.days:,} days",
         markup=False,
     )
     console.print(f"  model {made.url}/card.json", markup=False)
+
+
+def show_local(card: LocalCard) -> None:
+    """Print the bandwidth of local regressions, how it was found, and what is modelled."""
+    modelled = sum(note.modelled for note in card.years.values())
+    days = sum(note.days for note in card.years.values())
+    console.print(
+        f"  {card.name}: a regression around each cell of {card.grid} on "
+        f"{', '.join(card.columns)}, Gaussian kernel of {card.bandwidth_km:.0f} km; {modelled:,} "
+        f"of {days:,} days are modelled",
+        markup=False,
+    )
+    for name, scores in card.scores.items():
+        found = ", ".join(f"{key} {value:.4g}" for key, value in scores.items())
+        console.print(f"    {name}: {found}", markup=False)
 
 
 def show_periods(card: PeriodsCard) -> None:

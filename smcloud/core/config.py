@@ -202,8 +202,16 @@ class DownscaleConfig(_Section):
     """Part of the cells of a period, in whole groups, on which its families are scored."""
     candidates: Positive = 4
     """Sets of parameters that the search tries of each family."""
+    damped: bool = True
+    """Scale the pattern within cells by how much of it is to be believed, found by inner
+    validation; without it the model's own pattern is kept, which is mostly too strong."""
     bandwidth_km: Annotated[float, Field(ge=0.0)] = 0.0
     """Bandwidth of local regressions; 0 finds it by cross-validation."""
+    bridge: Literal["sensor", "climatology", "none"] = "sensor"
+    """How AMSR-E and AMSR2, which never overlap, are joined. `sensor`: a third one (WindSat, or
+    MWRI at 36 km) carries the scale from one to the other and stands in between them, 2011-10 to
+    2012-06. `climatology`: the scale is that of their months, the time between stays unknown.
+    `none`: each keeps its own scale."""
 
 
 class CompareConfig(_Section):

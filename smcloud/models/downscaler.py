@@ -39,5 +39,11 @@ class Downscaler(Protocol):
     def is_modelled(self, day: np.datetime64) -> bool:
         """Return whether there is a model for the day."""
 
+    def shared_variance(self, day: np.datetime64) -> float:
+        """Return the covariance of estimates and target between the cells of a group on a day.
+
+        From cells that the fit did not see and that no test uses; NaN where it is unknown.
+        """
+
     def why_not(self, day: np.datetime64) -> str:
         """Return why there is no model for the day, in words; empty where there is one."""

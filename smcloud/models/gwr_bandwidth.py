@@ -115,6 +115,30 @@ def search_bandwidth(
     return BandwidthSearch(widths, np.sqrt(squares), int(judged.sum()), criterion)
 
 
+def departure_covariance(
+    series: CoarseDays,
+    rule: LocalRule,
+    *,
+    block_km: float = BLOCK_KM,
+    most_cells: int = 1000,
+    most_days: int = 24,
+    seed: int = 0,
+) -> float:
+    """Return the covariance of estimated and true departures from block means, target squared.
+
+    Each departure is estimated from slopes of cells outside its block. NaN where none can be.
+    """
+    chosen = np.flatnonzero(series.known.sum(axis=1) >= rule.minimum_cells)
+    if not chosen.size:
+        return float("nan")
+    part = series.at(_evenly(chosen, most_days))
+    at = _drawn(np.flatnonzero(part.known.any(axis=0)), most_cells, seed)
+    estimated, target = _departures(part, at, rule, block_km)
+    product = estimated * target
+    known = np.isfinite(product)
+    return float(product[known].mean()) if known.any() else float("nan")
+
+
 def _nothing_to_judge(rule: LocalRule) -> UserError:
     return UserError(
         f"no bandwidth can be judged: no day has {rule.minimum_cells} cells near each other with "
@@ -133,13 +157,19 @@ def _departure_errors(
     series: CoarseDays, at: Indices, rules: Sequence[LocalRule], block_km: float
 ) -> Floats:
     """Return the errors of departures from block means, (rules, days, cells)."""
+    found = (_departures(series, at, rule, block_km) for rule in rules)
+    return np.array([estimated - target for estimated, target in found])
+
+
+def _departures(
+    series: CoarseDays, at: Indices, rule: LocalRule, block_km: float
+) -> tuple[Floats, Floats]:
+    """Return estimated and true departures from block means, (days, cells) each."""
     means = _block_means(series, at, block_km)
     values = np.concatenate([series.predictors, series.target[:, None]], axis=1)[:, :, at]
     predictors, target = np.split(values - means, [-1], axis=1)
-    fits = (_fit_apart(series, at, rule, block_km) for rule in rules)
-    return np.array(
-        [(fit.coefficients[:, 1:] * predictors).sum(axis=1) - target[:, 0] for fit in fits]
-    )
+    fit = _fit_apart(series, at, rule, block_km)
+    return (fit.coefficients[:, 1:] * predictors).sum(axis=1), target[:, 0]
 
 
 def _fit_apart(series: CoarseDays, at: Indices, rule: LocalRule, apart_km: float) -> LocalFit:

@@ -8,6 +8,7 @@ these hashes and is written last. A year is read once a process, when one of its
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -75,12 +76,15 @@ class LocalCard(BaseModel):
     input_hash: str
     """Hash of the rows and of the settings: a second run with the same has nothing to do."""
     years: dict[str, YearNote]
+    inner_covariance: Score = math.nan
+    """Covariance of estimated and true departures from block means, of cells left out."""
 
     @property
     def whole_sha256(self) -> str:
         """Return one hash of everything that estimates come from."""
         text = "".join(f"{year} {self.years[year].sha256}\n" for year in sorted(self.years))
-        return content_hash(f"{self.grid} {self.window} {self.columns}\n{text}".encode())
+        head = f"{self.grid} {self.window} {self.columns} {self.inner_covariance!r}"
+        return content_hash(f"{head}\n{text}".encode())
 
     def to_json(self) -> bytes:
         """Return the card as JSON with sorted keys: equal cards are equal bytes."""
@@ -183,6 +187,10 @@ class LocalRegression:
             return ""
         least = self.card.params.get("minimum_cells", "?")
         return f"{year.cells[at]} coarse cells are known with all predictors, {least} are needed"
+
+    def shared_variance(self, day: np.datetime64) -> float:
+        """Return the covariance of estimates and target within blocks; see `Downscaler`."""
+        return self.card.inner_covariance if self.is_modelled(day) else math.nan
 
     def estimate(self, day: np.datetime64, columns: FloatArray, lonlat: Floats) -> FloatArray:
         """Return the estimates (n,) of one day from columns (features, n) at lonlat (2, n).

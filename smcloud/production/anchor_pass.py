@@ -168,7 +168,7 @@ class VisitTask:
     block: FineBlock
     slabs: tuple[int, ...]
     visit: int
-    """Number of this visit, from 1."""
+    """0 sums the first guesses; from 1 on, what the nodes before make of them."""
 
     @property
     def name(self) -> str:
@@ -178,16 +178,21 @@ class VisitTask:
 
 
 def visit_block(task: VisitTask) -> None:
-    """Write the sums of the corrected and clamped values of a block, for each slab asked for."""
+    """Write the sums of a block for each slab asked for.
+
+    They are those of the damped first guess, or of what the last nodes make of it, clamped.
+    """
     block = task.block
     points = block.points
     where, ceilings = block.links(points), block.ceilings(points)
     work = open_objects(block.work.url)
     slabs = slabs_of(len(block.schema.times(block.key.year)), SLAB_DAYS)
     for slab in task.slabs:
-        nodes = Nodes.from_bytes(work.get(block.work.nodes_key(slab, task.visit - 1)))
-        guesses = block.stored(slabs[slab], points)
-        sums = cell_sums(guesses, where, ceilings, nodes.on(where.window))
+        given = None
+        if task.visit:
+            nodes = Nodes.from_bytes(work.get(block.work.nodes_key(slab, task.visit - 1)))
+            given = nodes.on(where.window)
+        sums = cell_sums(block.guesses(slabs[slab], points), where, ceilings, given)
         work.put(block.work.sums_key(slab, block.name, task.visit), sums.to_bytes())
 
 

@@ -9,14 +9,18 @@ from distributed import Client
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import UserError
 from smcloud.core.listener import Listener
+from smcloud.features.derived import schema_named
+from smcloud.features.spec import split_input
 from smcloud.grids.tiles import TileYear
 from smcloud.models.families import known_families
 from smcloud.models.family_search import SearchRules
+from smcloud.models.gwr_files import LocalCard
 from smcloud.models.period_fits import PeriodRules
 from smcloud.models.periods import PeriodsCard
 from smcloud.production.coarse_table_stage import build_coarse_table
 from smcloud.production.downscalers import DownscalerCard
 from smcloud.production.ledger import Ledger, Record
+from smcloud.production.local_tasks import LocalRequest, train_local
 from smcloud.production.period_samples import PeriodsRequest
 from smcloud.production.period_tasks import train_periods
 from smcloud.production.samples_stage import features_of
@@ -56,15 +60,19 @@ def run_coarse(
         If no coarse cell has a value in the run's tiles and years, or no period a model.
     """
     table = build_coarse_table(config, product, client, listener)
-    found = _train_periods(config, product, table, client, listener)
-    if isinstance(found.card, PeriodsCard) and not found.card.modelled:
-        reasons = Counter(entry.why_not for entry in found.card.periods).most_common(1)
-        raise UserError(
-            f"no period of {config.product} has a model, mostly for this: {reasons[0][0]}; widen "
-            "the region, or set downscale.period_days, minimum_samples or pooled"
-        )
-    _note_in_ledger(config, product, found)
-    return found
+    is_local = product.downscaling is not None and product.downscaling.kind == "local"
+    train = _train_local if is_local else _train_periods
+    card = train(config, product, table, client, listener)
+    known = table[table[product.target.column].notna()]
+    made = CoarseTraining(
+        card,
+        config.layout.model(config.model_name),
+        len(known),
+        len(known[["row", "col"]].drop_duplicates()),
+        int(known["time"].nunique()),
+    )
+    _note_in_ledger(config, product, made)
+    return made
 
 
 def _train_periods(
@@ -73,7 +81,8 @@ def _train_periods(
     table: pd.DataFrame,
     client: Client | None,
     listener: Listener,
-) -> CoarseTraining:
+) -> PeriodsCard:
+    """Return the card of models by period; raises UserError if no period has one."""
     rules = config.downscale
     features = features_of(config, product)
     request = PeriodsRequest(
@@ -93,15 +102,44 @@ def _train_periods(
         target_units=product.target.units,
         versions={feature.name: str(feature.version) for feature in features},
     )
-    made = train_periods(table, request, client, listener)
-    known = table[table[product.target.column].notna()]
-    return CoarseTraining(
-        made.card,
-        config.layout.model(config.model_name),
-        len(known),
-        len(known[["row", "col"]].drop_duplicates()),
-        int(known["time"].nunique()),
+    card = train_periods(table, request, client, listener).card
+    if not card.modelled:
+        ((reason, _),) = Counter(entry.why_not for entry in card.periods).most_common(1)
+        raise UserError(
+            f"no period of {config.product} has a model, mostly for this: {reason}; widen the "
+            "region, or set downscale.period_days, minimum_samples or pooled"
+        )
+    return card
+
+
+def _train_local(
+    config: RunConfig,
+    product: Product,
+    table: pd.DataFrame,
+    client: Client | None,
+    listener: Listener,
+) -> LocalCard:
+    """Return the card of local regressions; raises UserError if no day can be modelled."""
+    features = features_of(config, product)
+    request = LocalRequest(
+        root=config.store.root,
+        name=config.model_name,
+        grid=_cells_of(product),
+        features=tuple(feature.name for feature in features),
+        bandwidth_km=config.downscale.bandwidth_km,
+        seed=config.train.seed,
+        units=tuple(feature.units for feature in features),
+        target=product.target.column,
+        target_units=product.target.units,
+        versions={feature.name: str(feature.version) for feature in features},
     )
+    return train_local(table, request, client, listener).card
+
+
+def _cells_of(product: Product) -> str:
+    """Return the name of the grid of the coarse field."""
+    source = "" if product.downscaling is None else split_input(product.downscaling.coarse)[0]
+    return schema_named(source).grid
 
 
 def _note_in_ledger(config: RunConfig, product: Product, made: CoarseTraining) -> None:

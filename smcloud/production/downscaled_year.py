@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 from distributed import Client
 
 from smcloud.core.errors import StoreError
@@ -19,6 +20,7 @@ from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
 from smcloud.features.spec import split_input
 from smcloud.models.anchoring import AnchorRules
+from smcloud.models.damping import Spread, factors, factors_to_bytes, merged
 from smcloud.production.anchor_pass import (
     Anchored,
     AnchorTask,
@@ -30,6 +32,7 @@ from smcloud.production.anchor_pass import (
 )
 from smcloud.production.block import BlockReceipt, read_receipt, receipt_key
 from smcloud.production.cluster import worker_threads
+from smcloud.production.downscalers import open_downscaler
 from smcloud.production.finish_block import FinishTask, FlagLayer, finish_block
 from smcloud.production.first_guess import (
     SLAB_DAYS,
@@ -69,9 +72,10 @@ class DownscaledYear:
         self._coarse = _field(recipe, downscaling.coarse, plan.year)
 
     def prepare(self) -> None:
-        """Make the first guess of every block, then the nodes of every slab."""
+        """Make the first guess of every block, its damping, then the nodes of every slab."""
         create_store(self._work.store, self._schema, self._plan.year, {})
         self._guess()
+        self._damp()
         self._anchor()
 
     def task(
@@ -130,13 +134,34 @@ class DownscaledYear:
         receipt = read_receipt(self._work.receipts, key) if key in stored else None
         return receipt is not None and receipt.input_hash == task.block.input_hash
 
+    def _damp(self) -> None:
+        """Write the factor of each day by which first guesses are scaled."""
+        recipe, days = self._recipe, self._schema.times(self._plan.year)
+        work = open_objects(self._work.url)
+        keys = [self._work.spread_key(block.name) for block in self._blocks()]
+        spread = merged([Spread.from_bytes(work.get(key)) for key in keys])
+        found = np.ones(len(days), np.float32)
+        if recipe.config.downscale.damped:
+            model = open_downscaler(
+                recipe.models, recipe.config.model_name, recipe.card.whole_sha256
+            )
+            covariance = np.array([model.shared_variance(day) for day in days])
+            found = factors(spread, covariance)
+        work.put(self._work.damping_key, factors_to_bytes(found))
+        self._listener.note(
+            f"first guesses are damped to {np.median(found):.0%} of their pattern (median of days)"
+        )
+
     def _anchor(self) -> None:
         """Settle the nodes of every slab, visiting blocks again where values may be clamped."""
         rules = self._recipe.anchor_rules
         n_slabs = len(slabs_of(len(self._schema.times(self._plan.year)), SLAB_DAYS))
         settled = {info.key for info in open_objects(self._work.url).list("nodes/settled/")}
-        waiting = {n: () for n in range(n_slabs) if self._work.settled_key(n) not in settled}
-        visited: Mapping[int, tuple[str, ...]] = waiting
+        waiting = [n for n in range(n_slabs) if self._work.settled_key(n) not in settled]
+        if waiting:
+            every = tuple(block.name for block in self._blocks())
+            self._visit([Anchored(slab, every) for slab in waiting], 0)
+        visited: Mapping[int, tuple[str, ...]] = dict.fromkeys(waiting, ())
         for visit in range(rules.rounds + 1):
             if not visited:
                 return
@@ -175,7 +200,7 @@ class DownscaledYear:
             if block.name in wanted
             for task in [VisitTask(block, wanted[block.name], visit)]
         ]
-        self._over(tasks, "visit", "blocks")
+        self._over(tasks, "visit" if visit else "sum", "blocks")
 
     def _over(self, tasks: list[Task[T]], stage: str, unit: str) -> list[T]:
         """Return what the tasks return, in their order."""

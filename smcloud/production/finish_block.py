@@ -94,7 +94,7 @@ def finish_block(task: FinishTask) -> BlockReceipt:
     for slab, steps in enumerate(slabs_of(len(days), SLAB_DAYS)):
         with clock.step("read"):
             nodes = Nodes.from_bytes(open_objects(block.work.url).get(block.work.settled_key(slab)))
-            guesses = block.stored(steps, points)
+            guesses = block.guesses(steps, points)
             flags = block.flags(steps, points) | _layers(task, steps, points)
         with clock.step("predict"):
             found = corrected(guesses, nodes, where, ceilings)

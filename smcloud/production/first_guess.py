@@ -1,12 +1,13 @@
-"""First pass of a downscaled year: a block's first guess at 1 km, and its sums over coarse cells.
+"""First pass of a downscaled year: a block's first guess at 1 km, and how much it varies in cells.
 
 The first guess is what the model says of each pixel by itself; its mean over a coarse cell is not
 yet the coarse value. It is kept, below the work of its version, until the year is published:
 features are computed once, and a killed run continues.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ from smcloud.features.sink import FloatSink
 from smcloud.features.spec import Flags, Floats32
 from smcloud.grids.grid import SIN1KM, Window, grid_named
 from smcloud.grids.tiles import TileYear
-from smcloud.models.cell_sums import CellSums, Links, cell_sums, links
+from smcloud.models.cell_sums import Links, links
+from smcloud.models.damping import Spread, factors_from, within_cells
 from smcloud.models.downscaler import Downscaler
 from smcloud.production.block import (
     BlockReceipt,
@@ -81,6 +83,15 @@ class Work:
         """Return the prefix of the receipts of the first pass."""
         return join(self.url, "receipts")
 
+    def spread_key(self, block: str) -> str:
+        """Return the key of how much a block's first guess varies within cells."""
+        return f"spread/{block}.npz"
+
+    @property
+    def damping_key(self) -> str:
+        """Return the key of the factor of each day that first guesses are scaled by."""
+        return "damping.npz"
+
     def sums_key(self, slab: int, block: str, visit: int = 0) -> str:
         """Return the key of a block's sums over a slab; visits after the first are clamped ones."""
         return f"sums/v{visit}/s{slab:02d}/{block}.npz"
@@ -92,6 +103,12 @@ class Work:
     def settled_key(self, slab: int) -> str:
         """Return the key of the nodes of a slab with which the year is finished."""
         return f"nodes/settled/s{slab:02d}.npz"
+
+
+@lru_cache(maxsize=4)
+def read_damping(work: Work) -> Floats32:
+    """Return the factor of each day, (days,); read once per process and version."""
+    return factors_from(open_objects(work.url).get(work.damping_key))
 
 
 @dataclass(frozen=True)
@@ -138,10 +155,12 @@ class FineBlock:
         found: Floats32 = np.fmin(whole, self.ceiling.compute(read).values[0, 0])
         return found
 
-    def stored(self, steps: slice, points: Points) -> Floats32:
-        """Return the first guesses of some days, (days, n_points); NaN is unknown."""
+    def guesses(self, steps: slice, points: Points) -> Floats32:
+        """Return the damped first guesses of some days, (days, n_points); NaN is unknown."""
         cube = open_cube(self.work.store, self.schema, self.key.year)
-        return FIRST_GUESS.unpack(cube.read_points("first_guess", steps, self.window, points))
+        stored = cube.read_points("first_guess", steps, self.window, points)
+        factors = read_damping(self.work)[steps, None]
+        return np.asarray(FIRST_GUESS.unpack(stored) * factors, np.float32)
 
     def flags(self, steps: slice, points: Points) -> NDArray[np.uint16]:
         """Return the flags that the features raised on some days, (days, n_points)."""
@@ -173,7 +192,7 @@ class GuessTask:
 
 
 def guess_block(task: GuessTask) -> BlockReceipt:
-    """Make the first guess of one block on a worker: its shards, its sums, then its receipt.
+    """Make the first guess of one block on a worker: its shards, its spread, then its receipt.
 
     Raises
     ------
@@ -190,28 +209,32 @@ def guess_block(task: GuessTask) -> BlockReceipt:
     with take_turn(overlap=task.read_ahead) as turn:
         with clock.step("read"):
             inputs = task.reader.read(block.window, days, points)
-            ceilings = block.ceilings(points)
         turn.compute()
         values = {v.name: _filled(v, len(days), block.window) for v in block.schema.variables}
+        lonlat = lonlat_of(block.window, points)
         for slab in slabs_of(len(days), task.step_days):
-            guesses, flags = _guessed(task, model, inputs, slab, clock)
+            guesses, flags = _guessed(task, model, inputs, lonlat, slab, clock)
             _put(values, points, slab, guesses, flags)
         del inputs
         with clock.step("predict"):
-            sums = _sums(block, values["first_guess"], points, ceilings)
+            spread = _spread(block, values["first_guess"], points)
         turn.write()
-        return _written(task, values, sums, len(days) * len(points), clock)
+        return _written(task, values, spread, len(days) * len(points), clock)
 
 
 def _guessed(
-    task: GuessTask, model: Downscaler, inputs: BlockInputs, slab: slice, clock: Clock
+    task: GuessTask,
+    model: Downscaler,
+    inputs: BlockInputs,
+    lonlat: NDArray[np.float64],
+    slab: slice,
+    clock: Clock,
 ) -> tuple[Floats32, Array]:
     """Return first guesses and flags (days, n_points) of a slab."""
     with clock.step("features"):
         sink = FloatSink(len(task.reader.names), slab.stop - slab.start, len(inputs.points))
         raised: Flags = task.reader.compute_into(inputs, slab, sink)
     flags = raised.astype(np.uint16)
-    lonlat = lonlat_of(inputs.window, inputs.points)
     guesses = np.full(flags.shape, np.nan, np.float32)
     with clock.step("predict"):
         for number, day in enumerate(inputs.days[slab]):
@@ -242,19 +265,20 @@ def _put(
     values["quality_flag"][slab, points] = flags
 
 
-def _sums(block: FineBlock, stored: Array, points: Points, ceilings: Floats32) -> list[CellSums]:
-    """Return the sums of each slab, of the first guess as it is stored."""
-    where = block.links(points)
-    return [
-        cell_sums(FIRST_GUESS.unpack(stored[steps][:, points]), where, ceilings)
+def _spread(block: FineBlock, stored: Array, points: Points) -> Spread:
+    """Return how much the first guess, as it is stored, varies within the cells of a block."""
+    cell_of = block.links(points).cell.astype(np.int64)
+    parts = [
+        within_cells(FIRST_GUESS.unpack(stored[steps][:, points]), cell_of)
         for steps in slabs_of(len(stored), SLAB_DAYS)
     ]
+    return Spread(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def _written(
-    task: GuessTask, values: Mapping[str, Array], sums: Sequence[CellSums], rows: int, clock: Clock
+    task: GuessTask, values: Mapping[str, Array], spread: Spread, rows: int, clock: Clock
 ) -> BlockReceipt:
-    """Store shards, sums and receipt of a block, in this order, and return the receipt."""
+    """Store shards, spread and receipt of a block, in this order, and return the receipt."""
     block = task.block
     hashes, stored_bytes = {}, 0
     for name, flat in values.items():
@@ -266,10 +290,7 @@ def _written(
         with clock.step("write"):
             open_objects(block.work.store).put(key, data)
         stored_bytes += len(data)
-    work = open_objects(block.work.url)
-    for slab, part in enumerate(sums):
-        with clock.step("write"):
-            work.put(block.work.sums_key(slab, block.name), part.to_bytes())
+    open_objects(block.work.url).put(block.work.spread_key(block.name), spread.to_bytes())
     receipt = BlockReceipt(
         task.name, block.input_hash, hashes, rows, stored_bytes, clock.rounded(), peak_bytes()
     )

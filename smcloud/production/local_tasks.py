@@ -29,7 +29,13 @@ from smcloud.core.objects import Objects, open_objects
 from smcloud.grids.grid import Grid, Window, grid_named
 from smcloud.models.base import content_hash
 from smcloud.models.gwr import CoarseDays, LocalFit, LocalRule, fit_days, kernel
-from smcloud.models.gwr_bandwidth import BANDWIDTHS_KM, BLOCK_KM, Criterion, search_bandwidth
+from smcloud.models.gwr_bandwidth import (
+    BANDWIDTHS_KM,
+    BLOCK_KM,
+    Criterion,
+    departure_covariance,
+    search_bandwidth,
+)
 from smcloud.models.gwr_files import (
     LocalCard,
     LocalYear,
@@ -190,6 +196,7 @@ def train_local(
     window = _node_window(table, grid)
     runner = _Runner(request, client, listener or Silent())
     rule, scores = _with_bandwidth(runner, table, grid)
+    covariance = _covariance(runner, table, grid, rule)
     years = table["time"].to_numpy("datetime64[Y]")
     settings = {"window": list(window), "rule": asdict(rule)}
     jobs = []
@@ -203,7 +210,8 @@ def train_local(
             f"no day of {request.name} has {rule.minimum_cells} coarse cells with a target and all "
             "predictors: see which of the inputs is missing, or widen the region"
         )
-    card = _card(request, rule, scores, window, notes, [job.stamp for job in jobs])
+    stamps = [job.stamp for job in jobs]
+    card = _card(request, rule, scores, covariance, window, notes, stamps)
     repeated = runner.done == 0 and _is_stored(request, card)
     save_card(request.models, request.name, card)
     runner.tidy(card)
@@ -235,6 +243,19 @@ def _search(
     )
     rmse = {f"{b:g}": float(e) for b, e in zip(found.bandwidth_km, found.rmse, strict=True)}
     return {"chosen": found.chosen_km, "rmse": rmse, "pairs": found.pairs}
+
+
+def _judge_departures(
+    request: LocalRequest, series: CoarseDays, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = departure_covariance(
+        series,
+        LocalRule(**settings["rule"]),
+        block_km=settings["block_km"],
+        most_days=SEARCH_DAYS,
+        seed=settings["seed"],
+    )
+    return {"covariance": found if np.isfinite(found) else None}
 
 
 def _fit_year(
@@ -349,6 +370,17 @@ def _with_bandwidth(
     return rule, {"bandwidth_rmse": found["rmse"], "bandwidth_pairs": {"n": float(found["pairs"])}}
 
 
+def _covariance(runner: _Runner, table: pd.DataFrame, grid: Grid, rule: LocalRule) -> float:
+    """Return how far estimated departures from block means go with true ones; NaN if unknown."""
+    request = runner.request
+    rows = _searched(table, request)
+    series = CoarseDays.from_table(rows, grid, request.features, request.target)
+    settings = {"rule": asdict(rule), "block_km": request.block_km, "seed": request.seed}
+    job = runner.job("departures", series, _judge_departures, settings)
+    found = runner.run([job], "departures")[job.name]["covariance"]
+    return float("nan") if found is None else float(found)
+
+
 def _searched(table: pd.DataFrame, request: LocalRequest) -> pd.DataFrame:
     """Return the rows of the days that the search looks at: evenly over all with enough cells."""
     days = table["time"].to_numpy("datetime64[D]")
@@ -382,6 +414,7 @@ def _card(
     request: LocalRequest,
     rule: LocalRule,
     scores: dict[str, dict[str, float]],
+    covariance: float,
     window: tuple[int, int, int, int],
     years: dict[str, YearNote],
     stamps: list[str],
@@ -402,6 +435,7 @@ def _card(
         versions=request.all_versions,
         input_hash=_hash(json.dumps([named, stamps])),
         years=years,
+        inner_covariance=covariance,
     )
 
 

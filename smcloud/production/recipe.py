@@ -160,7 +160,7 @@ def input_hashes(
     own = {key: _input_hash(recipe, key, records) for key in keys}
     if recipe.product.downscaling is None:
         return own
-    rules = [recipe.product.downscaling, recipe.anchor_rules]
+    rules = [recipe.product.downscaling, recipe.anchor_rules, recipe.config.downscale.damped]
     region = combined_hash([*sorted(own.values()), *map(repr, rules)])
     return {key: combined_hash([found, region]) for key, found in own.items()}
 
