@@ -61,8 +61,11 @@ class Derived:
         Its shards hold a whole year: one block is one task.
     sources : tuple of str
         What it is made of.
-    make : callable
-        Returns the stored arrays (days, rows, cols) of every variable of a block.
+    make : callable or None
+        Returns the stored arrays (days, rows, cols) of every variable of a block. None where that
+        takes models, which features know nothing of: `production.derived_makers` names what does.
+    block_bytes : int
+        What making one block takes of a worker's memory at most.
     settings : tuple of str
         Keys of the run file's section ``[downscale]`` that its values depend on.
     years_around : int
@@ -75,7 +78,8 @@ class Derived:
     title: str
     schema: CubeSchema
     sources: tuple[str, ...]
-    make: Callable[[DerivedBlock], Mapping[str, Array]]
+    make: Callable[[DerivedBlock], Mapping[str, Array]] | None
+    block_bytes: int
     settings: tuple[str, ...] = ()
     years_around: int = 0
     version: int = 1

@@ -32,6 +32,9 @@ RULES = {
 }
 """A warm skin over cooler air tells of a sunny day, of the night before and after it nothing."""
 BLOCK_PIXELS = 150
+BLOCK_BYTES = 450 * 10**6
+"""Of a year: looks of the block and the samples around it (90 MB), one overpass of node fields
+(150 MB), what is written (50 MB), and chunks on their way from the store."""
 RESTS_ON = {
     int(LstState.OBSERVED): "observed",
     int(LstState.CLEAR_SKY_ANOMALY): "filled_from_clear_sky_anomaly",
@@ -135,16 +138,20 @@ def _scene(looks: Cube, heights: Cube, overpass: str, block: DerivedBlock, field
         block.window,
         looks.times,
         Packing.of(looks.variables[overpass]),
-        _stored(looks.read_points(overpass, steps, block.window, every, required=False)),
+        _looks(looks, overpass, block.window, every),
         near.astype(np.float64) / 1000.0,
-        _stored(looks.read_points(overpass, steps, wide, points, required=False)),
+        _looks(looks, overpass, wide, points),
         around.astype(np.float64) / 1000.0,
         fields,
     )
 
 
-def _stored(values: Array) -> Stored:
-    return np.ascontiguousarray(values, np.uint16)
+def _looks(cube: Cube, overpass: str, window: Window, points: Points) -> Stored:
+    """Return stored looks (days, n); by slabs, for a store without shards is read in rectangles."""
+    found = np.empty((len(cube.times), points.size), np.uint16)
+    for steps in cube.schema.slabs(cube.year):
+        found[steps] = cube.read_points(overpass, steps, window, points, required=False)
+    return found
 
 
 def _samples(window: Window) -> tuple[Window, Points]:
@@ -198,4 +205,5 @@ LST_FILLED = Derived(
     SCHEMA,
     ("mod11a1", "era5land", "terrain"),
     filled_block,
+    BLOCK_BYTES,
 )

@@ -1,13 +1,14 @@
 """The second half of the stage `ingest`: cubes made of the cubes that were just ingested."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from distributed import Client
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import UserError
+from smcloud.core.errors import PlanError, UserError
 from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Listener, counted
 from smcloud.core.memory import peak_bytes
@@ -29,7 +30,9 @@ from smcloud.grids.tiles import (
 )
 from smcloud.ingest.plan import station_shards
 from smcloud.production.block import BlockReceipt, Clock, read_receipt, receipt_key, write_receipt
-from smcloud.production.cluster import worker_threads
+from smcloud.production.cluster import smallest_worker_bytes, worker_threads
+from smcloud.production.coarse_report import JoinFigures
+from smcloud.production.derived_makers import MAKERS, REPORTS
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.recipe import fingerprint
 from smcloud.production.runner import Task, run_tasks
@@ -43,6 +46,7 @@ class DerivedSummary:
     """What was made of one derived cube; `tasks_skipped` were done by an earlier run.
 
     `seconds` are those that workers spent, and `bytes_written` what they stored, in this run.
+    `told` are lines on how well it was made; all figures are below `report_url`, if there are any.
     """
 
     name: str
@@ -50,6 +54,8 @@ class DerivedSummary:
     tasks_skipped: int
     bytes_written: int
     seconds: float
+    told: tuple[str, ...] = ()
+    report_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def make_derived(task: DerivedTask) -> BlockReceipt:
     """Make one block of a derived cube on a worker: its shards, then its receipt."""
     derived, clock = DERIVED[task.name], Clock()
     with clock.step("features"):
-        values = derived.make(task.block)
+        values = MAKERS[task.name](task.block)
     hashes, stored_bytes = {}, 0
     for name in (variable.name for variable in derived.schema.variables):
         key = shard_key(name, shard_index(derived.schema, task.block.window, 0))
@@ -114,8 +120,10 @@ def run_derived(
     ------
     UserError
         If no block of the run holds land.
-    CubeError
-        If a cube that one is made of is not what its schema says.
+    NotFoundError, CubeError
+        If a cube that one is made of is not there, or is not what its schema says.
+    PlanError
+        If a block cannot fit the smallest worker.
     """
     return tuple(_Making(config, DERIVED[name], client, listener).run(redo=redo) for name in names)
 
@@ -140,6 +148,7 @@ class _Making:
                 f"no land for {self._derived.name} in {', '.join(self._config.tiles)}: name other "
                 "tiles, or another produce.window"
             )
+        self._check_memory()
         for year in self._config.ingested_years:
             store = join(self._config.layout.cubes(self._derived.name), year_store(year))
             create_store(store, self._derived.schema, year)
@@ -154,7 +163,35 @@ class _Making:
         seconds = sum(sum(receipt.seconds.values()) for receipt in made.values())
         stored = sum(receipt.stored_bytes for receipt in made.values())
         name = self._derived.name
-        return DerivedSummary(name, len(tasks), len(known), stored, round(seconds, 2))
+        told, url = self._reported(tasks) if name in REPORTS else ((), "")
+        return DerivedSummary(name, len(tasks), len(known), stored, round(seconds, 2), told, url)
+
+    def _reported(self, tasks: list[DerivedTask]) -> tuple[tuple[str, ...], str]:
+        """Return what is to be said of the cube, and where all its figures are stored."""
+        last = max(task.key.year or 0 for task in tasks)
+        blocks = [task.block for task in tasks if task.key.year == last]
+        name = self._derived.name
+        found: list[JoinFigures] = []
+        run_tasks(
+            self._client,
+            [Task(f"report-{name}-{last}", REPORTS[name], (blocks,))],
+            window=1,
+            on_done=lambda _, figures: found.append(figures),
+            listener=self._listener,
+        )
+        folder = self._config.layout.reports("ingest")
+        text = json.dumps(asdict(found[0]), sort_keys=True, indent=1) + "\n"
+        open_objects(folder).put(f"{name}.json", text.encode())
+        return found[0].lines, join(folder, f"{name}.json")
+
+    def _check_memory(self) -> None:
+        room = smallest_worker_bytes(self._client) if self._client else 0
+        if room and self._derived.block_bytes > room:
+            raise PlanError(
+                f"a block of {self._derived.name} needs {self._derived.block_bytes / 1e9:.1f} GB, "
+                f"but the smallest worker has {room / 1e9:.1f} GB: start fewer workers, each with "
+                "more memory"
+            )
 
     def _made(self, tasks: list[DerivedTask]) -> dict[str, BlockReceipt]:
         found: dict[str, BlockReceipt] = {}
