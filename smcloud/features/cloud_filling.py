@@ -20,7 +20,6 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from smcloud.core.compiled import compiled
 from smcloud.features.clear_sky import (
     TERMS,
     HarmonicRidge,
@@ -32,6 +31,16 @@ from smcloud.features.clear_sky import (
     pixel_moments,
     weighted_moments,
     with_elevation,
+)
+from smcloud.features.filling_steps import (
+    add_anomalies,
+    cropped,
+    fill_gaps,
+    in_order,
+    node_counts,
+    node_sums,
+    of_days_beside,
+    regressed,
 )
 from smcloud.features.lattice import (
     NODE_PIXELS,
@@ -217,7 +226,7 @@ class _Filling:
         looks = self.samples.reshape(len(self.scene.days), -1)
         moments = pixel_moments(looks, self.scene.packing, self.terms)
         rows = with_elevation(moments, self.sampled_km.ravel())
-        summed = _node_sums(rows.reshape(*self.sampled_km.shape, -1))
+        summed = node_sums(rows.reshape(*self.sampled_km.shape, -1))
         matrix = POOLING.matrix(widened(self.nodes, POOLED_NODES))
         return neighbourhoods(matrix @ summed, self.rules.ridge).fields
 
@@ -253,7 +262,7 @@ class _Filling:
         )
         sums = np.zeros((5, len(inner), *nodes.shape))
         packing = self.scene.packing
-        _add_anomalies(
+        add_anomalies(
             inner,
             packing.scale,
             packing.offset,
@@ -273,9 +282,9 @@ class _Filling:
         """
         fields = self.scene.reanalysis.astype(np.float64)
         is_known = np.isfinite(fields).all(axis=0) & self.rules.uses_departure
-        known = _node_counts(self.samples != self.scene.packing.fill) / SAMPLES
+        known = node_counts(self.samples != self.scene.packing.fill) / SAMPLES
         matrix = POOLING.matrix(widened(self.nodes, LEARNED_NODES))
-        wide = _cropped(known, self.nodes, HALO_NODES, LEARNED_NODES + POOLING.reach)
+        wide = cropped(known, self.nodes, HALO_NODES, LEARNED_NODES + POOLING.reach)
         clear = (matrix @ wide.T).T / matrix.sum(axis=1).A1
         found = np.zeros(fields.shape)
         for number, field_ in enumerate(fields):
@@ -310,21 +319,31 @@ class _Filling:
         self, sums: Floats, departures: Floats, factors: Floats, is_known: Floats
     ) -> _DayFields:
         """Return what the days add at `TARGET_NODES`."""
-        near = _cropped(sums, self.nodes, LEARNED_NODES, SPREAD_NODES)
-        d = _cropped(departures, self.nodes, LEARNED_NODES, SPREAD_NODES)
+        near = cropped(sums, self.nodes, LEARNED_NODES, SPREAD_NODES)
+        d = cropped(departures, self.nodes, LEARNED_NODES, SPREAD_NODES)
         explained = factors[0] * d[0] + factors[1] * d[1]
         near = near.copy()
         near[3] -= explained * near[0]
         near[4] -= explained * near[1]
         matrix = SPREADING.matrix(widened(self.nodes, TARGET_NODES))
         spread = np.stack([(matrix @ one.T).T for one in near]) / SAMPLES
-        level, slope, support = _regressed(spread, self.rules)
+        level, slope, support = self._left_over(spread)
         return _DayFields(
-            level + _cropped(explained, self.nodes, SPREAD_NODES, TARGET_NODES),
+            level + cropped(explained, self.nodes, SPREAD_NODES, TARGET_NODES),
             slope,
             support,
-            _cropped(is_known, self.nodes, LEARNED_NODES, TARGET_NODES),
+            cropped(is_known, self.nodes, LEARNED_NODES, TARGET_NODES),
         )
+
+    def _left_over(self, spread: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return level, slope and support of what the departures leave of the anomalies."""
+        rules = self.rules
+        if not rules.uses_anomalies:
+            return np.zeros(spread[0].shape), np.zeros(spread[0].shape), np.zeros(spread[0].shape)
+        beside = of_days_beside(
+            spread[0], spread[3], rules.memory, rules.background, rules.days_beside
+        )
+        return regressed(spread, beside, rules.background, rules.elevation_km)
 
     def _at_pixels(self, around: Floats, day: _DayFields) -> Filled:
         """Return the block: its looks, and between them clear-sky year plus anomaly."""
@@ -336,7 +355,7 @@ class _Filling:
         to_pixels = ToPixels.of(*places, widened(self.nodes, TARGET_NODES))
         stored = scene.looks.copy()
         state = np.zeros(stored.shape, np.uint8)
-        _fill(
+        fill_gaps(
             stored,
             state,
             (packing.scale, packing.offset),
@@ -350,157 +369,3 @@ class _Filling:
             np.stack([day.base, day.slope, day.support, day.is_known]),
         )
         return Filled(stored, state)
-
-
-def _regressed(spread: Floats, rules: FillingRules) -> tuple[Floats, Floats, Floats]:
-    """Return level at sea level, slope and support (days, nodes) of anomalies left over.
-
-    `spread` (5, days, nodes) are kernel sums of 1, elevation, its square, anomaly and anomaly
-    times elevation, in clear nodes.
-    """
-    count, height, squared, anomaly, product = spread
-    known = count > 0
-    mean_height = np.divide(height, count, out=np.zeros(count.shape), where=known)
-    mean = np.divide(anomaly, count, out=np.zeros(count.shape), where=known)
-    variance = np.maximum(squared - count * mean_height**2, 0.0)
-    slope = (product - count * mean_height * mean) / (variance + rules.elevation_km**2)
-    support = count / (count + rules.background)
-    if not rules.uses_anomalies:
-        support = np.zeros(count.shape)
-    beside = _of_days_beside(count, anomaly, rules)
-    level = support * (mean - slope * mean_height) + (1 - support) * beside
-    return level, support * slope, support
-
-
-def _of_days_beside(count: Floats, anomaly: Floats, rules: FillingRules) -> Floats:
-    """Return the mean anomaly of the days before and after (days, nodes), drawn to 0."""
-    weight, total = np.zeros(count.shape), np.zeros(count.shape)
-    if not rules.uses_anomalies:
-        return total
-    for lag in range(1, min(rules.days_beside, len(count) - 1) + 1):
-        fade = rules.memory**lag
-        for to, of in (
-            (slice(lag, None), slice(None, -lag)),
-            (slice(None, -lag), slice(lag, None)),
-        ):
-            weight[to] += fade * count[of]
-            total[to] += fade * anomaly[of]
-    return total / (weight + rules.background)
-
-
-def in_order(values: Floats) -> Floats:
-    """Return the sum over days (nodes,), day by day: numpy's own order depends on the width."""
-    total = np.zeros(values.shape[1:])
-    for day in values:
-        total += day
-    return total
-
-
-def _node_sums(rows: Floats) -> Floats:
-    """Return sums (nodes, k) of samples (rows, cols, k) over the squares of nodes."""
-    down, across, size = rows.shape
-    squares = rows.reshape(
-        down // SAMPLES_ACROSS, SAMPLES_ACROSS, across // SAMPLES_ACROSS, SAMPLES_ACROSS, size
-    )
-    return np.ascontiguousarray(squares.sum(axis=3).sum(axis=1).reshape(-1, size))
-
-
-def _node_counts(known: NDArray[np.bool_]) -> Floats:
-    """Return how many samples (days, rows, cols) of each node are known, (days, nodes)."""
-    days, down, across = known.shape
-    rows = np.add.reduceat(known, range(0, down, SAMPLES_ACROSS), axis=1, dtype=np.uint8)
-    squares = np.add.reduceat(rows, range(0, across, SAMPLES_ACROSS), axis=2, dtype=np.uint8)
-    return squares.reshape(days, -1).astype(np.float64)
-
-
-def _cropped(values: Floats, nodes: Window, margin: int, wanted: int) -> Floats:
-    """Return (..., nodes) with a margin of `wanted` nodes, from one with a margin of `margin`."""
-    shape = widened(nodes, margin).shape
-    cut = margin - wanted
-    whole = values.reshape(*values.shape[:-1], *shape)
-    inner = whole[..., cut : shape[0] - cut, cut : shape[1] - cut]
-    return np.ascontiguousarray(inner).reshape(*values.shape[:-1], -1)
-
-
-@compiled
-def _add_anomalies(
-    samples: Stored,
-    scale: float,
-    offset: float,
-    fill: int,
-    terms: Floats,
-    coefficients: Floats,
-    height: Floats,
-    sums: Floats,
-) -> None:
-    """Add 1, elevation, its square, anomaly, anomaly times elevation of clear samples to nodes.
-
-    Samples are (days, rows, cols), sums (5, days, nodes down, nodes across).
-    """
-    n_days, rows, cols = samples.shape
-    for day in range(n_days):
-        for row in range(rows):
-            for col in range(cols):
-                stored = samples[day, row, col]
-                pixel = row * cols + col
-                if stored == fill or np.isnan(coefficients[pixel, 0]):
-                    continue
-                anomaly = stored * scale + offset
-                for term in range(TERMS):
-                    anomaly -= terms[day, term] * coefficients[pixel, term]
-                down, across, z = row // SAMPLES_ACROSS, col // SAMPLES_ACROSS, height[pixel]
-                sums[0, day, down, across] += 1.0
-                sums[1, day, down, across] += z
-                sums[2, day, down, across] += z * z
-                sums[3, day, down, across] += anomaly
-                sums[4, day, down, across] += anomaly * z
-
-
-@compiled
-def _fill(
-    stored: Stored,
-    state: NDArray[np.uint8],
-    scale_offset: tuple[float, float],
-    bounds: tuple[int, int, int],
-    terms: Floats,
-    coefficients: Floats,
-    height: Floats,
-    corner: Ints,
-    width: int,
-    shares: Floats,
-    fields: Floats,
-) -> None:
-    """Write estimates (days, n) where nothing is stored, and what they rest on.
-
-    `bounds` are fill, least and greatest stored value; `fields` (4, days, nodes) are base, slope,
-    support and whether the reanalysis is known.
-    """
-    scale, offset = scale_offset
-    unknown, least, greatest = bounds
-    n_days, n = stored.shape
-    found = np.zeros(4)
-    for day in range(n_days):
-        for pixel in range(n):
-            if stored[day, pixel] != unknown:
-                continue
-            if np.isnan(coefficients[pixel, 0]):
-                state[day, pixel] = 255
-                continue
-            nw = corner[pixel]
-            for number in range(4):
-                of_day = fields[number, day]
-                found[number] = (
-                    shares[pixel, 0] * of_day[nw]
-                    + shares[pixel, 1] * of_day[nw + 1]
-                    + shares[pixel, 2] * of_day[nw + width]
-                    + shares[pixel, 3] * of_day[nw + width + 1]
-                )
-            value = found[0] + found[1] * height[pixel]
-            for term in range(TERMS):
-                value += terms[day, term] * coefficients[pixel, term]
-            packed = np.rint((value - offset) / scale)
-            stored[day, pixel] = min(max(packed, least), greatest)
-            if found[2] >= 0.5:
-                state[day, pixel] = 1
-            else:
-                state[day, pixel] = 2 if found[3] >= 0.5 else 3
