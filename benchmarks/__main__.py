@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks import (
     ahead,
     anchoring,
+    cloud_filling,
     collocation,
     compare,
     families,
@@ -61,6 +62,7 @@ PARTS = {
     "uncertainty": Part(uncertainty.measure, uncertainty.show),
     "ismn_reading": Part(ismn_reading.measure, ismn_reading.show),
     "collocation": Part(collocation.measure, collocation.show),
+    "cloud_filling": Part(cloud_filling.measure, cloud_filling.show),
     "families": Part(families.measure, families.show),
 }
 

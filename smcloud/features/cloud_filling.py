@@ -104,7 +104,8 @@ class FillingRules:
     background : float
         Weight, in clear nodes at no distance, of the days beside against the day itself.
     memory : float
-        Weight of the next day relative to the day; falls by this with each day further.
+        Weight of the days before and after in those, against nothing; each day further has this
+        share of the one nearer.
     days_beside : int
     elevation_km : float
         Spread of elevation below which a day's anomaly is not regressed on it.
@@ -340,10 +341,10 @@ class _Filling:
         rules = self.rules
         if not rules.uses_anomalies:
             return np.zeros(spread[0].shape), np.zeros(spread[0].shape), np.zeros(spread[0].shape)
-        beside = of_days_beside(
-            spread[0], spread[3], rules.memory, rules.background, rules.days_beside
-        )
-        return regressed(spread, beside, rules.background, rules.elevation_km)
+        level, slope, support = regressed(spread, rules.background, rules.elevation_km)
+        mean = np.divide(spread[3], spread[0], out=np.zeros(level.shape), where=spread[0] > 0)
+        beside = of_days_beside(mean, support, rules.memory, rules.days_beside)
+        return support * level + (1 - support) * beside, support * slope, support
 
     def _at_pixels(self, around: Floats, day: _DayFields) -> Filled:
         """Return the block: its looks, and between them clear-sky year plus anomaly."""

@@ -12,12 +12,13 @@ Ints = NDArray[np.int64]
 
 
 def regressed(
-    spread: Floats, beside: Floats, background: float, elevation_km: float
+    spread: Floats, background: float, elevation_km: float
 ) -> tuple[Floats, Floats, Floats]:
     """Return level at sea level, slope and support (days, nodes) of anomalies left over.
 
     `spread` (5, days, nodes) are kernel sums of 1, elevation, its square, anomaly and anomaly
-    times elevation, in clear nodes; into `beside` (K) the level fades where few are clear.
+    times elevation, in clear nodes. Support is the share of what is known of the day, against
+    `background` clear nodes.
     """
     count, height, squared, anomaly, product = spread
     known = count > 0
@@ -25,25 +26,25 @@ def regressed(
     mean = np.divide(anomaly, count, out=np.zeros(count.shape), where=known)
     variance = np.maximum(squared - count * mean_height**2, 0.0)
     slope = (product - count * mean_height * mean) / (variance + elevation_km**2)
-    support = count / (count + background)
-    level = support * (mean - slope * mean_height) + (1 - support) * beside
-    return level, support * slope, support
+    return mean - slope * mean_height, slope, count / (count + background)
 
 
-def of_days_beside(
-    count: Floats, anomaly: Floats, memory: float, background: float, days: int
-) -> Floats:
-    """Return the mean anomaly of the days before and after (days, nodes), drawn to 0."""
-    weight, total = np.zeros(count.shape), np.zeros(count.shape)
-    for lag in range(1, min(days, len(count) - 1) + 1):
+def of_days_beside(mean: Floats, support: Floats, memory: float, days: int) -> Floats:
+    """Return what the days before and after say of an anomaly (days, nodes), drawn to 0.
+
+    Each day counts by its support, and by `memory` to the power of its distance; nothing at all
+    counts 1.
+    """
+    weight, total = np.ones(mean.shape), np.zeros(mean.shape)
+    for lag in range(1, min(days, len(mean) - 1) + 1):
         fade = memory**lag
         for to, of in (
             (slice(lag, None), slice(None, -lag)),
             (slice(None, -lag), slice(lag, None)),
         ):
-            weight[to] += fade * count[of]
-            total[to] += fade * anomaly[of]
-    return total / (weight + background)
+            weight[to] += fade * support[of]
+            total[to] += fade * support[of] * mean[of]
+    return total / weight
 
 
 def in_order(values: Floats) -> Floats:
