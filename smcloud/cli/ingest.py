@@ -153,6 +153,11 @@ def show_derived(summaries: Sequence[DerivedSummary]) -> None:
             for s in summaries
         ],
     )
+    for summary in summaries:
+        for line in summary.told:
+            console.print(f"  {summary.name}: {line}", markup=False)
+        if summary.report_url:
+            console.print(f"  all figures are in {summary.report_url}", markup=False)
 
 
 def show_stations(summary: StationsSummary) -> None:

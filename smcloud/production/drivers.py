@@ -3,9 +3,12 @@
 from smcloud.core.config import RunConfig
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
+from smcloud.features.coarse_cubes import JOINED
 from smcloud.features.derived import with_inputs
 from smcloud.features.spec import CubeSet, Driver, split_input
 from smcloud.products.registry import product_named
+from smcloud.sources.base import KnowsItsDays
+from smcloud.sources.registry import SOURCES
 
 
 def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
@@ -24,7 +27,24 @@ def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
     known = {driver.source: driver for driver in (*product.drivers, *product.references)}
     own = [name for name in known if name in needed and name in config.ingest.cubes]
     made = with_inputs(name for name in known if name in needed and name not in own)
-    return tuple(known.get(name) or Driver(name) for name in dict.fromkeys((*made, *own)))
+    there = [name for name in made if name in needed or _serves(config, name)]
+    return tuple(known.get(name) or Driver(name) for name in dict.fromkeys((*there, *own)))
+
+
+def _serves(config: RunConfig, source: str) -> bool:
+    """Say whether an input of a derived cube is read: a sensor only while it measured.
+
+    One that stands between two others is left out where the run file wants it so.
+    """
+    bridges = {joined.bridge for joined in JOINED.values()}
+    if source in bridges and config.downscale.bridge != "sensor":
+        return False
+    reader = SOURCES.get(source)
+    if not isinstance(reader, KnowsItsDays):
+        return True
+    years = extent_of(config, source)[1]
+    days = [day for year in years for day in reader.schema.times(year).astype(object)]
+    return any(reader.expects(day) for day in days)
 
 
 def extent_of(config: RunConfig, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -171,7 +171,7 @@ class _Judged:
     @cached_property
     def results(self) -> tuple[Stored, Words]:
         """Return per cent (`UNKNOWN` where refused) and state, (rows, cols)."""
-        looks = self._looks()
+        at, looks = self._looks()
         known = np.isfinite(looks.percent)
         outside = int((known & ~((looks.percent >= 0) & (looks.percent <= 100))).sum())
         if known.sum() >= ENOUGH_VALUES and outside > MOST_OUTSIDE * known.sum():
@@ -179,33 +179,51 @@ class _Judged:
                 f"{self._file.path.name}: expected {self._layers.moisture} of 0 to 100 percent, "
                 f"found {outside} of {int(known.sum())} values outside"
             )
-        state = states_of(looks, self._rule)
-        kept = state == RetrievalState.RETRIEVED
-        return np.where(kept, looks.percent, np.float32(UNKNOWN)).astype(np.int16), state
+        shape = GLOBAL025.cols, GLOBAL025.rows
+        percent = np.full(shape, UNKNOWN, np.int16)
+        state = np.full(shape, RetrievalState.NOT_SEEN, np.uint8)
+        state.reshape(-1)[at] = found = states_of(looks, self._rule)
+        kept = found == RetrievalState.RETRIEVED
+        percent.reshape(-1)[at[kept]] = looks.percent[kept].astype(np.int16)
+        return self._by_row(percent), self._by_row(state)
 
-    def _looks(self) -> Looks:
-        percent = self._unpacked(self._moisture, 1.0)
-        temperature = self._unpacked(self._temperature, 0.1)
-        seen = np.isfinite(percent) | np.isfinite(temperature)
+    def _looks(self) -> tuple[NDArray[np.intp], Looks]:
+        """Return the cells that were seen, counted as they are stored, and their looks.
+
+        Most of the globe is sea, or under no swath.
+        """
+        moisture, temperature = (self._whole(one[0]) for one in (self._moisture, self._temperature))
+        seen = (moisture != self._moisture[1]) | (temperature != self._temperature[1])
         if self._times is not None:
-            times = self._turned(self._times)
-            seen |= np.isfinite(times) & (times > 0)
-        disturbed = np.zeros(percent.shape, np.bool_)
+            seen |= self._whole(self._times) > 0
+        at = np.flatnonzero(seen)
+        disturbed = np.zeros(at.size, np.bool_)
         if self._word is not None:
-            word = self._turned(self._word)
+            word = self._whole(self._word)[at]
             disturbed = (word >= 0) & (word != self._layers.clean)
-        error, depth = (self._unpacked(layer, 0.01) for layer in (self._error, self._depth))
-        return Looks(percent, error, depth, temperature, disturbed, seen)
+        error, depth = (self._whole(one[0])[at] for one in (self._error, self._depth))
+        return at, Looks(
+            _unpacked(moisture[at], self._moisture[1], 1.0),
+            _unpacked(error, self._error[1], 0.01),
+            _unpacked(depth, self._depth[1], 0.01),
+            _unpacked(temperature[at], self._temperature[1], 0.1),
+            disturbed,
+            np.ones(at.size, np.bool_),
+        )
 
-    def _unpacked(self, layer: tuple[Any, int], scale: float) -> Floats:
-        """Return the physical values of a layer, (rows, cols), NaN where it is fill."""
-        stored, fill = self._turned(layer[0]), layer[1]
-        return np.where(stored == fill, np.float32(np.nan), stored * np.float32(scale))
+    def _whole(self, layer: Any) -> NDArray[Any]:
+        """Return the cells of a layer in the order of the file."""
+        return self._file.cells(layer, _EVERYTHING).reshape(-1)
 
-    def _turned(self, layer: Any) -> NDArray[Any]:
-        """Return a layer by row, from north to south, and column."""
-        cells = self._file.cells(layer, _EVERYTHING).T
-        return cells[::-1] if self._runs_north else cells
+    def _by_row(self, cells: NDArray[Any]) -> NDArray[Any]:
+        """Return cells (cols, rows) as (rows, cols), from north to south."""
+        turned = cells.T
+        return np.ascontiguousarray(turned[::-1] if self._runs_north else turned)
+
+
+def _unpacked(stored: NDArray[Any], fill: int, scale: float) -> Floats:
+    """Return physical values, NaN where they are fill."""
+    return np.where(stored == fill, np.float32(np.nan), stored * np.float32(scale))
 
 
 class _LazyMoisture(LazyLayer):
