@@ -22,11 +22,22 @@ from smcloud.models.scoring import SplitScores
 from smcloud.production.assessment import Assessment
 from smcloud.production.block_map import over_blocks
 from smcloud.production.comparison import Comparer
-from smcloud.production.findings import Findings, StationFinding, StudyFindings, TruthFinding
+from smcloud.production.findings import (
+    Findings,
+    GainFinding,
+    StationFinding,
+    StudyFindings,
+    TruthFinding,
+)
+from smcloud.production.gain_examination import GainExamination
 from smcloud.production.references_stage import read_selection, station_truth, thresholds_of
 from smcloud.production.station_pairs import (
+    RAIN,
+    REANALYSIS,
+    Baseline,
     Stations,
     baseline_layer,
+    baseline_of,
     product_pairs,
     rain_at,
     stations_of,
@@ -65,25 +76,52 @@ class Examiner:
     def examine(self, splits: Mapping[SplitKind, SplitScores]) -> Findings:
         """Return the findings of the year."""
         cell = cell_size(self.config.produce.block_pixels, self.year.blocks)
-        baseline = baseline_layer(self.config, self.year.year)
-        stations = stations_of(self.config, self.product, self.listener)
-        unseen = test_pairs(self.config, stations)
-        inside = product_pairs(stations, self.year, baseline)
-        is_unseen = inside["station"].isin(set(unseen["station"]))
-        seed, year = self.config.train.seed, self.year.year
+        baseline = baseline_of(self.product)
+        layer = baseline_layer(self.config, baseline, self.year.year)
         truth = self._truth_layer()
-        test = with_rain(self.config, stations, scored(unseen, seed, block="block"), year)
-        region = with_rain(self.config, stations, scored(inside[is_unseen], seed), year)
+        test, region, seen = self._stations(baseline, layer)
         return Findings(
             self.year,
             self._overview(cell),
             splits,
-            None if truth is None else self._truth(truth, baseline, cell),
+            None if truth is None else self._truth(truth, layer, cell),
             test,
             region,
-            int(inside.loc[~is_unseen, "station"].nunique()),
+            seen,
             Comparer(self.config, self.year, self.client, self.listener, truth).compare(cell),
+            baseline.title,
+            None if self.product.downscaling is None else self._gain(layer, truth),
         )
+
+    def _stations(
+        self, baseline: Baseline, layer: Layer | None
+    ) -> tuple[StationFinding | None, StationFinding | None, int]:
+        """Return the scores of unseen stations everywhere and inside, and how many were seen."""
+        config, seed, year = self.config, self.config.train.seed, self.year.year
+        stations = stations_of(config, self.product, self.listener)
+        unseen = test_pairs(config, stations, baseline)
+        inside = product_pairs(stations, self.year, layer)
+        is_unseen = inside["station"].isin(set(unseen["station"]))
+        if self.product.downscaling is not None:
+            is_unseen[:] = True  # its model learned from coarse cells alone
+        test = scored(unseen, seed, "block", baseline.title)
+        region = scored(inside[is_unseen], seed, title=baseline.title)
+        return (
+            with_rain(config, stations, test, year),
+            with_rain(config, stations, region, year),
+            int(inside.loc[~is_unseen, "station"].nunique()),
+        )
+
+    def _gain(self, coarse: Layer | None, truth: Layer | None) -> GainFinding | None:
+        if coarse is None:
+            self.listener.warn(
+                f"no cube of {baseline_of(self.product).source} in {self.year.year}: nothing is "
+                "said of the gain over it"
+            )
+            return None
+        rain = baseline_layer(self.config, RAIN, self.year.year)
+        asked = GainExamination(self.config, self.year, coarse, truth, rain)
+        return asked.examine(self.client, self.listener)
 
     def _overview(self, cell: int) -> Overview:
         day, layer, part_of = map_day(self.year.year), self.year.layer, self.year.part_of
@@ -141,7 +179,9 @@ def examine_model(
 ) -> StudyFindings:
     """Return what is known of a model apart from its maps: its assessment and its stations."""
     stations = stations_of(config, product, listener)
-    test = scored(test_pairs(config, stations), config.train.seed, block="block")
+    baseline = baseline_of(product)
+    pairs = test_pairs(config, stations, baseline)
+    test = scored(pairs, config.train.seed, "block", baseline.title)
     selection = _selection(config.layout.model(assessment.model))
     found = StudyFindings(
         card,
@@ -154,19 +194,30 @@ def examine_model(
     return replace(found, absent=tuple(_absent(config, found, has_maps=has_maps)))
 
 
-def scored(pairs: pd.DataFrame, seed: int, block: str | None = None) -> StationFinding | None:
-    """Return the scores of stations with enough days; None without any."""
+def scored(
+    pairs: pd.DataFrame, seed: int, block: str | None = None, title: str = REANALYSIS.title
+) -> StationFinding | None:
+    """Return the scores of stations with enough days; None without any. `title`: the baseline's."""
     # The baseline is scored on the days of the product, so that the two can be compared.
     pairs = pairs.assign(baseline=pairs["baseline"].where(pairs["estimate"].notna()))
     days = pairs.dropna(subset=["estimate", "soil_moisture"])["station"].value_counts()
     if days.empty or days.max() < MIN_STATION_DAYS:
         return None
 
-    def score(column: str) -> StationScores:
-        return score_stations(pairs, column, block=block, min_pairs=MIN_STATION_DAYS, seed=seed)
+    def score(column: str, rows: pd.DataFrame = pairs) -> StationScores:
+        return score_stations(rows, column, block=block, min_pairs=MIN_STATION_DAYS, seed=seed)
 
-    has_baseline = bool(pairs["baseline"].notna().any())
-    return StationFinding(pairs, score("estimate"), score("baseline") if has_baseline else None)
+    is_known = pairs["baseline"].notna()
+    if not is_known.any():
+        return StationFinding(pairs, score("estimate"), None, baseline_title=title)
+    is_sparse = bool((~is_known & pairs["estimate"].notna()).any())
+    return StationFinding(
+        pairs,
+        score("estimate"),
+        score("baseline"),
+        baseline_title=title,
+        paired=score("estimate", pairs[is_known]) if is_sparse else None,
+    )
 
 
 def with_rain(

@@ -10,11 +10,14 @@ from smcloud.models.base import ModelCard
 from smcloud.models.scoring import SplitScores
 from smcloud.production.assessment import Assessment
 from smcloud.production.comparison import ComparisonFindings
+from smcloud.production.station_pairs import REANALYSIS
 from smcloud.production.store_year import StoreYear
 from smcloud.validation.collocation import BlockScores
+from smcloud.validation.gain import Gain
 from smcloud.validation.metrics import Interval, StationScores
 from smcloud.validation.overview import Overview
 from smcloud.validation.pairs import PairStats
+from smcloud.validation.precipitation import RainResponse
 from smcloud.validation.splits import SplitKind
 
 SERIES_SHOWN = 4
@@ -46,6 +49,9 @@ class StationFinding:
     baseline: StationScores | None
     rain: pd.DataFrame | None = None
     """Precipitation at the stations that are drawn: station, time, rain (mm per day)."""
+    baseline_title: str = REANALYSIS.title
+    paired: StationScores | None = None
+    """The estimate on the days of the baseline alone; None where these are all of its days."""
 
     def pairs_of(self, year: int) -> pd.DataFrame:
         """Return the pairs of a year; all of them where there is none in it."""
@@ -60,6 +66,43 @@ class StationFinding:
         shown = min(SERIES_SHOWN, len(names))
         at = np.unique(np.linspace(0, len(names) - 1, shown).round().astype(int))
         return [names[i] for i in at]
+
+
+@dataclass(frozen=True, eq=False)
+class GainFinding:
+    """What the maps of a year gain over the coarse input that they come down from.
+
+    Attributes
+    ----------
+    gain : Gain
+        Sums over all blocks.
+    states : tuple of str
+        Names of the states, in the order of its sums.
+    scores : mapping
+        Every score with its interval (bootstrap over blocks) by ``product``, ``coarse``,
+        ``within_product``, ``within_coarse``; empty without a truth.
+    rain : mapping
+        Answer to rain by name of the soil moisture; empty where no cube holds precipitation.
+    """
+
+    gain: Gain
+    states: tuple[str, ...]
+    scores: Mapping[str, Mapping[str, Interval]]
+    rain: Mapping[str, RainResponse]
+
+    def value(self, which: str, name: str) -> float:
+        """Return a score; NaN without a truth."""
+        return float(self.scores[which][name].value) if which in self.scores else float("nan")
+
+    @property
+    def is_better(self) -> bool:
+        """Return whether the maps are nearer to the truth than their input, interpolated."""
+        return self.value("product", "RMSE") < self.value("coarse", "RMSE")
+
+    @property
+    def is_better_within(self) -> bool:
+        """Return the same of what lies within cells, the mean of each cell and day removed."""
+        return self.value("within_product", "ubRMSE") < self.value("within_coarse", "ubRMSE")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +121,9 @@ class Findings:
     """Stations inside the produced blocks that the model was made with: not scored."""
     comparison: ComparisonFindings = field(default_factory=ComparisonFindings)
     """The maps beside other products."""
+    baseline_title: str = REANALYSIS.title
+    gain: GainFinding | None = None
+    """Of a product that comes down from coarse cells: the maps beside their own input."""
 
 
 @dataclass(frozen=True, eq=False)

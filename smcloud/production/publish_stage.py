@@ -18,6 +18,7 @@ from smcloud.grids.tiles import TileYear, tile_window
 from smcloud.models.base import load_card
 from smcloud.production.block_map import over_blocks
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.production.downscalers import load_downscaler_card
 from smcloud.production.examination import map_day
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.store_year import StoreYear, published_year
@@ -217,7 +218,7 @@ class _Publisher:
         """Write one STAC item per tile and return their URLs."""
         reports = join(self.config.layout.reports(self.product.name), str(self.year.year))
         report = join(reports, REPORT) if open_objects(reports).exists(REPORT) else ""
-        stac, model = join(self.folder, "stac"), _model_hash(self.config)
+        stac, model = join(self.folder, "stac"), _model_hash(self.config, self.product)
         urls = []
         for tile in sorted(self.year.tiles):
             key = TileYear(self.year.schema.grid, tile, self.year.year)
@@ -240,8 +241,12 @@ class _Publisher:
         return tuple(urls)
 
 
-def _model_hash(config: RunConfig) -> str:
+def _model_hash(config: RunConfig, product: Product) -> str:
+    """Return the hash of everything that the maps were estimated from; empty without a model."""
+    models = open_objects(config.layout.model(""))
     try:
-        return load_card(open_objects(config.layout.model("")), config.model_name).sha256
+        if product.downscaling is None:
+            return load_card(models, config.model_name).sha256
+        return load_downscaler_card(models, config.model_name).whole_sha256
     except NotFoundError:
         return ""

@@ -5,14 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from smcloud.core.config import RunConfig
-from smcloud.models.base import ModelCard
 from smcloud.models.scoring import headline
 from smcloud.production.findings import Findings, StationFinding
-from smcloud.production.report_provenance import FOOTER, provenance_section
-from smcloud.production.report_splits import SPLIT_LABELS, TILE_NAMES, splits_section
+from smcloud.production.report_downscaling import gain_rows, verdict
+from smcloud.production.report_provenance import FOOTER, AnyCard, provenance_section
+from smcloud.production.report_splits import (
+    SPLIT_LABELS,
+    TILE_NAMES,
+    published_pieces,
+    splits_section,
+)
 from smcloud.production.report_stations import station_sections
 from smcloud.production.report_truth import truth_sections
-from smcloud.production.station_pairs import BASELINE
 from smcloud.products.base import Product
 from smcloud.publish.map import (
     Panel,
@@ -30,7 +34,7 @@ from smcloud.validation.metrics import Interval
 def page_of(
     config: RunConfig,
     product: Product,
-    card: ModelCard | None,
+    card: AnyCard | None,
     found: Findings,
     pages: Sequence[report.Link] = (),
 ) -> report.Report:
@@ -38,10 +42,10 @@ def page_of(
     sections = [
         _what(config, product, found),
         _maps(found),
-        _scores(found),
-        splits_section(found.splits, product),
+        _scores(product, found),
+        *_learning(product, found),
         *truth_sections(found),
-        *station_sections(found),
+        *station_sections(found, product),
         provenance_section(config, product, card, found.year),
     ]
     return report.Report(
@@ -52,6 +56,16 @@ def page_of(
         footer=FOOTER,
         pages=pages,
     )
+
+
+def _learning(product: Product, found: Findings) -> list[report.Section]:
+    """Return what is told of the training: its splits, or what papers print beside the product."""
+    if product.downscaling is None:
+        return [splits_section(found.splits, product)]
+    if not product.published:
+        return []
+    pieces = published_pieces(product)
+    return [report.Section("published", "What papers print, of other data", pieces)]
 
 
 def _tiles(found: Findings) -> list[report.Tile]:
@@ -155,20 +169,27 @@ def _maps(found: Findings) -> report.Section:
     )
 
 
-def _scores(found: Findings) -> report.Section:
+def _inside(product: Product) -> str:
+    which = "stations" if product.downscaling else "test stations"
+    return f"{which} inside the product"
+
+
+def _scores(product: Product, found: Findings) -> report.Section:
     rows = []
     if found.truth is not None:
         n = int(found.truth.months().total().n)
         rows += [
             _interval_row("product, truth at every pixel", f"{n:,}", found.truth.product, True)
         ]
-        if found.truth.baseline:
+        if found.gain is not None:
+            rows += gain_rows(found.gain)
+        elif found.truth.baseline:
             n = int(found.truth.months(of_baseline=True).total().n)
-            label = f"{BASELINE.title}, the same pixels and days"
+            label = f"{found.baseline_title}, the same pixels and days"
             rows += [_interval_row(label, f"{n:,}", found.truth.baseline)]
     for where, finding in (
         ("test stations everywhere", found.test),
-        ("test stations inside the product", found.region),
+        (_inside(product), found.region),
     ):
         rows += _station_rows(where, finding)
     pieces = [
@@ -179,21 +200,32 @@ def _scores(found: Findings) -> report.Section:
         ),
         report.score_table("Product and baseline on the same pairs", "pairs", rows),
     ]
+    if found.gain is not None and (text := verdict(found.gain)):
+        is_good = found.gain.is_better and found.gain.is_better_within
+        pieces.insert(0, report.paragraph(text, is_warning=not is_good))
     if found.region is None:
-        pieces.append(
-            report.paragraph(
-                f"No station that the model has never seen lies inside the produced blocks "
-                f"({found.stations_seen} that it was made with do, and are not scored)."
-            )
-        )
+        pieces.append(report.paragraph(_no_station(product, found)))
     return report.Section("scores", "Scores", pieces)
+
+
+def _no_station(product: Product, found: Findings) -> str:
+    if product.downscaling is not None:
+        return "No station with days enough lies inside the produced blocks."
+    return (
+        "No station that the model has never seen lies inside the produced blocks "
+        f"({found.stations_seen} that it was made with do, and are not scored)."
+    )
 
 
 def _station_rows(where: str, finding: StationFinding | None) -> list[report.ScoreRow]:
     if finding is None:
         return []
     rows = []
-    for name, scores in (("product", finding.product), (BASELINE.title, finding.baseline)):
+    for name, scores in (
+        ("product", finding.product),
+        (finding.baseline_title, finding.baseline),
+        ("product on the same days", finding.paired),
+    ):
         if scores is not None:
             n = f"{int(scores.pairs.n.sum()):,}"
             stations = len(scores.stations)

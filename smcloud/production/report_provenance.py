@@ -6,20 +6,22 @@ from importlib.metadata import version
 
 from smcloud.core.config import RunConfig
 from smcloud.models.base import ModelCard
+from smcloud.production.downscalers import DownscalerCard
 from smcloud.production.store_year import StoreYear
 from smcloud.products.base import Product
 from smcloud.validation import report
 from smcloud.version import __version__
 
 FOOTER = f"Made by smcloud {__version__}. This page loads nothing from elsewhere."
+AnyCard = ModelCard | DownscalerCard
 PACKAGES = ("numpy", "pandas", "xarray", "zarr", "dask", "distributed", "xgboost-cpu", "xgboost")
 
 
 def provenance_section(
-    config: RunConfig, product: Product, card: ModelCard | None, year: StoreYear | None = None
+    config: RunConfig, product: Product, card: AnyCard | None, year: StoreYear | None = None
 ) -> report.Section:
     """Return the section of store, model, versions and run file; without a year, of the model."""
-    rows = {} if card is None else {"Model": f"{card.name}, sha256 {card.sha256}"}
+    rows = {} if card is None else {"Model": f"{card.name}, sha256 {card.whole_sha256}"}
     if year is not None:
         keys = [f"produce/{product.name} {tile}" for tile in sorted(year.tiles)]
         rows |= {

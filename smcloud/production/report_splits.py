@@ -44,11 +44,16 @@ def splits_section(splits: Mapping[SplitKind, SplitScores], product: Product) ->
         )
     missing = [kind for kind in SPLIT_ORDER if kind in splits and kind not in possible]
     pieces += [report.paragraph(splits[kind].why_not) for kind in missing]
-    published = {item.name: f"{item.value} ({item.source})" for item in product.published}
-    if published:
+    if product.published:
         pieces.append(report.subheading("What papers print, of other data"))
-        pieces += [report.paragraph(NOT_A_REPRODUCTION), report.facts(published)]
+        pieces += published_pieces(product)
     return report.Section("splits", "How a score depends on the split", pieces)
+
+
+def published_pieces(product: Product) -> list[str]:
+    """Return the figures that others print, and that they are of other data."""
+    published = {item.name: f"{item.value} ({item.source})" for item in product.published}
+    return [report.paragraph(NOT_A_REPRODUCTION), report.facts(published)]
 
 
 def _split_picture(

@@ -5,13 +5,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smcloud.production.findings import Findings, StationFinding
-from smcloud.production.station_pairs import BASELINE
+from smcloud.production.station_pairs import RAIN
+from smcloud.products.base import Product
 from smcloud.validation import figures, report
 from smcloud.validation.collocation import bin_pairs
 from smcloud.validation.pairs import PairStats
 
+UNSEEN = (
+    "Stations in spatial blocks that no part of the training has seen. Intervals of each station "
+    "count its independent days only: soil moisture remembers (the number in brackets)."
+)
+NO_TEACHERS = (
+    "The model learned from coarse cells: no station has taught it, and all of those inside the "
+    "produced blocks are scored. A station is a point, and a pixel a square kilometre. Intervals "
+    "of each station count its independent days only: soil moisture remembers (the number in "
+    "brackets)."
+)
 
-def station_sections(found: Findings) -> list[report.Section]:
+
+def station_sections(found: Findings, product: Product) -> list[report.Section]:
     """Return the section about stations, or none where no unseen one has days enough."""
     finding = found.region if found.region is not None else found.test
     main = found.test if found.test is not None else finding
@@ -20,11 +32,7 @@ def station_sections(found: Findings) -> list[report.Section]:
     pairs = main.pairs
     x, y = (pairs[c].to_numpy(np.float32) for c in ("estimate", "soil_moisture"))
     pieces = [
-        report.paragraph(
-            "Stations in spatial blocks that no part of the training has seen. Intervals of each "
-            "station count its independent days only: soil moisture remembers (the number in "
-            "brackets)."
-        ),
+        report.paragraph(UNSEEN if product.downscaling is None else NO_TEACHERS),
         report.figure(
             report.Picture(
                 figures.density_picture(bin_pairs(x, y), PairStats.of(x, y), "measured"),
@@ -54,10 +62,10 @@ def series_figure(finding: StationFinding, year: int) -> str:
     series = series_of(finding, year)
     if not series:
         return report.paragraph("No test station has a score, so no series is drawn.")
-    rain = "" if finding.rain is None else f" Blue from above: precipitation of {BASELINE.title}."
+    rain = "" if finding.rain is None else f" Blue from above: precipitation of {RAIN.title}."
     return report.figure(
         report.Picture(
-            figures.series_picture(series, BASELINE.title),
+            figures.series_picture(series, finding.baseline_title),
             "Stations evenly spaced from the best R to the worst, not chosen for good looks."
             + rain,
             "Time series of estimates and measurements",

@@ -6,7 +6,6 @@ import numpy as np
 
 from smcloud.grids.grid import Window
 from smcloud.production.findings import Findings
-from smcloud.production.station_pairs import BASELINE
 from smcloud.publish.map import Panel, Style, map_picture
 from smcloud.validation import figures, report
 from smcloud.validation.metrics import bias, correlation, rmse, unbiased_rmse
@@ -22,6 +21,9 @@ def truth_sections(found: Findings) -> list[report.Section]:
     if found.truth is None:
         return []
     truth, months = found.truth, found.truth.months()
+    paired = months, truth.months(of_baseline=True)
+    if found.gain is not None:  # its coarse input is known on fewer days: the same ones for both
+        paired = found.gain.gain.by_month(found.year.schema.times(found.year.year))
     density = np.sum([part.density for part in truth.parts], axis=0)
     pieces = [
         report.paragraph(
@@ -38,7 +40,7 @@ def truth_sections(found: Findings) -> list[report.Section]:
         ),
         report.figure(
             report.Picture(
-                figures.month_picture(months, truth.months(of_baseline=True), BASELINE.title),
+                figures.month_picture(*paired, found.baseline_title),
                 "Scores over all pixels, month by month.",
                 "R and ubRMSE by month",
             )

@@ -13,13 +13,14 @@ from smcloud.core.errors import NotFoundError
 from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
+from smcloud.features.derived import schema_named
+from smcloud.features.spec import split_input
 from smcloud.features.table import TargetRule, daily_target
 from smcloud.grids.grid import Floats
 from smcloud.ingest.stations import read_stations
 from smcloud.production.store_year import StoreYear
 from smcloud.production.train_stage import SHIPPED
 from smcloud.products.base import Product
-from smcloud.sources.registry import SOURCES
 from smcloud.validation.collocation import Floats32, Layer, coarse_series, station_series
 
 TIME = "datetime64[s]"
@@ -28,16 +29,24 @@ PAIR_COLUMNS = ["station", "time", "soil_moisture", "estimate", "baseline"]
 
 @dataclass(frozen=True)
 class Baseline:
-    """The estimate that a product must beat."""
+    """A layer of a coarse cube that stands beside a product; its estimate must be beaten."""
 
     source: str
     variable: str
     title: str
 
 
-BASELINE = Baseline("era5land", "swvl1", "ERA5-Land")
-RAIN = "tp"
-"""Variable of the baseline's cube: precipitation of the day, mm."""
+REANALYSIS = Baseline("era5land", "swvl1", "ERA5-Land")
+RAIN = Baseline("era5land", "tp", "ERA5-Land")
+"""Precipitation of the day, mm."""
+COARSE_INPUT = "coarse input, interpolated"
+
+
+def baseline_of(product: Product) -> Baseline:
+    """Return what a product must beat: the reanalysis, or its own coarse input, interpolated."""
+    if product.downscaling is None:
+        return REANALYSIS
+    return Baseline(*split_input(product.downscaling.coarse), COARSE_INPUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +96,15 @@ def stations_of(config: RunConfig, product: Product, listener: Listener) -> Stat
     return Stations(target, sites.reset_index(drop=True))
 
 
-def baseline_layer(config: RunConfig, year: int, variable: str = BASELINE.variable) -> Layer | None:
-    """Return a variable of the baseline's cube of one year; None where there is no such cube."""
-    url = join(config.cube_prefix(BASELINE.source), year_store(year))
+def baseline_layer(config: RunConfig, baseline: Baseline, year: int) -> Layer | None:
+    """Return the layer of one year; None where there is no such cube."""
+    url = join(config.cube_prefix(baseline.source), year_store(year))
     if not open_objects(url).exists("zarr.json"):
         return None
-    return Layer(url, SOURCES[BASELINE.source].schema, year, variable, required=False)
+    return Layer(url, schema_named(baseline.source), year, baseline.variable, required=False)
 
 
-def test_pairs(config: RunConfig, stations: Stations | None) -> pd.DataFrame:
+def test_pairs(config: RunConfig, stations: Stations | None, baseline: Baseline) -> pd.DataFrame:
     """Return what the model says of the stations that it has never seen, wherever they are.
 
     These are the test estimates that training stored. They come from the drivers of the station's
@@ -113,7 +122,7 @@ def test_pairs(config: RunConfig, stations: Stations | None) -> pd.DataFrame:
     frames = [
         _series_frame(known, layer, coarse_series(layer, *known.lonlat), "baseline")
         for year in sorted(set(pairs["time"].dt.year))
-        if (layer := baseline_layer(config, year)) is not None
+        if (layer := baseline_layer(config, baseline, year)) is not None
     ]
     if not frames:
         return pairs.assign(baseline=np.float32(np.nan))
@@ -146,7 +155,7 @@ def product_pairs(
 
 
 def rain_at(config: RunConfig, stations: Stations, names: Collection[str]) -> pd.DataFrame | None:
-    """Return the baseline's daily precipitation at some stations: station, time, rain (mm).
+    """Return the daily precipitation at some stations: station, time, rain (mm).
 
     None where no year has a cube, or none of it is known.
     """
@@ -155,7 +164,7 @@ def rain_at(config: RunConfig, stations: Stations, names: Collection[str]) -> pd
     frames = [
         _series_frame(chosen, layer, coarse_series(layer, *chosen.lonlat), "rain")
         for year in years
-        if (layer := baseline_layer(config, year, RAIN)) is not None
+        if (layer := baseline_layer(config, RAIN, year)) is not None
     ]
     if not frames or not len(chosen.sites):
         return None

@@ -1,5 +1,6 @@
 """The validate stage: scores with intervals, a report and a map a year, pages of the model."""
 
+import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,28 +16,34 @@ from smcloud.core.layout import join
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
 from smcloud.models.base import ModelCard, load_card
+from smcloud.models.periods import SCORES as PERIOD_SCORES
+from smcloud.models.periods import PeriodsCard
 from smcloud.production.assessment import Assessment, read_assessment
 from smcloud.production.cluster import refuse_memory_urls
+from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.examination import Examiner, examine_model
 from smcloud.production.findings import Findings, StudyFindings
 from smcloud.production.report_comparison import comparison_page
+from smcloud.production.report_downscaling import downscaling_page, verdict
 from smcloud.production.report_page import page_of
+from smcloud.production.report_provenance import AnyCard
 from smcloud.production.report_splits import SPLIT_LABELS
 from smcloud.production.report_strategies import AGAINST_WORDS, gain_lines, label_of, variants_of
 from smcloud.production.report_study import FIRST, study_pages
-from smcloud.production.station_pairs import BASELINE
 from smcloud.production.store_year import StoreYear, published_year
 from smcloud.production.train_stage import read_scores
 from smcloud.products.base import Product
 from smcloud.products.registry import product_named
 from smcloud.publish.map import year_map
 from smcloud.validation.metrics import StationScores, all_scores
+from smcloud.validation.pairs import PairStats
 from smcloud.validation.report import Link, render
 
 log = logging.getLogger(__name__)
 
 REPORT, MAP, SCORES_FILE, STATIONS_FILE = "report.html", "map.png", "scores.json", "stations.csv"
 COMPARISON = "comparison.html"
+DOWNSCALING = "downscaling.html"
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,8 @@ class ValidateResult:
     pages : tuple of str
         The model's report, first of its pages; empty without an assessment.
     told : tuple of str
-        What is said in words: triple collocation of the maps, what selection gains, what is
-        absent.
+        What is said in words: whether maps beat their coarse input, triple collocation of the maps,
+        what selection gains, what is absent.
     thresholds : DataFrame or None
         What other thresholds of the selection would keep, as `validation.verdicts.by_threshold`.
     """
@@ -79,12 +86,13 @@ class ValidateResult:
 def run(config: RunConfig, client: Client | None, listener: Listener) -> ValidateResult:
     """Score every published year of a run and its model; write their reports, maps and tables.
 
-    Below ``reports/<product>/<year>/``: report.html, map.png, scores.json, stations.csv, and
-    comparison.html where the run names products to compare with. The product is scored against
-    the stations that its model has never seen and, on the simulated Earth, against the truth at
-    every pixel; ERA5-Land is scored on the same pairs. Below ``reports/<product>/models/<model>/``:
-    the pages of the model's assessment, if training made one. Without any published year they are
-    all that is written.
+    Below ``reports/<product>/<year>/``: report.html, map.png, scores.json, stations.csv,
+    comparison.html where the run names products to compare with, and downscaling.html of a product
+    that comes down from coarse cells. The product is scored against the stations that its model
+    has never seen and, on the simulated Earth, against the truth at every pixel; ERA5-Land, or the
+    coarse input of the product interpolated, is scored on the same pairs. Below
+    ``reports/<product>/models/<model>/``: the pages of the model's assessment, if training made
+    one. Without any published year they are all that is written.
 
     Raises
     ------
@@ -98,8 +106,8 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
     models = open_objects(config.layout.model(""))
     assessment = read_assessment(models, config.model_name)
     published = _published(config, assessment, listener)
-    card = _card_of(config, listener)
-    splits = {} if card is None or not published else read_scores(models, card.name)
+    card = _card_of(config, product, listener)
+    splits = read_scores(models, card.name) if isinstance(card, ModelCard) and published else {}
     lines: list[ScoreLine] = []
     told: list[str] = []
     folders = []
@@ -108,12 +116,13 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
         folder = join(config.layout.reports(product.name), str(year))
         _write_year(folder, config, product, card, found, assessment)
         lines += _lines(found)
-        told += _collocation_lines(found)
+        told += _gain_lines(found) + _collocation_lines(found)
         folders.append(folder)
     reports, maps = (tuple(join(folder, name) for folder in folders) for name in (REPORT, MAP))
     if assessment is None:
         return ValidateResult(tuple(lines), reports, maps, told=tuple(told))
-    study, pages = _write_model(config, product, card, assessment, tuple(published), listener)
+    stated = card if isinstance(card, ModelCard) else None
+    study, pages = _write_model(config, product, stated, assessment, tuple(published), listener)
     return ValidateResult(
         (*lines, *_model_lines(assessment)),
         reports,
@@ -162,9 +171,10 @@ def _published(
     return found
 
 
-def _card_of(config: RunConfig, listener: Listener) -> ModelCard | None:
+def _card_of(config: RunConfig, product: Product, listener: Listener) -> AnyCard | None:
+    load = load_card if product.downscaling is None else load_downscaler_card
     try:
-        return load_card(open_objects(config.layout.model("")), config.model_name)
+        return load(open_objects(config.layout.model("")), config.model_name)
     except NotFoundError:
         listener.warn(f"no card of model {config.model_name!r}: the report has no provenance of it")
         return None
@@ -174,16 +184,20 @@ def _write_year(
     folder: str,
     config: RunConfig,
     product: Product,
-    card: ModelCard | None,
+    card: AnyCard | None,
     found: Findings,
     assessment: Assessment | None,
 ) -> None:
     target = open_objects(folder)
-    links = _links(config, assessment)
+    links = _links(config, product, assessment)
     target.put(MAP, year_map(found.overview, found.year.year))
     target.put(REPORT, render(page_of(config, product, card, found, links)).encode())
     if config.compare.products:
         target.put(COMPARISON, render(comparison_page(product, found, links)).encode())
+    if product.downscaling is not None:
+        learned = card if not isinstance(card, ModelCard) else None
+        page = downscaling_page(product, found, learned, _period_scores(config, learned), links)
+        target.put(DOWNSCALING, render(page).encode())
     lines = [
         {
             "estimate": line.estimate,
@@ -194,14 +208,28 @@ def _write_year(
         for line in _lines(found)
     ]
     target.put(SCORES_FILE, (json.dumps(lines, sort_keys=True, indent=1) + "\n").encode())
-    if found.test is not None:
-        table = found.test.product.stations.to_csv(index=False, float_format="%.6g")
+    stations = found.test or found.region
+    if stations is not None:
+        table = stations.product.stations.to_csv(index=False, float_format="%.6g")
         target.put(STATIONS_FILE, table.encode())
 
 
-def _links(config: RunConfig, assessment: Assessment | None) -> list[Link]:
+def _period_scores(config: RunConfig, card: DownscalerCard | None) -> pd.DataFrame | None:
+    """Return the scores by period and family; None where the model has no periods, or none."""
+    if not isinstance(card, PeriodsCard):
+        return None
+    try:
+        data = open_objects(config.layout.model(card.name)).get(PERIOD_SCORES)
+    except NotFoundError:
+        return None
+    return pd.read_parquet(io.BytesIO(data))
+
+
+def _links(config: RunConfig, product: Product, assessment: Assessment | None) -> list[Link]:
     """Return the links between a year's pages and the model's; none where there is one page."""
     links = []
+    if product.downscaling is not None:
+        links.append(Link("What downscaling gains", DOWNSCALING))
     if config.compare.products:
         links.append(Link("Other products", COMPARISON))
     if assessment is not None:
@@ -216,18 +244,45 @@ def _lines(found: Findings) -> list[ScoreLine]:
         ("unseen stations, median", found.test),
         ("unseen stations inside, median", found.region),
     ):
-        if finding is not None:
-            lines.append(_median_line(year, "product", where, finding.product))
-            if finding.baseline is not None:
-                lines.append(_median_line(year, BASELINE.title, where, finding.baseline))
+        if finding is None:
+            continue
+        for name, scores in (
+            ("product", finding.product),
+            (finding.baseline_title, finding.baseline),
+            ("product on the same days", finding.paired),
+        ):
+            if scores is not None:
+                lines.append(_median_line(year, name, where, scores))
     if found.truth is not None:
-        for name, of_baseline in (("product", False), (BASELINE.title, True)):
-            total = found.truth.months(of_baseline=of_baseline).total()
-            if total.n:
-                scores = {n: float(value) for n, value in all_scores(total).items()}
-                counted = f"{int(total.n):,} pairs"
-                lines.append(ScoreLine(year, name, "truth, every pixel", counted, scores))
+        total = found.truth.months().total()
+        lines += _sum_line(year, "product", "truth, every pixel", total)
+    if found.truth is not None and found.gain is None:
+        total = found.truth.months(of_baseline=True).total()
+        lines += _sum_line(year, found.baseline_title, "truth, every pixel", total)
+    if found.gain is not None:
+        sums, title = found.gain.gain, found.baseline_title
+        for name, against, pairs in (
+            ("product", "truth, where the input is known", sums.product),
+            (title, "truth, where it is known", sums.coarse),
+            ("product", "truth, within cells", sums.within_product),
+            (title, "truth, within cells", sums.within_coarse),
+        ):
+            lines += _sum_line(year, name, against, pairs.total())
     return lines + _comparison_lines(found)
+
+
+def _sum_line(year: int, estimate: str, against: str, total: PairStats) -> list[ScoreLine]:
+    """Return the line of a sum of pairs; none without any."""
+    if not total.n:
+        return []
+    scores = {name: float(value) for name, value in all_scores(total).items()}
+    return [ScoreLine(year, estimate, against, f"{int(total.n):,} pairs", scores)]
+
+
+def _gain_lines(found: Findings) -> list[str]:
+    """Return in words whether the maps beat their coarse input, where that is known."""
+    text = "" if found.gain is None else verdict(found.gain)
+    return [f"{found.year.year}: {text}"] if text else []
 
 
 def _comparison_lines(found: Findings) -> list[ScoreLine]:

@@ -30,6 +30,7 @@ SMAP_DOWNSCALING = Product(
     references=(
         Driver("cci_combined", to_grid="nearest"),
         Driver("smap_sentinel", to_grid="native"),
+        Driver("era5land", to_grid="bilinear"),
     ),
     features=(
         "lst_day",

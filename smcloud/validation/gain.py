@@ -17,6 +17,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from smcloud.cube.schema import Days
 from smcloud.cube.store import open_cube
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.land import land_mask
@@ -80,12 +81,12 @@ class Gain:
 
     Attributes
     ----------
-    product, coarse : PairStats (12,)
-        Estimate and interpolated coarse value against the truth, on the same pixel-days, by month.
-    within_product, within_coarse : PairStats ()
+    product, coarse : PairStats (days,)
+        Estimate and interpolated coarse value against the truth, on the same pixel-days, by day.
+    within_product, within_coarse : PairStats (days,)
         The same with the mean of each cell and day removed.
     states : PairStats (states,)
-        The product against the truth by state.
+        The product against the truth by state, wherever both are known.
     steps : int64 (2, bins)
         Steps between neighbours inside cells, and across their edges, by size.
     known : int64 (states, days)
@@ -115,6 +116,15 @@ class Gain:
     def has_truth(self) -> bool:
         """Return whether any pixel-day has estimate, coarse value and truth."""
         return bool(self.product.n.sum() > 0)
+
+    def by_month(self, days: Days) -> tuple[PairStats, PairStats]:
+        """Return the sums of product and coarse input by month, (12,), given the days."""
+        months = [month_of(days) == month for month in range(MONTHS)]
+        product, coarse = (
+            PairStats.stacked([sums.at(month).total() for month in months])
+            for sums in (self.product, self.coarse)
+        )
+        return product, coarse
 
     @property
     def edge_ratio(self) -> float:
@@ -157,7 +167,7 @@ class _Block:
     reader: CoarseReader
     cells: Indices
     pairs: _Neighbours
-    months: Indices
+    n_days: int
 
     @classmethod
     def of(cls, asked: GainRequest, window: Window, part: Window | None) -> _Block | None:
@@ -174,7 +184,7 @@ class _Block:
             return None
         cells = _cell_numbers(asked.coarse, window, points)
         pairs = _Neighbours.of(window, points, cells)
-        return cls(window, points, reader, cells, pairs, month_of(asked.product.open().times))
+        return cls(window, points, reader, cells, pairs, len(asked.product.open().times))
 
 
 def _slab(asked: GainRequest, block: _Block, steps: slice) -> Gain:
@@ -182,7 +192,7 @@ def _slab(asked: GainRequest, block: _Block, steps: slice) -> Gain:
     flags = _flags(asked, steps, block)
     state = _states(asked, flags)
     known = np.isfinite(estimate)
-    found = _nothing(len(asked.states), len(block.months))
+    found = _nothing(len(asked.states), block.n_days)
     for number in range(len(asked.states)):
         found.known[number, steps] = (known & (state == number)).sum(axis=1)
     found.land[steps] = len(block.points)
@@ -203,27 +213,32 @@ def _with_scores(
 ) -> Gain:
     """Return what was counted of a slab with the scores of its estimate, coarse value and truth."""
     estimate, coarse, truth = values
+    states = PairStats.grouped(estimate, truth, state, len(found.known))
     unpaired = np.isnan(truth) | np.isnan(estimate) | np.isnan(coarse)
     for one in values:
         one[unpaired] = np.nan
-    month = np.broadcast_to(block.months[steps, None], estimate.shape)
     inner = [_within(one, block.cells) for one in values]
+    day = np.broadcast_to(np.arange(steps.start, steps.stop)[:, None], estimate.shape)
+
+    def by_day(one: NDArray[np.floating], other: NDArray[np.floating]) -> PairStats:
+        return PairStats.grouped(one, other, day, block.n_days)
+
     return replace(
         found,
-        product=PairStats.grouped(estimate, truth, month, MONTHS),
-        coarse=PairStats.grouped(coarse, truth, month, MONTHS),
-        within_product=PairStats.of(inner[0], inner[2]),
-        within_coarse=PairStats.of(inner[1], inner[2]),
-        states=PairStats.grouped(estimate, truth, state, len(found.known)),
+        product=by_day(estimate, truth),
+        coarse=by_day(coarse, truth),
+        within_product=by_day(inner[0], inner[2]),
+        within_coarse=by_day(inner[1], inner[2]),
+        states=states,
     )
 
 
 def _nothing(n_states: int, n_days: int) -> Gain:
     return Gain(
-        PairStats.zero((MONTHS,)),
-        PairStats.zero((MONTHS,)),
-        PairStats.zero(),
-        PairStats.zero(),
+        PairStats.zero((n_days,)),
+        PairStats.zero((n_days,)),
+        PairStats.zero((n_days,)),
+        PairStats.zero((n_days,)),
         PairStats.zero((n_states,)),
         np.zeros((2, STEP_BINS), np.int64),
         np.zeros((n_states, n_days), np.int64),

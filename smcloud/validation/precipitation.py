@@ -26,6 +26,8 @@ LAGS = (-2, -1, 0, 1, 2, 3)
 EVENT_MM = 5.0
 """Rain of a day from which it is an event."""
 DAYS_AFTER = 10
+LEAST_EVENTS = 100
+"""A mean response of fewer is not told: soil moisture of different places differs by more."""
 EVERY = 10
 """One pixel in so many, along rows and columns, is looked at: rain has cells of 11 km."""
 
@@ -71,8 +73,8 @@ class RainResponse:
 
     @property
     def response(self) -> NDArray[np.float64]:
-        """Return the mean difference by days after the event, (days after + 1,), NaN without."""
-        return np.where(self.n > 0, self.mean, np.nan)
+        """Return the mean difference by days after the event, (days after + 1,); NaN if few."""
+        return np.where(self.n >= LEAST_EVENTS, self.mean, np.nan)
 
 
 @dataclass(frozen=True)

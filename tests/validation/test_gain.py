@@ -100,7 +100,10 @@ def asked(world, **changes):
 
 def test_a_product_that_knows_the_pattern_beats_its_input_within_cells(world):
     found = gain_of_block(asked(world), WINDOW)
-    product, coarse = all_scores(found.within_product), all_scores(found.within_coarse)
+    product, coarse = (
+        all_scores(found.within_product.total()),
+        all_scores(found.within_coarse.total()),
+    )
     assert product["R"] > 0.85
     assert abs(coarse["R"]) < 0.1
     assert product["ubRMSE"] < 0.75 * coarse["ubRMSE"]
@@ -109,7 +112,7 @@ def test_a_product_that_knows_the_pattern_beats_its_input_within_cells(world):
 def test_the_input_shifted_by_a_constant_gains_nothing_within_cells(world):
     same = replace(asked(world), product=world["truth"])
     found = gain_of_block(same, WINDOW)
-    assert all_scores(found.within_product)["ubRMSE"] == pytest.approx(0.0, abs=1e-6)
+    assert all_scores(found.within_product.total())["ubRMSE"] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_blocks_add_up_to_the_region_in_any_slabs(world):
@@ -119,8 +122,8 @@ def test_blocks_add_up_to_the_region_in_any_slabs(world):
     ]
     whole = gain_of_block(asked(world), WINDOW)
     parts = total([gain_of_block(asked(world, step=31), half) for half in halves])
-    for score, value in all_scores(whole.product).items():
-        np.testing.assert_allclose(all_scores(parts.product)[score], value, rtol=1e-9)
+    for score, value in all_scores(whole.product.total()).items():
+        np.testing.assert_allclose(all_scores(parts.product.total())[score], value, rtol=1e-9)
     np.testing.assert_array_equal(parts.known, whole.known)
     np.testing.assert_array_equal(parts.states.n, whole.states.n)
 
@@ -136,3 +139,35 @@ def test_states_follow_the_flag(world):
 def test_a_field_that_prints_its_cells_has_larger_steps_across_edges(world):
     found = gain_of_block(asked(world), WINDOW)
     assert found.edge_ratio > 1.5  # the truth of this world itself jumps at the edges of cells
+
+
+def test_months_hold_the_sums_of_their_days(world):
+    found = gain_of_block(asked(world), WINDOW)
+    days = world["product"].open().times
+    product, coarse = found.by_month(days)
+    january = found.product.at(slice(0, 31)).total()
+    np.testing.assert_allclose(product.n[0], january.n)
+    np.testing.assert_allclose(product.m2_d[0], january.m2_d)
+    assert coarse.n.sum() == found.coarse.n.sum() > 0
+
+
+def test_without_a_truth_everything_but_scores_is_counted(world):
+    known = gain_of_block(asked(world), WINDOW)
+    found = gain_of_block(asked(world, truth=None), WINDOW)
+    assert known.has_truth
+    assert not found.has_truth
+    for name in ("steps", "known", "land", "flags"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(known, name))
+
+
+def test_land_that_was_not_asked_for_is_no_gap(world):
+    part = Window(WINDOW.row0, WINDOW.row0 + 50, WINDOW.col0, WINDOW.col1)
+    found = gain_of_block(asked(world, truth=None), WINDOW, part)
+    assert found.land[0] == land_mask(part).sum()
+    assert found.coverage.sum(axis=0)[0] == pytest.approx(1.0, abs=0.01)
+
+
+def test_flags_are_counted_bit_by_bit(world):
+    found = gain_of_block(asked(world, truth=None), WINDOW)
+    assert found.flags[0] == 265 * land_mask(WINDOW).sum()
+    assert found.flags[1:].sum() == 0

@@ -50,8 +50,8 @@ def test_an_event_ends_where_the_next_begins():
     rain = np.zeros((30, 1), np.float32)
     rain[[5, 9]] = EVENT_MM
     moisture = np.arange(30, dtype=np.float32)[:, None]
-    found = response_to_rain(moisture, rain)
-    np.testing.assert_array_equal(found.n, [2, 2, 2, 2] + [1] * (DAYS_AFTER - 3))
+    found = response_to_rain(np.repeat(moisture, 100, axis=1), np.repeat(rain, 100, axis=1))
+    np.testing.assert_array_equal(found.n / 100, [2, 2, 2, 2] + [1] * (DAYS_AFTER - 3))
     np.testing.assert_allclose(found.response, np.arange(1.0, DAYS_AFTER + 2))
 
 
