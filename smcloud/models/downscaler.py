@@ -39,8 +39,8 @@ class Downscaler(Protocol):
     def is_modelled(self, day: np.datetime64) -> bool:
         """Return whether there is a model for the day."""
 
-    def shared_variance(self, day: np.datetime64) -> float:
-        """Return the covariance of estimates and target between the cells of a group on a day.
+    def slope(self, day: np.datetime64) -> float:
+        """Return the slope of the target on the estimates between the cells of a group on a day.
 
         From cells that the fit did not see and that no test uses; NaN where it is unknown.
         """

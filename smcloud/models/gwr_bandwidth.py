@@ -12,6 +12,7 @@ the worse for it. docs/design/all-weather.md has both on worlds whose slopes are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -115,7 +116,7 @@ def search_bandwidth(
     return BandwidthSearch(widths, np.sqrt(squares), int(judged.sum()), criterion)
 
 
-def departure_covariance(
+def departure_slope(
     series: CoarseDays,
     rule: LocalRule,
     *,
@@ -124,19 +125,19 @@ def departure_covariance(
     most_days: int = 24,
     seed: int = 0,
 ) -> float:
-    """Return the covariance of estimated and true departures from block means, target squared.
+    """Return the slope of true on estimated departures from block means.
 
     Each departure is estimated from slopes of cells outside its block. NaN where none can be.
     """
     chosen = np.flatnonzero(series.known.sum(axis=1) >= rule.minimum_cells)
     if not chosen.size:
-        return float("nan")
+        return math.nan
     part = series.at(_evenly(chosen, most_days))
     at = _drawn(np.flatnonzero(part.known.any(axis=0)), most_cells, seed)
     estimated, target = _departures(part, at, rule, block_km)
-    product = estimated * target
-    known = np.isfinite(product)
-    return float(product[known].mean()) if known.any() else float("nan")
+    known = np.isfinite(estimated) & np.isfinite(target)
+    variance = float(np.square(estimated[known]).sum())
+    return float((estimated[known] * target[known]).sum()) / variance if variance else math.nan
 
 
 def _nothing_to_judge(rule: LocalRule) -> UserError:

@@ -76,14 +76,14 @@ class LocalCard(BaseModel):
     input_hash: str
     """Hash of the rows and of the settings: a second run with the same has nothing to do."""
     years: dict[str, YearNote]
-    inner_covariance: Score = math.nan
-    """Covariance of estimated and true departures from block means, of cells left out."""
+    inner_slope: Score = math.nan
+    """Slope of true on estimated departures from block means, of cells left out."""
 
     @property
     def whole_sha256(self) -> str:
         """Return one hash of everything that estimates come from."""
         text = "".join(f"{year} {self.years[year].sha256}\n" for year in sorted(self.years))
-        head = f"{self.grid} {self.window} {self.columns} {self.inner_covariance!r}"
+        head = f"{self.grid} {self.window} {self.columns} {self.inner_slope!r}"
         return content_hash(f"{head}\n{text}".encode())
 
     def to_json(self) -> bytes:
@@ -188,9 +188,9 @@ class LocalRegression:
         least = self.card.params.get("minimum_cells", "?")
         return f"{year.cells[at]} coarse cells are known with all predictors, {least} are needed"
 
-    def shared_variance(self, day: np.datetime64) -> float:
-        """Return the covariance of estimates and target within blocks; see `Downscaler`."""
-        return self.card.inner_covariance if self.is_modelled(day) else math.nan
+    def slope(self, day: np.datetime64) -> float:
+        """Return the slope of the target on the estimates within blocks; see `Downscaler`."""
+        return self.card.inner_slope if self.is_modelled(day) else math.nan
 
     def estimate(self, day: np.datetime64, columns: FloatArray, lonlat: Floats) -> FloatArray:
         """Return the estimates (n,) of one day from columns (features, n) at lonlat (2, n).

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -251,31 +252,37 @@ class PeriodModels:
             return "no day of its period was in the training table"
         return entry.why_not
 
-    def shared_variance(self, day: np.datetime64) -> float:
-        """Return the covariance of estimates and target within groups; see `Downscaler`.
+    def slope(self, day: np.datetime64) -> float:
+        """Return the slope of the target on the estimates within groups; see `Downscaler`.
 
         That of the day's period, drawn towards that of all periods: the latter weighs as
         `PRIOR_DEGREES` degrees of freedom. NaN on days without a model.
         """
         entry = self.entry(day)
         if entry is None or entry.family is None:
-            return float("nan")
-        degrees, total = entry.inner_degrees, self._pooled_covariance
-        if entry.inner_covariance is None:
-            return total
-        own = degrees * entry.inner_covariance
-        return (own + PRIOR_DEGREES * total) / (degrees + PRIOR_DEGREES)
+            return math.nan
+        covariance, variance = self._pooled
+        if entry.inner_covariance is not None and entry.inner_variance is not None:
+            own, prior = entry.inner_degrees, PRIOR_DEGREES
+            covariance = own * entry.inner_covariance + prior * covariance
+            variance = own * entry.inner_variance + prior * variance
+        return covariance / variance if variance > 0.0 else math.nan
 
     @cached_property
-    def _pooled_covariance(self) -> float:
-        """Return the covariance over the cells of all periods; NaN where none is known."""
+    def _pooled(self) -> tuple[float, float]:
+        """Return covariance and variance over the cells of all periods; NaN where unknown."""
         known = [
-            (entry.inner_degrees, entry.inner_covariance)
+            (entry.inner_degrees, entry.inner_covariance, entry.inner_variance)
             for entry in self.card.periods
-            if entry.inner_covariance is not None
+            if entry.inner_covariance is not None and entry.inner_variance is not None
         ]
-        degrees = sum(count for count, _ in known)
-        return sum(count * found for count, found in known) / degrees if degrees else float("nan")
+        degrees = sum(count for count, _, _ in known)
+        if not degrees:
+            return math.nan, math.nan
+        return (
+            sum(count * covariance for count, covariance, _ in known) / degrees,
+            sum(count * variance for count, _, variance in known) / degrees,
+        )
 
     def entry(self, day: np.datetime64) -> PeriodEntry | None:
         """Return what the card says of the period of a day; None where it knows none."""

@@ -145,8 +145,7 @@ class DownscaledYear:
             model = open_downscaler(
                 recipe.models, recipe.config.model_name, recipe.card.whole_sha256
             )
-            covariance = np.array([model.shared_variance(day) for day in days])
-            found = factors(spread, covariance)
+            found = factors(spread, np.array([model.slope(day) for day in days]))
         work.put(self._work.damping_key, factors_to_bytes(found))
         self._listener.note(
             f"first guesses are damped to {np.median(found):.0%} of their pattern (median of days)"

@@ -24,7 +24,13 @@ from smcloud.features.spec import Flags, Floats32
 from smcloud.grids.grid import SIN1KM, Window, grid_named
 from smcloud.grids.tiles import TileYear
 from smcloud.models.cell_sums import Links, links
-from smcloud.models.damping import Spread, factors_from, within_cells
+from smcloud.models.damping import (
+    LAG_DAYS,
+    Spread,
+    factors_from,
+    merged_in_time,
+    spread_of,
+)
 from smcloud.models.downscaler import Downscaler
 from smcloud.production.block import (
     BlockReceipt,
@@ -266,13 +272,14 @@ def _put(
 
 
 def _spread(block: FineBlock, stored: Array, points: Points) -> Spread:
-    """Return how much the first guess, as it is stored, varies within the cells of a block."""
+    """Return how the first guess, as it is stored, varies and lasts within the cells of a block."""
     cell_of = block.links(points).cell.astype(np.int64)
-    parts = [
-        within_cells(FIRST_GUESS.unpack(stored[steps][:, points]), cell_of)
-        for steps in slabs_of(len(stored), SLAB_DAYS)
-    ]
-    return Spread(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    parts = []
+    for steps in slabs_of(len(stored), SLAB_DAYS):
+        before = slice(max(0, steps.start - LAG_DAYS), max(0, steps.stop - LAG_DAYS))
+        now, then = (FIRST_GUESS.unpack(stored[days][:, points]) for days in (steps, before))
+        parts.append(spread_of(now, then, cell_of))
+    return merged_in_time(parts)
 
 
 def _written(

@@ -33,7 +33,7 @@ from smcloud.models.gwr_bandwidth import (
     BANDWIDTHS_KM,
     BLOCK_KM,
     Criterion,
-    departure_covariance,
+    departure_slope,
     search_bandwidth,
 )
 from smcloud.models.gwr_files import (
@@ -196,7 +196,7 @@ def train_local(
     window = _node_window(table, grid)
     runner = _Runner(request, client, listener or Silent())
     rule, scores = _with_bandwidth(runner, table, grid)
-    covariance = _covariance(runner, table, grid, rule)
+    slope = _slope(runner, table, grid, rule)
     years = table["time"].to_numpy("datetime64[Y]")
     settings = {"window": list(window), "rule": asdict(rule)}
     jobs = []
@@ -211,7 +211,7 @@ def train_local(
             "predictors: see which of the inputs is missing, or widen the region"
         )
     stamps = [job.stamp for job in jobs]
-    card = _card(request, rule, scores, covariance, window, notes, stamps)
+    card = _card(request, rule, scores, slope, window, notes, stamps)
     repeated = runner.done == 0 and _is_stored(request, card)
     save_card(request.models, request.name, card)
     runner.tidy(card)
@@ -248,14 +248,14 @@ def _search(
 def _judge_departures(
     request: LocalRequest, series: CoarseDays, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    found = departure_covariance(
+    found = departure_slope(
         series,
         LocalRule(**settings["rule"]),
         block_km=settings["block_km"],
         most_days=SEARCH_DAYS,
         seed=settings["seed"],
     )
-    return {"covariance": found if np.isfinite(found) else None}
+    return {"slope": found if np.isfinite(found) else None}
 
 
 def _fit_year(
@@ -370,14 +370,14 @@ def _with_bandwidth(
     return rule, {"bandwidth_rmse": found["rmse"], "bandwidth_pairs": {"n": float(found["pairs"])}}
 
 
-def _covariance(runner: _Runner, table: pd.DataFrame, grid: Grid, rule: LocalRule) -> float:
-    """Return how far estimated departures from block means go with true ones; NaN if unknown."""
+def _slope(runner: _Runner, table: pd.DataFrame, grid: Grid, rule: LocalRule) -> float:
+    """Return the slope of true on estimated departures from block means; NaN if unknown."""
     request = runner.request
     rows = _searched(table, request)
     series = CoarseDays.from_table(rows, grid, request.features, request.target)
     settings = {"rule": asdict(rule), "block_km": request.block_km, "seed": request.seed}
     job = runner.job("departures", series, _judge_departures, settings)
-    found = runner.run([job], "departures")[job.name]["covariance"]
+    found = runner.run([job], "departures")[job.name]["slope"]
     return float("nan") if found is None else float(found)
 
 
@@ -414,7 +414,7 @@ def _card(
     request: LocalRequest,
     rule: LocalRule,
     scores: dict[str, dict[str, float]],
-    covariance: float,
+    slope: float,
     window: tuple[int, int, int, int],
     years: dict[str, YearNote],
     stamps: list[str],
@@ -435,7 +435,7 @@ def _card(
         versions=request.all_versions,
         input_hash=_hash(json.dumps([named, stamps])),
         years=years,
-        inner_covariance=covariance,
+        inner_slope=slope,
     )
 
 

@@ -27,6 +27,7 @@ from smcloud.grids.tiles import (
 )
 from smcloud.models.anchoring import AnchorRules
 from smcloud.models.base import ModelCard, check_columns, load_bytes, load_parts
+from smcloud.models.damping import LAG_DAYS, WINDOW_DAYS
 from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.products.base import Product
@@ -160,7 +161,8 @@ def input_hashes(
     own = {key: _input_hash(recipe, key, records) for key in keys}
     if recipe.product.downscaling is None:
         return own
-    rules = [recipe.product.downscaling, recipe.anchor_rules, recipe.config.downscale.damped]
+    damping = (LAG_DAYS, WINDOW_DAYS) if recipe.config.downscale.damped else ()
+    rules = [recipe.product.downscaling, recipe.anchor_rules, damping]
     region = combined_hash([*sorted(own.values()), *map(repr, rules)])
     return {key: combined_hash([found, region]) for key, found in own.items()}
 

@@ -1,69 +1,81 @@
-"""How much of a pattern is believed: known worlds, cuts into blocks, unknown covariance."""
+"""How much of a pattern is believed: known worlds, cuts into blocks and slabs, what is unknown."""
 
 import numpy as np
 import pytest
 
-from smcloud.models.damping import Spread, factors, merged, within_cells
+from smcloud.models.damping import LAG_DAYS, Spread, factors, merged, merged_in_time, spread_of
 
 CELLS = np.repeat(np.arange(6), 200)
+DAYS = 120
 
 
-def pattern(seed, days=40, strength=0.05):
+def world(seed, noise=0.06, gain=1.0):
+    """Levels of cells, a truth that lasts, and a first guess of it with noise of each day."""
     rng = np.random.default_rng(seed)
-    level = rng.normal(0.25, 0.1, (days, 6))[:, CELLS]
-    return level, level + strength * rng.normal(size=level.shape)
+    level = rng.normal(0.25, 0.1, (DAYS, 6))[:, CELLS]
+    truth = level + 0.04 * rng.normal(size=CELLS.size)
+    first_guess = level + gain * (truth - level) + noise * rng.normal(size=truth.shape)
+    return level, truth, first_guess.astype(np.float32)
+
+
+def spread(first_guess, cells=CELLS, slab=46):
+    parts = []
+    for start in range(0, len(first_guess), slab):
+        stop = min(start + slab, len(first_guess))
+        then = first_guess[max(0, start - LAG_DAYS) : max(0, stop - LAG_DAYS)]
+        parts.append(spread_of(first_guess[start:stop], then, cells))
+    return merged_in_time(parts)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.6, 1.7])
+def test_the_factor_brings_a_noisy_pattern_nearest_to_the_truth(gain):
+    level, truth, first_guess = world(2, gain=gain)
+    found = factors(spread(first_guess), np.full(DAYS, 1.0 / gain))[:, None]
+
+    def error(factor):
+        return np.square(level + factor * (first_guess - level) - truth).mean()
+
+    others = (0.0, 0.8 * found, np.minimum(1.25 * found, 1.0), 1.0)
+    # A slope above 1 is not followed: the pattern is never made stronger than the model's own.
+    if gain >= 1.0:
+        assert all(error(found) < error(other) for other in others)
+    else:
+        assert error(found) < min(error(0.0), error(1.0))
 
 
 def test_the_variance_is_that_within_cells_whatever_their_levels():
-    _, first_guess = pattern(1)
-    spread = Spread(*within_cells(first_guess.astype(np.float32), CELLS))
-    assert spread.squares.sum() / spread.pixels.sum() == pytest.approx(0.05**2, rel=0.02)
-
-
-def test_the_factor_brings_a_noisy_pattern_nearest_to_the_truth():
-    rng = np.random.default_rng(2)
-    level, truth = pattern(2, strength=0.04)
-    first_guess = level + 0.7 * (truth - level) + 0.06 * rng.normal(size=truth.shape)
-    spread = Spread(*within_cells(first_guess.astype(np.float32), CELLS))
-    covariance = np.full(len(truth), 0.7 * 0.04**2)
-    found = factors(spread, covariance)[:, None]
-    errors = [
-        np.square(level + factor * (first_guess - level) - truth).mean()
-        for factor in (0.0, 0.5 * found, found, np.minimum(2 * found, 1.0), 1.0)
-    ]
-    assert np.argmin(errors) == 2
+    level, _, first_guess = world(1)
+    found = spread(first_guess)
+    within = np.square(first_guess - level - (first_guess - level).mean()).mean()
+    assert found.squares.sum() / found.pixels.sum() == pytest.approx(within, rel=0.05)
 
 
 def test_cells_of_few_known_pixels_count_for_nothing():
-    _, first_guess = pattern(3)
-    first_guess[:, CELLS == 0][:, 90:] = np.nan
-    some = first_guess.copy()
-    some[:, np.flatnonzero(CELLS == 0)[90:]] = np.nan
-    spread = Spread(*within_cells(some.astype(np.float32), CELLS))
-    np.testing.assert_array_equal(spread.pixels, 5 * 199)
+    _, _, first_guess = world(3)
+    first_guess[:, np.flatnonzero(CELLS == 0)[90:]] = np.nan
+    found = spread(first_guess)
+    np.testing.assert_array_equal(found.pixels, 5 * 199)
+    np.testing.assert_array_equal(found.pairs[LAG_DAYS:], 5 * 199)
+    np.testing.assert_array_equal(found.pairs[:LAG_DAYS], 0)
 
 
-def test_blocks_give_the_factors_of_the_whole():
-    _, first_guess = pattern(4)
-    first_guess = first_guess.astype(np.float32)
-    whole = Spread(*within_cells(first_guess, CELLS))
-    cut = [Spread(*within_cells(first_guess[:, CELLS == c], CELLS[CELLS == c])) for c in range(6)]
-    covariance = np.full(40, 0.001)
-    np.testing.assert_array_equal(
-        factors(whole, covariance), factors(merged(cut[::-1]), covariance)
-    )
+def test_blocks_and_slabs_give_the_factors_of_the_whole():
+    _, _, first_guess = world(4)
+    slope = np.full(DAYS, 0.8)
+    whole = factors(spread(first_guess, slab=DAYS), slope)
+    cut = [spread(first_guess[:, CELLS == c], CELLS[CELLS == c], slab=7) for c in range(6)]
+    np.testing.assert_array_equal(factors(merged(cut[::-1]), slope), whole)
 
 
-def test_an_unknown_covariance_keeps_the_pattern_and_a_negative_one_none_of_it():
-    _, first_guess = pattern(5)
-    spread = Spread(*within_cells(first_guess.astype(np.float32), CELLS))
-    covariance = np.where(np.arange(40) < 20, np.nan, -1.0)
-    found = factors(spread, covariance)
-    np.testing.assert_array_equal(found, np.where(np.arange(40) < 20, 1.0, 0.0))
+def test_what_is_unknown_keeps_the_pattern_and_a_negative_slope_none_of_it():
+    _, _, first_guess = world(5)
+    short = spread(first_guess[:20])
+    np.testing.assert_array_equal(factors(short, np.full(20, np.nan)), 1.0)
+    np.testing.assert_array_equal(factors(short, np.full(20, -0.5)), 0.0)
 
 
 def test_bytes_come_back():
-    spread = Spread(np.arange(3.0), np.arange(3.0) + 1)
-    again = Spread.from_bytes(spread.to_bytes())
-    np.testing.assert_array_equal(again.squares, spread.squares)
-    np.testing.assert_array_equal(again.pixels, spread.pixels)
+    found = spread(world(6)[2])
+    again = Spread.from_bytes(found.to_bytes())
+    for name in ("squares", "pixels", "products", "pairs"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(found, name))

@@ -113,25 +113,23 @@ def test_a_day_without_a_model_has_no_estimate_and_a_reason(trained) -> None:
     assert models.why_not(CLOUDED) == ""
 
 
-def test_the_shared_variance_of_a_day_is_drawn_to_that_of_all_days(trained) -> None:
+def test_the_slope_of_a_day_is_drawn_to_that_of_all_days(trained) -> None:
     request, summary = trained
     models = opened(request)
     known = [entry for entry in summary.card.periods if entry.family]
-    covariances = [entry.inner_covariance for entry in known]
-    assert len(set(covariances)) == len(known)
-    pooled = np.average(covariances, weights=[entry.inner_degrees for entry in known])
+    degrees = np.array([entry.inner_degrees for entry in known])
+    covariance = np.array([entry.inner_covariance for entry in known])
+    variance = np.array([entry.inner_variance for entry in known])
+    pooled = (degrees * covariance).sum() / (degrees * variance).sum()
     for entry in known:
-        found = models.shared_variance(np.datetime64(entry.start))
-        ends = sorted([pooled, entry.inner_covariance])
+        found = models.slope(np.datetime64(entry.start))
+        ends = sorted([pooled, entry.inner_covariance / entry.inner_variance])
         assert ends[0] <= found <= ends[1]
-    assert np.isnan(models.shared_variance(NO_TARGET))
+    assert np.isnan(models.slope(NO_TARGET))
     bare = {"inner_covariance": None, "inner_variance": None, "inner_degrees": 0}
     entries = [entry.model_copy(update=bare) for entry in summary.card.periods]
-    card = summary.card.model_copy(update={"periods": (entries[0], *summary.card.periods[1:])})
-    rest = PeriodModels(request.models, card).shared_variance(np.datetime64(entries[0].start))
-    assert min(covariances[1:]) <= rest <= max(covariances[1:])
     card = summary.card.model_copy(update={"periods": tuple(entries)})
-    assert np.isnan(PeriodModels(request.models, card).shared_variance(CLOUDED))
+    assert np.isnan(PeriodModels(request.models, card).slope(CLOUDED))
 
 
 def test_models_that_are_not_asked_for_leave_memory(trained, monkeypatch) -> None:
