@@ -14,11 +14,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed, delayed
-from distributed import Client, KilledWorker
+from distributed import Client, Future, KilledWorker, wait
 from distributed.comm.core import CommClosedError
 
 from smcloud.core.errors import ClusterError, MissingExtraError
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 
 PART_ROWS = 262_144
 """Rows of one object at most: with 24 features 26 MB."""
+VALUE_BYTES = 11.5
+"""Memory of a worker for each value of its rows: float32 and bins (docs/train.md has figures)."""
 ATTEMPTS = 4
 WORKER_SECONDS = 60
 NEWS_SECONDS = 10.0
@@ -88,10 +92,11 @@ def train_over_workers(
     UserError
         If a worker has no such device as `params` asks for.
     ClusterError
-        If workers kept dying.
+        If workers kept dying, or their memory cannot hold the rows.
     """
     _wait_for_a_worker(client)
     client.run(require_device, params.device)
+    require_room(client, fit.n_values + stop.n_values)
     fit_parts = store_rows(fit, url, "fit", client)
     stop_parts = store_rows(stop, url, "stop", client)
     resumed = False
@@ -163,21 +168,34 @@ def store_rows(rows: Rows, url: str, name: str, client: Client) -> list[Part]:
 
 
 def rows_on_workers(client: Client, parts: Sequence[Part]) -> tuple[da.Array, da.Array]:
-    """Return features and target as workers will have read them, neighbours on one worker."""
+    """Return features and target as workers have read them: neighbours on one worker, all alike."""
     workers = sorted(workers_of(client))
+    at = [number * len(workers) // len(parts) for number in range(len(parts))]
+    turns: dict[int, list[int]] = {}
+    for number, worker in enumerate(at):
+        turns.setdefault(number - at.index(worker), []).append(number)
+    reads: dict[int, Future[Floats]] = {}
+    # One part a worker at a time: of parts that wait in line an idle worker takes some, and the
+    # rows of a table that fits all workers together then kill the one that started first.
+    for turn in turns.values():
+        reads |= {number: _read(client, parts[number], workers[at[number]]) for number in turn}
+        wait([reads[number] for number in turn])
     features, targets = [], []
     for number, part in enumerate(parts):
-        worker = workers[number * len(workers) // len(parts)]
-        # Another worker may read it: this one may have died meanwhile.
-        read = client.submit(
-            part.read,
-            key=f"read-{part.url.rpartition('/')[2]}-{part.key}",
-            workers=[worker],
-            allow_other_workers=True,
-        )
+        read = reads[number]
         features.append(_block(delayed(_features)(read), (part.n_rows, part.n_features)))
         targets.append(_block(delayed(_target)(read), (part.n_rows,)))
     return da.concatenate(features), da.concatenate(targets)  # type: ignore[no-untyped-call]
+
+
+def _read(client: Client, part: Part, worker: str) -> Future[Floats]:
+    # Another worker may read it: this one may have died meanwhile.
+    return client.submit(
+        part.read,
+        key=f"read-{part.url.rpartition('/')[2]}-{part.key}",
+        workers=[worker],
+        allow_other_workers=True,
+    )
 
 
 def _features(part: Floats) -> Floats:
@@ -194,10 +212,30 @@ def _block(task: Delayed, shape: tuple[int, ...]) -> da.Array:
     return block
 
 
-def workers_of(client: Client) -> dict[str, dict[str, object]]:
+def workers_of(client: Client) -> dict[str, dict[str, Any]]:
     """Return what the scheduler knows of each worker, by address."""
-    found: dict[str, dict[str, object]] = client.scheduler_info(n_workers=-1)["workers"]
+    found: dict[str, dict[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
     return found
+
+
+def require_room(client: Client, n_values: int) -> None:
+    """Raise `ClusterError` if the workers' share of the rows would fill one of them.
+
+    Dask gives no work to a worker whose memory is nearly full, and XGBoost waits for all of them:
+    nothing would ever happen.
+    """
+    share = dask.config.get("distributed.worker.memory.pause", default=False) or 1.0
+    workers = workers_of(client)
+    needed = VALUE_BYTES * n_values / len(workers)
+    for address, told in sorted(workers.items()):
+        limit, held = float(told["memory_limit"] or 0), float(told["metrics"]["memory"])
+        if limit and held + needed > share * limit:
+            raise ClusterError(
+                f"the rows need {needed / 1e6:.0f} MB on each of {len(workers)} workers, and "
+                f"{address} has {max(0.0, share * limit - held) / 1e6:.0f} MB left of "
+                f"{limit / 1e6:.0f}: take more workers, give each more memory, or train on fewer "
+                "rows"
+            )
 
 
 def _workers_changed(client: Client, before: set[str]) -> bool:

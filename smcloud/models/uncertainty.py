@@ -46,8 +46,9 @@ SHIPPED_LEVEL = 0.68
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.7, 0.8, 0.9, 0.95)
 FOLDS = 3
 """Parts of the spatial blocks; each part's residuals come from trees that the others grew."""
-MOST_ROWS = 400_000
-"""Rows that the folds learn from: days of a station are so alike that thinning costs nothing."""
+MOST_ROWS = 300_000
+"""Rows of fit and stop that the spread is learned from: days of a station are so alike that
+thinning costs little, and the factors make up for the rest."""
 SPREAD_ROUNDS = 100
 SPREAD_PATIENCE = 10
 SPREAD_TREES: Mapping[str, Parameter] = {
@@ -158,7 +159,8 @@ def fit_spread(
     """
     samples = table.samples(rules.block_degrees)
     check_leakage(split, samples)
-    fit, stop = (_thinned(rows, MOST_ROWS) for rows in (split.fit, split.stop))
+    every = -(-(split.fit.size + split.stop.size) // MOST_ROWS)
+    fit, stop = split.fit[::every], split.stop[::every]
     learned = np.concatenate([fit, stop])
     parts = _parts(samples, learned, rules.seed)
     if parts is None:
@@ -231,11 +233,6 @@ def _none(why: str) -> Spread:
 def _predicted(forest: Forest, rows: Rows) -> Floats:
     parts = [forest.predict(np.ascontiguousarray(part)) for part, _ in rows.batches()]
     return np.concatenate(parts).astype(np.float32, copy=False)
-
-
-def _thinned(index: Index, most: int) -> Index:
-    """Return every k-th row, so that at most so many are left."""
-    return index[:: -(-index.size // most)]
 
 
 def _parts(samples: Samples, index: Index, seed: int) -> Codes | None:
