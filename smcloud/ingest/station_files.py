@@ -18,11 +18,13 @@ from smcloud.sources.archive import LIMITS, Zip, list_zip, read_member
 from smcloud.sources.ismn import (
     SOIL_MOISTURE,
     StaticValue,
+    StationSeries,
     read_static,
     read_stm,
     site_of,
     variable_of,
 )
+from smcloud.sources.station_csv import csv_variable, read_station_csv
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +153,8 @@ def find_station_files(url: str) -> FoundFiles:
     files, broken = _files(url, infos)
     series = [file for file in files if file.name.lower().endswith(SERIES)]
     wanted = [file for file in series if variable_of(file.name) in ("", SOIL_MOISTURE)]
+    plain = [file for file in files if csv_variable(file.name) == SOIL_MOISTURE]
+    wanted, series = [*wanted, *plain], [*series, *plain]
     static = [file for file in files if file.name.lower().endswith(STATIC_VARIABLES)]
     others = sorted({file.name for file in files} - {file.name for file in (*series, *static)})
     if not wanted:
@@ -204,12 +208,12 @@ def _refuse_empty(
         )
     if others:
         raise UserError(
-            f"no station series (*{SERIES}) below {url}: found {len(others)} other files, "
-            f"such as {others[0]}"
+            f"no station series (*{SERIES} or *soil_moisture.csv) below {url}: found "
+            f"{len(others)} other files, such as {others[0]}"
         )
     raise NotFoundError(
         f"nothing lies below {url}: the folder or bucket is absent or empty, or the zip is; "
-        "give the folder or zip of an ISMN download"
+        "give the folder or zip of an ISMN download, or one with *soil_moisture.csv"
     )
 
 
@@ -272,7 +276,7 @@ def read_station_files(task: StationFiles, rules: StationRules) -> StationsRead:
     for series, variables in task.series:
         found = static.get(variables, {}) if variables else {}
         try:
-            sensors.append(_sensor(_content(task.url, series), series.name, found, rules))
+            sensors += _sensors(_content(task.url, series), series.name, found, rules)
         except (GranuleError, NotFoundError) as err:
             log.info("left out %s: %s", series.name, err)
             broken.append(BadGranule(series.name, str(err)))
@@ -306,8 +310,17 @@ def _column(row: StaticValue) -> str:
     return re.sub(r"[^a-z0-9.]+", "_", f"{row.name}{depth} {row.source}".lower()).strip("_")
 
 
-def _sensor(content: bytes, name: str, static: Mapping[str, str], rules: StationRules) -> Sensor:
-    found = read_stm(content, name)
+def _sensors(
+    content: bytes, name: str, static: Mapping[str, str], rules: StationRules
+) -> list[Sensor]:
+    """Return the probes of a file: one of ISMN's, any number of a CSV file."""
+    series = read_station_csv(content, name) if csv_variable(name) else (read_stm(content, name),)
+    return [_sensor(found, name, static, rules) for found in series]
+
+
+def _sensor(
+    found: StationSeries, name: str, static: Mapping[str, str], rules: StationRules
+) -> Sensor:
     return Sensor(
         network=found.network,
         station=found.station,
