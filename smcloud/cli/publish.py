@@ -28,13 +28,14 @@ def show(result: PublishResult) -> None:
     """Print what was written, and where."""
     table(
         "Published",
-        ["year", "tiles", "GeoTIFFs", "MB", "STAC items"],
+        ["year", "tiles", "GeoTIFFs", "of the region", "MB", "STAC items"],
         [
             [
                 year.year,
                 len({record.tile for record in year.rasters}),
                 len(year.rasters),
-                f"{sum(record.size_bytes for record in year.rasters) / 1e6:,.1f}",
+                len(year.regions),
+                f"{sum(r.size_bytes for r in (*year.rasters, *year.regions)) / 1e6:,.1f}",
                 len(year.items),
             ]
             for year in result.years
@@ -45,6 +46,8 @@ def show(result: PublishResult) -> None:
         console.print(f"map   {year.map_url}", markup=False)
         for url in year.items[:3]:
             console.print(f"stac  {url}", markup=False)
+        for record in year.regions[:3]:
+            console.print(f"file  {record.url}", markup=False)
         for url in year.netcdf[:3]:
             console.print(f"file  {url}", markup=False)
 

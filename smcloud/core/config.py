@@ -237,7 +237,10 @@ class PublishConfig(_Section):
     """What is written for people."""
 
     days: tuple[str, ...] = ()
-    """Days (YYYY-MM-DD) exported as COG; the middle of each season by default."""
+    """Days (YYYY-MM-DD) exported as COG; the middle of each season by default, ["all"] for every
+    day."""
+    geotiff: bool = False
+    """Also write each of these days as one GeoTIFF of the whole region, in m3 m-3, nodata -9999."""
 
 
 class ClusterConfig(_Section):

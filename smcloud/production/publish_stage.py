@@ -27,13 +27,20 @@ from smcloud.products.base import Product
 from smcloud.products.registry import product_named
 from smcloud.publish.map import year_map
 from smcloud.publish.netcdf import NetcdfTask, write_netcdf
-from smcloud.publish.raster import RasterRecord, RasterTask, write_raster
+from smcloud.publish.raster import (
+    RasterRecord,
+    RasterTask,
+    RegionTask,
+    write_raster,
+    write_region,
+)
 from smcloud.publish.stac import Published, item_bytes, item_id, tile_item
 from smcloud.validation.overview import Overview, cell_size, mosaic, summarise_block
 from smcloud.version import __version__
 
 log = logging.getLogger(__name__)
 
+EVERY_DAY = ("all",)
 SEASON_DAYS = ("01-15", "04-15", "07-15", "10-15")
 """Days that become GeoTIFFs when a run file names none: the middle of each season."""
 MAP = "map.png"
@@ -52,6 +59,8 @@ class PublishedYear:
     """URLs of the STAC items, one per tile."""
     netcdf: tuple[str, ...]
     """URLs of the NetCDF files, one per tile, if they were asked for."""
+    regions: tuple[RasterRecord, ...] = ()
+    """GeoTIFFs of the whole region, one a day, if the run file asks for them."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,9 @@ def run(
 ) -> PublishResult:
     """Write GeoTIFFs, a map and STAC items of every published year of a run.
 
-    Below ``published/<product>/<year>/``: cog/, map.png, stac/, and netcdf/ with one file per
-    tile-year if `netcdf` is asked for. Everything is derived from the
+    Below ``published/<product>/<year>/``: cog/, map.png, stac/, geotiff/ with one file a day of the
+    whole region if the run file asks for it, and netcdf/ with one file per tile-year if `netcdf`
+    is. Everything is derived from the
     pointer and the store: it may be deleted and is the same when made again.
 
     Raises
@@ -75,7 +85,8 @@ def run(
     NotFoundError
         If a year is not published.
     ConfigError
-        If a day to export is not a day, or of none of the run's years.
+        If a day to export is not a day, or of none of the run's years; if the region is too large
+        for one file.
     CubeError
         If a block of the product is absent or damaged.
     """
@@ -93,11 +104,15 @@ def run(
 def chosen_days(named: Sequence[str], years: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """Return the days to export of each year, ascending; the middle of each season by default.
 
+    The one word ``all`` stands for every day.
+
     Raises
     ------
     ConfigError
         If a named day is not a day, or of none of the years.
     """
+    if tuple(named) == EVERY_DAY:
+        return {year: _days_of(year) for year in years}
     if not named:
         return {year: tuple(f"{year:04d}-{day}" for day in SEASON_DAYS) for year in years}
     found: dict[int, set[str]] = {year: set() for year in years}
@@ -111,6 +126,11 @@ def chosen_days(named: Sequence[str], years: Sequence[int]) -> dict[int, tuple[s
             raise ConfigError(f"publish.days: {text} is not in the years of this run ({listed})")
         found[int(day[:4])].add(day)
     return {year: tuple(sorted(days)) for year, days in found.items()}
+
+
+def _days_of(year: int) -> tuple[str, ...]:
+    first, after = (np.datetime64(f"{y:04d}-01-01", "D") for y in (year, year + 1))
+    return tuple(map(str, np.arange(first, after)))
 
 
 @dataclass(frozen=True)
@@ -133,6 +153,8 @@ class _Publisher:
         rasters = self._run("geotiff", self._raster_tasks(days))
         open_objects(self.folder).put(MAP, self._map())
         files = self._run("netcdf", self._netcdf_tasks()) if netcdf else []
+        whole = self.config.publish.geotiff
+        regions = self._run("region geotiff", self._region_tasks(days)) if whole else []
         return PublishedYear(
             self.year.year,
             self.year.store_url,
@@ -140,6 +162,7 @@ class _Publisher:
             tuple(rasters),
             self._write_items(rasters, files),
             tuple(files),
+            tuple(regions),
         )
 
     def _raster_tasks(self, days: Sequence[str]) -> list[Task[RasterRecord]]:
@@ -153,6 +176,11 @@ class _Publisher:
             for tile, blocks in sorted(self.year.tiles.items())
             for day in days
         ]
+
+    def _region_tasks(self, days: Sequence[str]) -> list[Task[RasterRecord]]:
+        folder = join(self.folder, "geotiff")
+        tasks = [RegionTask(self.year.layer, day, self.year.blocks, folder) for day in days]
+        return [Task(f"geotiff-{task.day}", write_region, (task,)) for task in tasks]
 
     def _netcdf_tasks(self) -> list[Task[str]]:
         year, folder = self.year, join(self.folder, "netcdf")

@@ -1,11 +1,12 @@
-"""Cloud-optimised GeoTIFFs of one tile and day, as the data set is distributed.
+"""Cloud-optimised GeoTIFFs: one tile and day as stored, or a day of a region in physical values.
 
-Sinusoidal CRS, -9999 for unknown, the stored integers with their scale and offset as GDAL tags:
-values are those of the cube, bit for bit.
+Sinusoidal CRS and -9999 for unknown. A tile has the stored integers with their scale and offset as
+GDAL tags: values are those of the cube, bit for bit. A region is for programs that look at no tag:
+its tiles side by side, float32 in the units of the variable, as data sets are handed out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import rasterio
@@ -24,6 +25,9 @@ from smcloud.grids.tiles import tile_window
 from smcloud.validation.collocation import Layer
 
 NODATA = -9999
+REGION = "region"
+MOST_PIXELS = 200_000_000
+"""Of a region's file: 0.8 GB in memory, a quarter of the land of the globe."""
 COG_OPTIONS = {
     "driver": "COG",
     "blocksize": 512,
@@ -52,8 +56,44 @@ class RasterTask:
 
 
 @dataclass(frozen=True)
+class RegionTask:
+    """One GeoTIFF of a whole region to write: a day, and the produced blocks of all its tiles.
+
+    Raises
+    ------
+    ConfigError
+        If the rectangle around the blocks has more pixels than one file may have.
+    """
+
+    layer: Layer
+    day: str
+    blocks: tuple[Window, ...]
+    folder: str
+
+    def __post_init__(self) -> None:
+        rows, cols = self.window.shape
+        if rows * cols > MOST_PIXELS:
+            raise ConfigError(
+                f"publish.geotiff: the rectangle around the tiles has {rows:,} x {cols:,} pixels, "
+                f"more than the {MOST_PIXELS:,} of one file: name tiles that lie closer together"
+            )
+
+    @property
+    def window(self) -> Window:
+        """Return the rectangle around the blocks."""
+        corners = np.array([(b.row0, b.row1, b.col0, b.col1) for b in self.blocks])
+        (row0, _, col0, _), (_, row1, _, col1) = corners.min(axis=0), corners.max(axis=0)
+        return Window(int(row0), int(row1), int(col0), int(col1))
+
+    @property
+    def name(self) -> str:
+        """Return the name of the file, such as ``smap-downscaling.2019-07-15.tif``."""
+        return f"{self.layer.schema.name}.{self.day}.tif"
+
+
+@dataclass(frozen=True)
 class RasterRecord:
-    """What was written."""
+    """What was written; the tile of a region is `REGION`."""
 
     tile: str
     day: str
@@ -81,6 +121,28 @@ def write_raster(task: RasterTask) -> RasterRecord:
     open_objects(task.folder).put(task.name, data)
     known = int((values != variable.fill_value).sum())
     return RasterRecord(task.tile, task.day, join(task.folder, task.name), len(data), known)
+
+
+def write_region(task: RegionTask) -> RasterRecord:
+    """Read one day of all tiles from the cube, put it as one GeoTIFF, and return what was written.
+
+    Raises
+    ------
+    ConfigError
+        If the day is not in the year.
+    CubeError
+        If a produced block is absent or damaged.
+    IntegrityError
+        If the file would not be a valid cloud-optimised GeoTIFF.
+    """
+    variable = task.layer.schema.variable(task.layer.variable)
+    stored = read_day(task.layer, np.datetime64(task.day, "D"), task.window, task.blocks)
+    known = int((stored != variable.fill_value).sum())
+    values = np.nan_to_num(variable.unpack(stored), nan=NODATA)
+    physical = replace(variable, scale=1.0, offset=0.0)
+    data = _encoded(values, task.window, physical, {"DATE": task.day})
+    open_objects(task.folder).put(task.name, data)
+    return RasterRecord(REGION, task.day, join(task.folder, task.name), len(data), known)
 
 
 def read_day(
@@ -115,9 +177,16 @@ def encode_cog(
         If the result does not validate.
     """
     filled = np.where(values == variable.fill_value, NODATA, values).astype(np.int16)
+    return _encoded(filled, window, variable, tags)
+
+
+def _encoded(
+    filled: NDArray[np.generic], window: Window, variable: Variable, tags: dict[str, str]
+) -> bytes:
+    """Return the bytes of a cloud-optimised GeoTIFF of values in which unknown is -9999."""
     profile = {
         "driver": "GTiff",
-        "dtype": "int16",
+        "dtype": filled.dtype.name,
         "count": 1,
         "height": window.shape[0],
         "width": window.shape[1],

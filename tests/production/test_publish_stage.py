@@ -77,3 +77,19 @@ def test_days_of_a_run_file_are_sorted_into_their_years():
 def test_days_that_cannot_be_exported_are_named(day, message):
     with pytest.raises(ConfigError, match=f"{day}.*{message}"):
         chosen_days((day,), (2019,))
+
+
+def test_every_day_may_be_exported():
+    days = chosen_days(("all",), (2019, 2020))
+    assert [len(days[year]) for year in (2019, 2020)] == [365, 366]
+    assert days[2020][59] == "2020-02-29"
+
+
+def test_the_region_becomes_one_file_a_day_where_the_run_file_asks(published):
+    config, before = published
+    assert before.regions == ()
+    publish = config.publish.model_copy(update={"geotiff": True, "days": ("2019-07-15",)})
+    asked = config.model_copy(update={"publish": publish})
+    (region,) = publish_stage.run(asked, None, Silent()).years[0].regions
+    assert region.url.endswith("geotiff/glass-sm.2019-07-15.tif")
+    assert region.known_pixels == before.rasters[2].known_pixels

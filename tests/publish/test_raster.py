@@ -8,9 +8,9 @@ import xarray as xr
 from rio_cogeo.cogeo import cog_validate
 
 from smcloud.core.errors import ConfigError, CubeError
-from smcloud.grids.grid import SIN1KM
+from smcloud.grids.grid import PIXEL_M, SIN1KM, Window
 from smcloud.grids.tiles import tile_window
-from smcloud.publish.raster import RasterTask, write_raster
+from smcloud.publish.raster import REGION, RasterTask, RegionTask, write_raster, write_region
 from smcloud.validation.collocation import Layer
 
 from .conftest import BLOCKS, SCHEMA, TILE, YEAR, block_at, moisture
@@ -81,3 +81,43 @@ def test_a_day_of_another_year_is_refused(product_store, tmp_path):
     layer = Layer(product_store, SCHEMA, YEAR, "soil_moisture")
     with pytest.raises(ConfigError, match="not a day of 2019"):
         write_raster(RasterTask(layer, TILE, "2020-01-01", BLOCKS, str(tmp_path)))
+
+
+@pytest.fixture(scope="module")
+def region(product_store, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("region"))
+    layer = Layer(product_store, SCHEMA, YEAR, "soil_moisture")
+    return write_region(RegionTask(layer, "2019-07-15", BLOCKS, folder))
+
+
+def test_a_region_holds_its_blocks_in_physical_values_where_the_grid_has_them(region):
+    window = RegionTask(None, "2019-07-15", BLOCKS, "").window
+    with rasterio.open(region.url) as raster:
+        assert raster.shape == window.shape
+        assert raster.dtypes == ("float32",)
+        assert (raster.nodata, raster.scales) == (-9999, (1.0,))
+        assert raster.transform.c == pytest.approx(SIN1KM.x[window.col0] - PIXEL_M / 2)
+        assert raster.transform.f == pytest.approx(SIN1KM.y[window.row0] + PIXEL_M / 2)
+        values = raster.read(1)
+    variable = SCHEMA.variables[0]
+    for block in BLOCKS:
+        expected = variable.unpack(variable.pack(moisture(block)[195]))
+        found = values[block.within(window)]
+        np.testing.assert_array_equal(found, np.where(np.isnan(expected), -9999, expected))
+    assert region.tile == REGION
+    assert region.known_pixels == (values != -9999).sum() > 0
+
+
+def test_a_region_is_a_valid_cog_and_the_same_bytes_again(region, product_store, tmp_path):
+    valid, errors, _ = cog_validate(region.url)
+    assert valid, errors
+    layer = Layer(product_store, SCHEMA, YEAR, "soil_moisture")
+    again = write_region(RegionTask(layer, "2019-07-15", BLOCKS, str(tmp_path)))
+    with open(region.url, "rb") as one, open(again.url, "rb") as other:
+        assert one.read() == other.read()
+
+
+def test_tiles_a_globe_apart_are_refused_in_one_file():
+    corners = (Window(0, 150, 0, 150), Window(21000, 21150, 43000, 43150))
+    with pytest.raises(ConfigError, match=r"21,150 x 43,150 pixels.*lie closer together"):
+        RegionTask(None, "2019-07-15", corners, "")

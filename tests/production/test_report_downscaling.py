@@ -1,0 +1,187 @@
+"""What validate and publish say of maps that come down from coarse cells."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smcloud.core.listener import Silent
+from smcloud.core.objects import open_objects
+from smcloud.grids.land import land_mask
+from smcloud.models.gwr_files import LocalCard, YearNote
+from smcloud.models.periods import SCORES
+from smcloud.production import publish_stage, validate_stage
+from smcloud.production.findings import GainFinding
+from smcloud.production.report_downscalers import downscaler_sections
+from smcloud.production.report_downscaling import verdict
+from smcloud.production.station_pairs import COARSE_INPUT, REANALYSIS, baseline_of
+from smcloud.products.registry import product_named
+from smcloud.validation.metrics import Interval
+
+from . import downscaled_root, product_root
+
+LAND = sum(int(land_mask(block).sum()) for block in product_root.BLOCKS)
+
+
+class Heard(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    found = downscaled_root.build(tmp_path_factory.mktemp("root"))
+    downscaled_root.write_rain(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def result(config):
+    return validate_stage.run(config, None, Silent())
+
+
+@pytest.fixture(scope="module")
+def page(result):
+    report = Path(result.reports[0].removeprefix("file://"))
+    return (report.parent / "downscaling.html").read_text()
+
+
+def line_of(result, estimate, against):
+    return next(x for x in result.lines if x.estimate == estimate and against in x.against)
+
+
+def test_a_product_must_beat_its_own_input_and_one_of_stations_the_reanalysis():
+    found = baseline_of(product_named("smap-downscaling"))
+    assert (found.source, found.variable, found.title) == (
+        "smap_l3",
+        "soil_moisture_am",
+        COARSE_INPUT,
+    )
+    assert baseline_of(product_named("glass-sm")) == REANALYSIS
+
+
+def test_maps_that_know_half_of_the_pattern_halve_the_error_of_their_input(result):
+    for against in ("input is known", "within cells"):
+        product = line_of(result, "product", against)
+        coarse = line_of(result, COARSE_INPUT, against.replace("input", "it"))
+        assert product.counted == coarse.counted
+        assert product.scores["ubRMSE"] == pytest.approx(0.5 * coarse.scores["ubRMSE"], rel=0.02)
+    assert line_of(result, "product", "within cells").scores["R"] > 0.99
+
+
+def test_what_is_gained_is_said_in_words(result):
+    assert result.told[0].startswith("2019: The maps beat the bilinear interpolation")
+
+
+def gained(product, coarse, within_product, within_coarse):
+    """Findings in which every score of the four has one value."""
+    values = {
+        "product": product,
+        "coarse": coarse,
+        "within_product": within_product,
+        "within_coarse": within_coarse,
+    }
+    scores = {
+        which: {name: Interval(*np.full(3, value)) for name in ("R", "RMSE", "ubRMSE")}
+        for which, value in values.items()
+    }
+    return GainFinding(None, (), scores, {})
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (gained(0.05, 0.06, 0.03, 0.04), "The maps beat the bilinear interpolation of their own"),
+        (
+            gained(0.07, 0.06, 0.05, 0.04),
+            "DO NOT beat the bilinear interpolation of their own input:",
+        ),
+        (gained(0.05, 0.06, 0.05, 0.04), "DO NOT .* own input within cells:"),
+        (gained(0.07, 0.06, 0.03, 0.04), "DO NOT .* own input over all pixels:"),
+        (gained(0.06, 0.06, 0.04, 0.04), "DO NOT beat"),
+    ],
+)
+def test_maps_that_are_no_better_than_their_input_are_said_to_be(found, words):
+    assert re.search(words, verdict(found))
+
+
+def test_every_station_inside_is_scored_for_none_has_taught_the_model(result):
+    assert line_of(result, "product", "stations inside").counted == "6 stations"
+    folder = Path(result.reports[0].removeprefix("file://")).parent
+    assert len((folder / "stations.csv").read_text().splitlines()) == 7
+
+
+def test_states_and_flags_are_counted(page):
+    silent = 10 * LAND
+    assert f"no coarse value</th><td>{silent:,}</td><td>{10 / 365:.1%}</td>" in page
+    assert f"on {1 / 365:.2%} ({LAND:,}) the value cannot be met" in page
+
+
+def test_families_and_periods_without_a_model_are_told(page):
+    for text in ("support vector regression", "best of each period", downscaled_root.GAP):
+        assert text in page
+    assert "1 of the 46 periods of 2019 have no model" in page
+    assert "0.057 m3 m-3 (ESSD 14, 3053, 2022)" in page
+    assert "nothing on this page reproduces them" in page
+
+
+def test_maps_that_follow_the_rain_are_said_to(page):
+    assert "goes best with the rain of the same day: as it should." in page
+
+
+def test_the_pages_lead_to_each_other(result, page):
+    report = Path(result.reports[0].removeprefix("file://")).read_text()
+    assert 'href="downscaling.html"' in report
+    assert 'href="report.html"' in page
+    assert "clearly a result of model overfitting" not in report
+
+
+def test_without_truth_rain_and_table_of_scores_the_page_tells_the_rest(tmp_path):
+    config = product_root.without_truth(downscaled_root.build(tmp_path))
+    open_objects(config.layout.model("")).delete(f"smap-downscaling/{SCORES}")
+    found = validate_stage.run(config, None, Silent())
+    assert not any("truth" in line.against for line in found.lines)
+    assert found.told == ()
+    report = Path(found.reports[0].removeprefix("file://"))
+    page = (report.parent / "downscaling.html").read_text()
+    for text in ("Nobody knows", "No cube holds daily precipitation", "no coarse value"):
+        assert text in page
+
+
+def test_a_coarse_cube_that_is_gone_is_named_once(tmp_path):
+    config = downscaled_root.build(tmp_path)
+    cubes = open_objects(config.cube_prefix("smap_l3"))
+    for info in cubes.list():
+        cubes.delete(info.key)
+    heard = Heard()
+    found = validate_stage.run(config, None, heard)
+    assert [text for text in heard.warnings if "smap_l3" in text] == [
+        "no cube of smap_l3 in 2019: nothing is said of the gain over it"
+    ]
+    assert line_of(found, "product", "every pixel")
+
+
+def test_the_item_names_the_hash_of_all_models(config, result):
+    year = publish_stage.run(config, None, Silent()).years[0]
+    text = Path(year.items[0].removeprefix("file://")).read_text()
+    assert '"smcloud:model_sha256": "' in text.replace('":"', '": "')
+    assert '"smcloud:model_sha256": ""' not in text.replace('":"', '": "')
+
+
+def test_local_regressions_are_told_by_their_bandwidth():
+    card = LocalCard(
+        name="all-weather", target="soil_moisture", target_units="m3 m-3", columns=("lst", "ndvi"),
+        units=("K", "1"), grid="ease2_36km", window=(0, 1, 0, 1), bandwidth_km=75.0, params={},
+        scores={"75 km": {"RMSE": 0.04}}, versions={}, input_hash="ab" * 32,
+        years={"2019": YearNote(sha256="cd" * 32, days=365, modelled=350)},
+    )  # fmt: skip
+    (section,) = downscaler_sections(card, None, 2019)
+    text = "".join(section.pieces)
+    assert "75 km" in text
+    assert "350 of 365 with a regression" in text
