@@ -5,9 +5,7 @@ from smcloud.products.base import Product
 from smcloud.products.glass_sm import GLASS_SM
 from smcloud.products.smap_downscaling import SMAP_DOWNSCALING
 
-PRODUCTS: dict[str, Product] = {
-    product.name: product for product in (GLASS_SM, SMAP_DOWNSCALING)
-}
+PRODUCTS: dict[str, Product] = {product.name: product for product in (GLASS_SM, SMAP_DOWNSCALING)}
 
 
 def product_named(name: str) -> Product:
