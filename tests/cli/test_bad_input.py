@@ -314,7 +314,7 @@ CASES = (
          r"the target 'sm' is 0.3 in all 360 rows: there is nothing to learn"),
     Case("table without rows", table(lambda frame: frame.head(0)), OWN, 2,
          r"mine.csv has no rows: expected one per station and day"),
-    Case("table that is not there", nothing, OWN, 4, r"no object .*mine.csv"),
+    Case("table that is not there", nothing, OWN, 4, r"no file .*mine.csv: check the path"),
 )  # fmt: skip
 
 
