@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 EARTH := --tiles h18v04 --window 240x240+600+750 --year 2019 --seed 7 --stations 60
 STUDY_EARTH := --tiles h08v05,h10v04,h18v04,h20v08,h25v05,h30v11 --year 2017,2018,2019 --at stations \
   --maps h18v04:240x240+600+750 --stations 200 --references --sites varied --seed 7
+DESERT := --tiles h25v05 --window 300x300+300+600 --seed 7 --stations 30
 export MPLBACKEND := Agg
 
-.PHONY: help demo demo-s3 study test lint bench real gates clean
+.PHONY: help demo demo-s3 study downscaling all-weather test lint bench real gates clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -39,6 +40,14 @@ study: $(VENV)/.demo ## Stations selected, folds, search, uncertainty: the study
 	$(BIN)/smcloud simulate $(STUDY_EARTH) --out study
 	$(BIN)/smcloud run examples/glass-sm-study.toml
 
+downscaling: $(VENV)/.demo ## smap-downscaling on a simulated Earth, 36 km to 1 km, in ./downscaling
+	$(BIN)/smcloud simulate --product smap-downscaling $(DESERT) --year 2019 --out downscaling
+	$(BIN)/smcloud run examples/smap-downscaling.toml
+
+all-weather: $(VENV)/.demo ## all-weather on a simulated Earth, no cloud gaps, in ./weather
+	$(BIN)/smcloud simulate --product all-weather $(DESERT) --year 2011,2012 --out weather
+	$(BIN)/smcloud run examples/all-weather.toml
+
 test: $(VENV)/.test lint ## All tests, ruff, mypy strict and the layer contracts
 	$(BIN)/python -m pytest -q
 
@@ -58,5 +67,5 @@ real: $(VENV)/.demo ## The same commands on real product files (SMCLOUD_REALDATA
 gates: $(VENV)/.demo ## Print how hard the simulated Earth is
 	$(BIN)/smcloud simulate --gates
 
-clean: ## Remove what demo, study and real wrote
-	rm -rf demo study real
+clean: ## Remove what demo, study, downscaling, all-weather and real wrote
+	rm -rf demo study downscaling weather real

@@ -9,9 +9,9 @@ from smcloud.cli.console import RichListener, console
 from smcloud.core.errors import ConfigError
 from smcloud.simulate.gates import run_gates
 from smcloud.simulate.request import (
-    DEFAULT_SOURCES,
     FOLDERS,
     PLAIN,
+    PRODUCT_SOURCES,
     REFERENCES,
     TRUTH,
     TRUTH_LST,
@@ -49,8 +49,15 @@ Number = Annotated[
     int | None, typer.Option(help=f"Number of stations: {STATIONS}; with --gates 200 or more")
 ]
 Seed = Annotated[int, typer.Option(help="Another seed is another Earth")]
+Product = Annotated[
+    str, typer.Option(help=f"Whose sources are written: {', '.join(PRODUCT_SOURCES)}")
+]
 Sources = Annotated[
-    str, typer.Option(help=f"Comma separated, of {', '.join((*FOLDERS, TRUTH, TRUTH_LST))}")
+    str,
+    typer.Option(
+        help="In place of the product's, comma separated: "
+        + ", ".join((*FOLDERS, TRUTH, TRUTH_LST))
+    ),
 ]
 References = Annotated[
     bool, typer.Option("--references", help=f"Also the satellites {', '.join(REFERENCES)}")
@@ -59,7 +66,6 @@ SharedError = Annotated[
     float,
     typer.Option(help="Share of SMAP's moisture that is the reanalysis's: correlated errors"),
 ]
-EVERYTHING_OF_GLASS_SM = ",".join(DEFAULT_SOURCES)
 Sites = Annotated[
     str,
     typer.Option(
@@ -82,7 +88,8 @@ def simulate(
     maps: Maps = None,
     stations: Number = None,
     seed: Seed = 0,
-    sources: Sources = EVERYTHING_OF_GLASS_SM,
+    product: Product = "glass-sm",
+    sources: Sources = "",
     references: References = False,
     shared_error: SharedError = 0.0,
     sites: Sites = PLAIN,
@@ -109,7 +116,7 @@ def simulate(
         at_stations=at == STATIONS_WORD,
         maps=_once(maps),
         stations=STATIONS if stations is None else stations,
-        sources=_once([sources, *(REFERENCES if references else ())]),
+        sources=_sources(product, sources, references),
         sites=sites,
         shared_error=shared_error,
         workers=workers or os.cpu_count() or 1,
@@ -142,6 +149,14 @@ def show_gates(seed: int, stations: int) -> None:
         console.print(line, markup=False)
     if not report.is_passed:
         raise typer.Exit(1)
+
+
+def _sources(product: str, sources: str, references: bool) -> tuple[str, ...]:
+    """Return the sources that are asked for, or those of a product, and the references."""
+    if product not in PRODUCT_SOURCES:
+        raise ConfigError(f"--product {product!r}: expected one of {', '.join(PRODUCT_SOURCES)}")
+    wanted = [sources] if sources else list(PRODUCT_SOURCES[product])
+    return _once([*wanted, *(REFERENCES if references else ())])
 
 
 def _once(texts: list[str] | None) -> tuple[str, ...]:

@@ -105,9 +105,9 @@ def _sensed(block: DerivedBlock, source: str, years: list[int], span: Span) -> S
         return None
     if any(one.name == "retrieval_state" for one in block.schemas[source].variables):
         _, states = _series(block, source, "retrieval_state", years)
-        missed = not_seen(states, RetrievalState.FROZEN, RULE.days)
+        missed = not_seen(states.astype(np.float64), RetrievalState.FROZEN, RULE.days)
     else:
-        missed = between_known(moisture, RULE.days)
+        missed = between_known(moisture.astype(np.float64), RULE.days)
     return Sensed(SensorRecord(days[kept], moisture[kept].astype(np.float64)), missed[kept])
 
 

@@ -25,11 +25,12 @@ ALL_WEATHER = Product(
         Driver("mod13a2", to_grid="native", to_days="linear"),
         Driver("mod09a1", to_grid="native", to_days="linear"),
         Driver("soilgrids", to_grid="native", to_days="static"),
-        Driver("coarse_moisture", to_grid="nearest"),
+        Driver("coarse_moisture_36km", to_grid="nearest"),
     ),
     references=(
         Driver("cci_combined", to_grid="nearest"),
         Driver("smap_sentinel", to_grid="native"),
+        Driver("era5land", to_grid="bilinear"),
     ),
     features=("lst_day", "ndvi", "nsdsi3"),
     target=Target(
@@ -42,7 +43,7 @@ ALL_WEATHER = Product(
     parameters={},
     schema=downscaled_schema("all-weather", "of AMSR-E and AMSR2 under all weathers"),
     downscaling=Downscaling(
-        "coarse_moisture.soil_moisture",
+        "coarse_moisture_36km.soil_moisture",
         kind="local",
         ceiling="porosity",
         filled="source_flag",

@@ -1,11 +1,14 @@
 """The products by name: one explicit table."""
 
 from smcloud.core.errors import ConfigError
+from smcloud.products.all_weather import ALL_WEATHER
 from smcloud.products.base import Product
 from smcloud.products.glass_sm import GLASS_SM
 from smcloud.products.smap_downscaling import SMAP_DOWNSCALING
 
-PRODUCTS: dict[str, Product] = {product.name: product for product in (GLASS_SM, SMAP_DOWNSCALING)}
+PRODUCTS: dict[str, Product] = {
+    product.name: product for product in (GLASS_SM, SMAP_DOWNSCALING, ALL_WEATHER)
+}
 
 
 def product_named(name: str) -> Product:

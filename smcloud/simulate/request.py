@@ -28,7 +28,10 @@ FOLDERS: Mapping[str, str] = {
     "era5land": "ERA5-Land",
     "terrain": "DEM",
     "soilgrids": "SoilGrids",
+    "china_soil": "China-soil",
     "ismn": "ISMN",
+    "station_csv": "ISMN/csv",
+    "precipitation_csv": "ISMN/csv",
     "smap_l3": "SPL3SMP",
     "smap_l3e": "SPL3SMP_E",
     "smap_sentinel": "SPL2SMAP_S",
@@ -60,6 +63,38 @@ DEFAULT_SOURCES = (
     TRUTH,
 )
 """What glass-sm needs."""
+PRODUCT_SOURCES: Mapping[str, tuple[str, ...]] = {
+    "glass-sm": DEFAULT_SOURCES,
+    "smap-downscaling": (
+        "mod11a1",
+        "mcd43a3",
+        "mod15a2h",
+        "mod09a1",
+        "mod13a2",
+        "terrain",
+        "soilgrids",
+        "smap_l3",
+        "smap_sentinel",
+        "cci_combined",
+        "era5land",
+        "ismn",
+        TRUTH,
+    ),
+    "all-weather": (
+        "mod11a1",
+        "mod13a2",
+        "mod09a1",
+        "terrain",
+        "soilgrids",
+        "era5land",
+        "amsr_nnsm",
+        "mwri_nnsm",
+        "cci_combined",
+        "ismn",
+        TRUTH,
+    ),
+}
+"""What each product reads, and is compared with."""
 REFERENCES = ("smap_l3", "smap_l3e", "smap_sentinel", "cci_active", "cci_passive", "cci_combined")
 """Satellites that estimates are held against: never features, and written only when asked for."""
 RADIOMETERS = (*LPRM_PRODUCTS, *NNSM_PRODUCTS)

@@ -1,7 +1,7 @@
 """Soil moisture of AMSR-E, AMSR2 and WindSat by LPRM: daily global netCDF files at 0.25 degree.
 
 The Land Parameter Retrieval Model is run on each radiometer apart, and the passes by night and by
-day are products of their own (GES DISC: LPRM_AMSRE_D_SOILM3, LPRM_AMSR2_D_SOILM3,
+day are products of their own (Goddard DISC: LPRM_AMSRE_D_SOILM3, LPRM_AMSR2_D_SOILM3,
 LPRM_WINDSAT_NT_SOILM3; A and DY by day). By night soil and leaves are about equally warm, as the
 retrieval assumes. Arrays lie by longitude and latitude; soil moisture is a whole number of per
 cent, so that 0.01 m3 m-3 is the finest step there is. Layers of AMSR2 were read in the header of a

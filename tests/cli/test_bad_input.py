@@ -204,7 +204,8 @@ CASES = (
     # A run file that cannot be used, found before a cluster starts.
     Case("unknown key", edit("[produce]", "[produce]\nblok_pixels = 1"), "plan {w}/run.toml", 2,
          r"unknown key 'produce.blok_pixels': expected one of block_pixels"),
-    Case("tile to produce that is not the run's", edit("[produce]", "[produce]\ntiles = ['h19v04']"),
+    Case("tile to produce that is not the run's",
+         edit("[produce]", "[produce]\ntiles = ['h19v04']"),
          "plan {w}/run.toml", 2, rf"produce.tiles: h19v04 is none of the run's tiles \({TILE}\)"),
     Case("year to produce that is not the run's", edit("[produce]", "[produce]\nyears = [2011]"),
          "plan {w}/run.toml", 2, rf"produce.years: 2011 is none of the run's years \({YEAR}\)"),
