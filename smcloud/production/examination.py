@@ -58,8 +58,9 @@ from smcloud.validation.pairs import PairStats
 from smcloud.validation.splits import SplitKind
 
 T = TypeVar("T")
-MAP_DAY = "07-15"
-"""The day beside the annual mean on the map; the middle of a season."""
+MAP_DAYS = ("07-15", "08-15", "06-15", "09-15", "05-15", "10-15")
+"""Beside the annual mean stands the first of these days on which anything is known: satellites fall
+silent for weeks."""
 MIN_STATION_DAYS = 30
 
 
@@ -124,14 +125,13 @@ class Examiner:
         return asked.examine(self.client, self.listener)
 
     def _overview(self, cell: int) -> Overview:
-        day, layer, part_of = map_day(self.year.year), self.year.layer, self.year.part_of
-        return mosaic(
-            self._over_blocks(
-                "overview",
-                summarise_block,
-                lambda block: (layer, block, part_of(block), cell, (day,)),
-            )
+        days, layer, part_of = map_days(self.year.year), self.year.layer, self.year.part_of
+        parts = self._over_blocks(
+            "overview",
+            summarise_block,
+            lambda block: (layer, block, part_of(block), cell, days),
         )
+        return mosaic(parts).with_day(days)
 
     def _truth_layer(self) -> Layer | None:
         """Return the truth of the year; None where the run names none or it is not there."""
@@ -235,9 +235,9 @@ def last_year(found: StationFinding | None) -> int:
     return int(max(years, default=0))
 
 
-def map_day(year: int) -> np.datetime64:
-    """Return the day of a year that maps show beside the means."""
-    return np.datetime64(f"{year:04d}-{MAP_DAY}", "D")
+def map_days(year: int) -> tuple[np.datetime64, ...]:
+    """Return the days of a year of which maps show one, the preferred one first."""
+    return tuple(np.datetime64(f"{year:04d}-{day}", "D") for day in MAP_DAYS)
 
 
 def _selection(model_url: str) -> pd.DataFrame | None:

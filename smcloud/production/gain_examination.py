@@ -7,14 +7,15 @@ import numpy as np
 from distributed import Client
 
 from smcloud.core.config import RunConfig
-from smcloud.core.listener import Listener
+from smcloud.core.listener import Listener, counted
 from smcloud.features.spec import Quality
 from smcloud.production.block_map import over_blocks
 from smcloud.production.findings import GainFinding
 from smcloud.production.station_pairs import COARSE_INPUT
+from smcloud.production.station_rain import station_rain
 from smcloud.production.store_year import StoreYear
 from smcloud.products.downscaled import COARSE_FILLED, LST_FILLED, NO_COARSE_VALUE
-from smcloud.validation.collocation import Layer
+from smcloud.validation.collocation import Layer, station_series
 from smcloud.validation.gain import Gain, GainRequest, gain_of_block, total
 from smcloud.validation.metrics import Interval, draw_weights, overall_interval
 from smcloud.validation.pairs import PairStats
@@ -23,6 +24,7 @@ from smcloud.validation.precipitation import (
     RainResponse,
     added,
     response_of_block,
+    response_to_rain,
 )
 
 STATES: tuple[tuple[str, int], ...] = (
@@ -64,6 +66,12 @@ class GainExamination:
         return GainFinding(whole, names, scores, self._rain(client, listener))
 
     def _rain(self, client: Client | None, listener: Listener) -> Mapping[str, RainResponse]:
+        """Return the answers to rain by name, that of the maps first; only those that are known."""
+        found = self._at_pixels(client, listener) | self._at_gauges(listener)
+        known = {name: one for name, one in found.items() if np.isfinite(one.correlations).any()}
+        return known if any(name.startswith("product") for name in known) else {}
+
+    def _at_pixels(self, client: Client | None, listener: Listener) -> dict[str, RainResponse]:
         if self.rain is None:
             return {}
         fine = {"product": self.year.layer}
@@ -73,8 +81,15 @@ class GainExamination:
         parts = over_blocks(
             "rain", self.year, response_of_block, lambda block: (asked, block), client, listener
         )
-        found = added(parts)
-        return found if found["product"].events else {}
+        return added(parts)
+
+    def _at_gauges(self, listener: Listener) -> dict[str, RainResponse]:
+        gauges = station_rain(self.config, self.year, listener)
+        if gauges is None:
+            return {}
+        moisture = station_series(self.year.layer, gauges.rows, gauges.cols)
+        name = f"product at {counted(gauges.rows.size, 'rain gauges')}"
+        return {name: response_to_rain(moisture, gauges.rain)}
 
 
 def _scores(parts: Sequence[Gain], seed: int) -> dict[str, Mapping[str, Interval]]:

@@ -19,7 +19,7 @@ from smcloud.models.base import load_card
 from smcloud.production.block_map import over_blocks
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
 from smcloud.production.downscalers import load_downscaler_card
-from smcloud.production.examination import map_day
+from smcloud.production.examination import map_days
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.store_year import StoreYear, published_year
 from smcloud.production.validate_stage import REPORT
@@ -226,19 +226,19 @@ class _Publisher:
 
     def _map(self) -> bytes:
         """Return the year's map: its mean, one day and the four seasons."""
-        year, layer, day = self.year, self.year.layer, map_day(self.year.year)
+        year, layer, days = self.year, self.year.layer, map_days(self.year.year)
         cell = cell_size(self.config.produce.block_pixels, year.blocks)
         overview: Overview = mosaic(
             over_blocks(
                 "map",
                 year,
                 summarise_block,
-                lambda block: (layer, block, year.part_of(block), cell, (day,)),
+                lambda block: (layer, block, year.part_of(block), cell, days),
                 self.client,
                 self.listener,
             )
         )
-        return year_map(overview, year.year)
+        return year_map(overview.with_day(days), year.year)
 
     def _write_items(
         self, rasters: Sequence[RasterRecord], files: Sequence[str]

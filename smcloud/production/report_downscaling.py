@@ -259,19 +259,21 @@ def _edges(gain: GainFinding) -> report.Section:
 def _rain(gain: GainFinding) -> report.Section:
     if not gain.rain:
         text = (
-            "No cube holds daily precipitation for this year (ERA5-Land's tp), so the answer to "
-            'rain is not told. [compare] products = ["era5land"] brings it.'
+            "Neither a cube (ERA5-Land's tp) nor a station (*precipitation.csv) has daily rain of "
+            'this year, so the answer is not told. [compare] products = ["era5land"] brings it.'
         )
         return report.Section("rain", "Does it answer to rain?", [report.paragraph(text)])
     rows = [
         [name, *(report.number("R", value) for value in one.correlations), f"{one.events:,}"]
         for name, one in gain.rain.items()
     ]
-    best = LAGS[int(np.nanargmax(gain.rain["product"].correlations))]
+    ours = next(one for name, one in gain.rain.items() if name.startswith("product"))
+    best = LAGS[int(np.nanargmax(ours.correlations))]
     fits = best in EXPECTED_LAGS
     pieces = [
         report.paragraph(
-            "Rain is that of ERA5-Land at every tenth pixel; the maps never saw it. A change from "
+            "Rain is that of ERA5-Land at every tenth pixel, or of gauges of stations where a row "
+            "says so; the maps saw neither. A change from "
             "one day to the next should go with the rain of its own day or of the day before "
             "(satellites pass in the morning), and not with rain still to come. After an event "
             f"(a day of {EVENT_MM:g} mm or more after one with less, until the next such day) soil "

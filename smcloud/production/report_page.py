@@ -146,6 +146,7 @@ def _maps(found: Findings) -> report.Section:
         "Darker is wetter. Dark grey is land of the product without a value, light grey land "
         "that was not produced, blue-white the sea."
     )
+    why_not = "a required driver is." if found.gain is None else "their day has no model."
     return report.Section(
         "maps",
         "Maps",
@@ -159,8 +160,8 @@ def _maps(found: Findings) -> report.Section:
             report.figure(
                 report.Picture(
                     gaps,
-                    "Share of the year's days that have a value; the others are unknown because a "
-                    "required driver is.",
+                    "Share of the year's days that have a value; the others are unknown because "
+                    + why_not,
                     "Map of the share of days with a value",
                     is_narrow=True,
                 )

@@ -2,7 +2,7 @@
 
 Sinusoidal CRS and -9999 for unknown. A tile has the stored integers with their scale and offset as
 GDAL tags: values are those of the cube, bit for bit. A region is for programs that look at no tag:
-its tiles side by side, float32 in the units of the variable, as data sets are handed out.
+its tiles side by side, float32 in the units of the variable.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from smcloud.cube.schema import Variable
 from smcloud.grids.grid import PIXEL_M, SIN1KM, Window, sinusoidal_wkt
 from smcloud.grids.tiles import tile_window
 from smcloud.validation.collocation import Layer
+from smcloud.validation.overview import bounding_window
 
 NODATA = -9999
 REGION = "region"
@@ -81,9 +82,7 @@ class RegionTask:
     @property
     def window(self) -> Window:
         """Return the rectangle around the blocks."""
-        corners = np.array([(b.row0, b.row1, b.col0, b.col1) for b in self.blocks])
-        (row0, _, col0, _), (_, row1, _, col1) = corners.min(axis=0), corners.max(axis=0)
-        return Window(int(row0), int(row1), int(col0), int(col1))
+        return bounding_window(self.blocks)
 
     @property
     def name(self) -> str:

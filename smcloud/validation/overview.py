@@ -1,7 +1,9 @@
 """A product year seen from far away: means, chosen days and coverage on cells of many pixels."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,12 @@ class Overview:
     def coverage(self) -> Floats:
         """Return the share of land pixels and days that have a value; NaN where no land is."""
         return _ratio(self.known.sum(axis=0), self.land_days)
+
+    def with_day(self, preferred: Sequence[np.datetime64]) -> Overview:
+        """Return the same with one day: the first of these with a known value, or the first."""
+        known = [day for day in preferred if np.isfinite(self.days[day]).any()]
+        day = known[0] if known else preferred[0]
+        return replace(self, days={day: self.days[day]})
 
 
 def summarise_block(

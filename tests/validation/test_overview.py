@@ -105,3 +105,13 @@ def test_cells_are_as_small_as_the_picture_allows():
 def test_no_blocks_make_no_map():
     with pytest.raises(ConfigError, match="at least one block"):
         mosaic([])
+
+
+def test_the_first_day_with_a_value_is_shown(layers):
+    days = tuple(np.array(["2019-07-15", "2019-08-15"], "datetime64[D]"))
+    found = summarise_block(layers[0], BLOCKS[0], BLOCKS[0], 10, days)
+    assert list(found.with_day(days).days) == [days[0]]
+    found.days[days[0]][:] = np.nan
+    assert list(found.with_day(days).days) == [days[1]]
+    found.days[days[1]][:] = np.nan
+    assert list(found.with_day(days).days) == [days[0]]
