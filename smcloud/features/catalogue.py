@@ -160,6 +160,9 @@ SOIL = (
     *_plain("sand", "sand", "%", "sand, 0-5 cm", "soilgrids"),
     *_plain("silt", "silt", "%", "silt, 0-5 cm", "soilgrids"),
     *_plain("clay", "clay", "%", "clay, 0-5 cm", "soilgrids"),
+    *_plain("sand", "sand", "%", "sand, topsoil of China", "china_soil"),
+    *_plain("silt", "silt", "%", "silt, topsoil of China", "china_soil"),
+    *_plain("clay", "clay", "%", "clay, topsoil of China", "china_soil"),
     *_plain("bulk_density", "bulk_density", "g cm-3", "bulk density, 0-5 cm", "soilgrids"),
     *_plain("organic_carbon", "organic_carbon", "g kg-1", "organic carbon, 0-5 cm", "soilgrids"),
     Feature(

@@ -139,6 +139,7 @@ class _Making:
         self._cubes = CubeSet({name: config.cube_prefix(name) for name in derived.sources})
         self._ledger = Ledger(config.store.root, f"ingest/{derived.name}")
         self._listings: dict[str, set[str]] = {}
+        self._ingested: dict[tuple[str, int | None], dict[TileYear, str]] = {}
 
     def run(self, *, redo: bool) -> DerivedSummary:
         """Make what is missing, year by year."""
@@ -290,9 +291,16 @@ class _Making:
                         key = TileYear(schema.grid, tile, when)
                         found[source, key] = fingerprint(url, schema, key)
                     continue
-                records = Ledger(config.store.root, f"ingest/{source}").records(when)
-                found |= {(source, key): record.output_hash for key, record in records.items()}
+                found |= {(source, key): state for key, state in self._hashes(source, when).items()}
         return found
+
+    def _hashes(self, source: str, year: int | None) -> dict[TileYear, str]:
+        """Return the hash of each tile of a source in a year; listed once for all years around."""
+        if (source, year) not in self._ingested:
+            records = Ledger(self._config.store.root, f"ingest/{source}").records(year)
+            found = {key: record.output_hash for key, record in records.items()}
+            self._ingested[source, year] = found
+        return self._ingested[source, year]
 
     def _input_hash(
         self, key: TileYear, states: Mapping[tuple[str, TileYear], str], rest: list[object]

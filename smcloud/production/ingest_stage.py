@@ -40,6 +40,7 @@ from smcloud.ingest.plan import (
     task_bytes,
 )
 from smcloud.ingest.receipts import BadGranule, IngestReceipt, finished
+from smcloud.ingest.station_rain import ingest_rain
 from smcloud.ingest.stations import station_points
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.derived_stage import DerivedSummary, run_derived
@@ -201,9 +202,15 @@ def _stations(
         listener.note("no station archive is named: the stations of an earlier ingest serve")
         return None
     rules = StationRules(config.stations.flags, config.stations.minimum_hours)
-    return ingest_stations(
+    done = ingest_stations(
         config.station_archive, config.store.root, rules, client, listener, redo=redo
     )
+    rain = ingest_rain(config.station_archive, Layout(config.store.root).stations)
+    if rain is not None:
+        listener.note(f"rain of {counted(rain.stations, 'stations')}: {rain.days:,} days")
+        for bad in rain.broken:
+            listener.warn(f"station file left out: {bad}")
+    return done
 
 
 def ingest_sources(

@@ -19,9 +19,11 @@ from smcloud.simulate.granules_rasters import (
     CELLS_PER_DEGREE,
     SHEET_DEGREES,
     SOIL_LAYERS,
+    fraction_file_name,
     sheet_lonlat,
     soil_file_name,
     write_elevation,
+    write_fractions,
     write_soil_maps,
 )
 from smcloud.simulate.hdf_eos import Array, TilePixels
@@ -30,6 +32,7 @@ from smcloud.simulate.records import ReanalysisDay
 from smcloud.simulate.request import lonlat_of
 from smcloud.simulate.world import Earth
 
+FRACTIONS = ("sand_percent", "silt_percent", "clay_percent")
 NODES_PER_DEGREE = round(1 / ERA5LAND.step)
 HOURS = 24
 BLOCK_CELLS = 20
@@ -203,3 +206,22 @@ def write_soil(folder: Path, seed: int, pixels: TilePixels) -> list[Path]:
         return {name: np.where(land, getattr(soil, name), np.nan) for name in SOIL_LAYERS}
 
     return write_soil_maps(folder, pixels.tile, *lonlat_of(pixels), soil_at)
+
+
+def fraction_names(tile: str) -> list[str]:
+    """Return the names of the maps of the China data set of a tile."""
+    return [fraction_file_name(fraction, tile) for fraction in ("sand", "silt", "clay")]
+
+
+def write_china_soil(folder: Path, seed: int, pixels: TilePixels) -> list[Path]:
+    """Write sand, silt and clay around pixels, nodata over the sea, and return their paths.
+
+    The same survey as the other soil maps, in whole per cent.
+    """
+    earth = Earth(seed)
+
+    def soil_at(lon: Array, lat: Array) -> Mapping[str, Array]:
+        soil, land = earth.soil_map(lon, lat), is_land(lon, lat)
+        return {name: np.where(land, getattr(soil, name), np.nan) for name in FRACTIONS}
+
+    return write_fractions(folder, pixels.tile, *lonlat_of(pixels), soil_at)

@@ -203,3 +203,48 @@ def _soil_blocks(blocks: Array, soil_at: PointFields) -> dict[str, list[Array]]:
             whole = np.where(np.isnan(physical), SOIL_NODATA, np.rint(physical))
             stored[field].append(whole.astype(np.int16).reshape(SOIL_BLOCK, SOIL_BLOCK))
     return stored
+
+
+FRACTION_CELLS_PER_DEGREE = 120
+"""30 arc seconds, the cells of the China data set."""
+
+
+def fraction_file_name(fraction: str, region: str) -> str:
+    """Return the name of a map of the China data set."""
+    return f"china_soil_{fraction}_{region}.tif"
+
+
+def write_fractions(
+    folder: Path, region: str, lon: Array, lat: Array, soil_at: PointFields
+) -> list[Path]:
+    """Write sand, silt and clay (per cent) on the rectangle around points; return their paths."""
+    per = FRACTION_CELLS_PER_DEGREE
+    west, east = int(np.floor(lon.min() * per)) - 2, int(np.ceil(lon.max() * per)) + 2
+    south, north = int(np.floor(lat.min() * per)) - 2, int(np.ceil(lat.max() * per)) + 2
+    lons, lats = np.meshgrid(
+        (np.arange(west, east) + 0.5) / per, (np.arange(north, south, -1) - 0.5) / per
+    )
+    fields = soil_at(lons.ravel(), lats.ravel())
+    paths = []
+    for fraction in ("sand", "silt", "clay"):
+        percent = fields[f"{fraction}_percent"].reshape(lons.shape)
+        path = folder / fraction_file_name(fraction, region)
+        part = path.with_suffix(".part")
+        with rasterio.open(
+            part,
+            "w",
+            driver="GTiff",
+            height=lons.shape[0],
+            width=lons.shape[1],
+            count=1,
+            dtype="float32",
+            crs="EPSG:4326",
+            transform=_from_corner(west / per, north / per, 1 / per),
+            nodata=ELEVATION_NODATA,
+            compress="deflate",
+        ) as file:
+            stored = np.where(np.isnan(percent), ELEVATION_NODATA, np.round(percent))
+            file.write(stored.astype(np.float32), 1)
+        part.replace(path)
+        paths.append(path)
+    return paths

@@ -15,9 +15,11 @@ import numpy as np
 from smcloud.core.objects import open_objects
 from smcloud.simulate.coarse_files import (
     HoursFile,
+    fraction_names,
     hours_files,
     sheets_around,
     soil_names,
+    write_china_soil,
     write_hours,
     write_sheet,
     write_soil,
@@ -104,6 +106,34 @@ class SoilPiece:
                     store_file(objects, key, path, report)
 
 
+@dataclass(frozen=True)
+class ChinaSoilPiece:
+    """The maps of the China data set around the pixels of a tile."""
+
+    out: str
+    seed: int
+    pixels: TilePixels
+    missing: Keys = frozenset()
+
+    def keys(self) -> list[str]:
+        """Return the keys of all files of this piece."""
+        folder = f"granules/{FOLDERS['china_soil']}"
+        return [f"{folder}/{name}" for name in fraction_names(self.pixels.tile)]
+
+    def only(self, missing: Keys) -> "ChinaSoilPiece":
+        """Return the piece that writes only these keys."""
+        return replace(self, missing=missing)
+
+    def run(self, report: Report) -> None:
+        """Write the missing files."""
+        objects = open_objects(self.out)
+        with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
+            paths = write_china_soil(Path(folder), self.seed, self.pixels)
+            for key, path in zip(self.keys(), paths, strict=True):
+                if key in self.missing:
+                    store_file(objects, key, path, report)
+
+
 def sheet_corners(areas: Sequence[TilePixels]) -> list[tuple[int, int]]:
     """Return the lower left corners of the elevation sheets that some tiles need, sorted."""
     return sorted({corner for pixels in areas for corner in sheets_around(pixels)})
@@ -138,7 +168,8 @@ class StationsPiece:
     """All stations, in two downloads: even networks a folder, odd networks a zip.
 
     The folder has the format of header and values, the zip that of CEOP; no station is in both.
-    With `with_truth` the truth about the stations is written too: it comes out of the same run.
+    With `with_truth` the truth about the stations is written too: it comes out of the same run. A
+    network that is written as plain CSV elsewhere is in no download, but in the truth.
     """
 
     out: str
@@ -146,10 +177,11 @@ class StationsPiece:
     stations: tuple[Station, ...]
     years: tuple[int, ...]
     with_truth: bool = False
+    plain_network: str = ""
 
     def _layouts(self) -> dict[str, tuple[str, ...]]:
         """Return the networks of each download; a lone network has a folder and no zip."""
-        networks = sorted({station.network for station in self.stations})
+        networks = sorted({station.network for station in self.stations} - {self.plain_network})
         layouts = {HEADER: tuple(networks[::2]), CEOP: tuple(networks[1::2])}
         return {layout: own for layout, own in layouts.items() if own}
 

@@ -16,7 +16,14 @@ from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
 from smcloud.simulate.hdf_eos import TilePixels
 from smcloud.simulate.passport import stamp
-from smcloud.simulate.pieces import HoursPiece, SheetPiece, SoilPiece, StationsPiece, sheet_corners
+from smcloud.simulate.pieces import (
+    ChinaSoilPiece,
+    HoursPiece,
+    SheetPiece,
+    SoilPiece,
+    StationsPiece,
+    sheet_corners,
+)
 from smcloud.simulate.pool import Piece, run_pieces
 from smcloud.simulate.records import Station
 from smcloud.simulate.references import ReferencesPiece
@@ -26,6 +33,7 @@ from smcloud.simulate.request import (
     pixels_of,
     stations_of,
 )
+from smcloud.simulate.station_csv import CsvPiece
 from smcloud.simulate.tile_files import PARTS, TILE_SOURCES, TilePart, tile_keys
 from smcloud.simulate.truth import TRUTHS, Scratch
 
@@ -102,7 +110,15 @@ def simulate(request: SimulateRequest, listener: Listener) -> Summary:
     )
 
 
-CoarsePiece = HoursPiece | SoilPiece | SheetPiece | StationsPiece | ReferencesPiece
+CoarsePiece = (
+    HoursPiece
+    | SoilPiece
+    | ChinaSoilPiece
+    | SheetPiece
+    | StationsPiece
+    | CsvPiece
+    | ReferencesPiece
+)
 
 
 def _coarse_pieces(
@@ -120,8 +136,29 @@ def _coarse_pieces(
     everyone = tuple(station for tile in sorted(stations) for station in stations[tile])
     if "ismn" in request.sources and everyone:
         years, with_truth = tuple(sorted(request.years)), TRUTH in request.sources
-        yield StationsPiece(out, seed, everyone, years, with_truth)
+        yield StationsPiece(
+            out, seed, everyone, years, with_truth, _plain_network(request, everyone)
+        )
+    if everyone:
+        yield from _csv_pieces(request, everyone)
     yield from _map_pieces(request, areas)
+
+
+def _csv_pieces(request: SimulateRequest, everyone: tuple[Station, ...]) -> Iterator[CsvPiece]:
+    """Yield plain CSV: one network where an archive holds the others; rain of all stations."""
+    years = tuple(sorted(request.years))
+    plain = _plain_network(request, everyone)
+    moist = tuple(s for s in everyone if s.network == plain) if plain else everyone
+    for source, stations in (("station_csv", moist), ("precipitation_csv", everyone)):
+        if source in request.sources:
+            yield CsvPiece(request.out, request.seed, stations, years, source)
+
+
+def _plain_network(request: SimulateRequest, everyone: tuple[Station, ...]) -> str:
+    """Return the network that is written as CSV and not as the archive; empty for none or all."""
+    networks = sorted({station.network for station in everyone})
+    both = {"ismn", "station_csv"} <= set(request.sources)
+    return networks[-1] if both and len(networks) > 1 else ""
 
 
 def _map_pieces(request: SimulateRequest, areas: list[TilePixels]) -> Iterator[CoarsePiece]:
@@ -134,6 +171,9 @@ def _map_pieces(request: SimulateRequest, areas: list[TilePixels]) -> Iterator[C
     if "soilgrids" in request.sources:
         for pixels in areas:
             yield SoilPiece(out, seed, pixels)
+    if "china_soil" in request.sources:
+        for pixels in areas:
+            yield ChinaSoilPiece(out, seed, pixels)
     if "terrain" in request.sources:
         for corner in sheet_corners(areas):
             yield SheetPiece(out, seed, tuple(areas), corner)

@@ -23,6 +23,7 @@ from smcloud.simulate.granules_rasters import (
     sheet_lonlat,
     sheets_of,
     write_elevation,
+    write_fractions,
     write_soil_maps,
 )
 from smcloud.simulate.hdf_eos import Array, GridProduct, TilePixels, write_grid_file
@@ -260,6 +261,21 @@ def _soilgrids(folder: Path, seed: int) -> list[Path]:
     return write_soil_maps(folder, SAMPLE_TILE, lon, lat, soil_at)
 
 
+def _china_soil(folder: Path, seed: int) -> list[Path]:
+    ranges = {
+        "sand_percent": (20.0, 60.0),
+        "silt_percent": (15.0, 25.0),
+        "clay_percent": (10.0, 15.0),
+    }
+
+    def soil_at(lon: Array, lat: Array) -> Mapping[str, Array]:
+        field = _Field(lon, lat, seed, SAMPLE_START)
+        return {name: field.between(*bounds) for name, bounds in ranges.items()}
+
+    lon, lat = (axis.ravel() for axis in SIN1KM.lonlat(sample_window()))
+    return write_fractions(folder, SAMPLE_TILE, lon, lat, soil_at)
+
+
 def _ismn(folder: Path, seed: int) -> list[Path]:
     lon, lat = (axis.ravel() for axis in SIN1KM.lonlat(sample_window()))
     times = np.datetime64(SAMPLE_START, "h") + np.arange(24 * 4)
@@ -293,5 +309,6 @@ _OTHERS: Mapping[str, Callable[[Path, int], list[Path]]] = {
     "era5land": _era5_land,
     "terrain": _terrain,
     "soilgrids": _soilgrids,
+    "china_soil": _china_soil,
     "ismn": _ismn,
 }

@@ -12,6 +12,7 @@ from smcloud.sources.amsr import (
 )
 from smcloud.sources.base import Source
 from smcloud.sources.cci import CCI_ACTIVE, CCI_COMBINED, CCI_PASSIVE
+from smcloud.sources.china_soil import CHINA_SOIL
 from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
@@ -35,6 +36,7 @@ SOURCES: Mapping[str, Source] = {
         ERA5_LAND,
         TERRAIN,
         SOILGRIDS,
+        CHINA_SOIL,
         CCI_ACTIVE,
         CCI_PASSIVE,
         CCI_COMBINED,

@@ -49,7 +49,8 @@ LAYERS: Mapping[str, SoilLayer] = {
 }
 
 
-def _percent(name: str) -> Variable:
+def percent(name: str) -> Variable:
+    """Return the cube variable of a fraction of the fine earth, per cent by mass."""
     return Variable(
         name,
         "int16",
@@ -65,9 +66,9 @@ SCHEMA = tile_schema(
     "soilgrids",
     "SoilGrids 2.0 soil properties, 0-5 cm, 1 km",
     (
-        _percent("sand"),
-        _percent("silt"),
-        _percent("clay"),
+        percent("sand"),
+        percent("silt"),
+        percent("clay"),
         Variable(
             "bulk_density",
             "int16",

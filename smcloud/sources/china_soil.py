@@ -1,0 +1,145 @@
+"""Soil texture maps of China at about 1 km: sand, silt and clay of the topsoil.
+
+An alternative to SoilGrids where a product was made with the China data set (Shangguan et al.
+2012, Geoderma 171-172, 93-103, doi:10.1016/j.geoderma.2011.10.021). One GeoTIFF a fraction, in per
+cent by mass, on any projection; all files of a run must have the same. Values are area means of the
+cells inside a pixel, as for SoilGrids.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from pyproj import Transformer
+from rasterio.crs import CRS
+
+from smcloud.core.errors import GranuleError
+from smcloud.cube.schema import CubeSchema
+from smcloud.grids.grid import SIN1KM, Window
+from smcloud.grids.tiles import GLOBE, TileYear, tile_window
+from smcloud.sources.area_means import Locate, area_means, samples_across
+from smcloud.sources.base import Granule
+from smcloud.sources.geotiff import Doubles, Raster, read_raster
+from smcloud.sources.modis import tile_schema
+from smcloud.sources.quality import check_rule
+from smcloud.sources.soilgrids import percent
+from smcloud.sources.terrain import STATIC_DAY
+
+FRACTIONS = ("sand", "silt", "clay")
+METRES_A_DEGREE = 111_320.0
+CELL_M = (500.0, 1500.0)
+"""Cells of other sizes are another product's."""
+_NAME = re.compile(
+    r"(?:china_soil_)?(?P<fraction>sand|silt|clay)(?:_(?P<region>h\d{2}v\d{2}))?\.tiff?"
+)
+SCHEMA = tile_schema(
+    "china_soil",
+    "Soil texture of China, topsoil, 1 km",
+    tuple(percent(name) for name in FRACTIONS),
+    None,
+)
+
+
+@dataclass(frozen=True)
+class ChinaSoil:
+    """Reader of the three maps, whole or cut to tiles."""
+
+    name: str = SCHEMA.name
+    title: str = SCHEMA.title
+    schema: CubeSchema = SCHEMA
+    quality_rules: tuple[str, ...] = ()
+    joins_granules: bool = True
+    lookahead_days: int = 0
+
+    def identify(self, name: str) -> Granule | None:
+        """Return what a name ``[china_soil_]<fraction>[_<tile>].tif`` says."""
+        if _NAME.fullmatch(name) is None:
+            return None
+        return Granule(self.name, GLOBE, STATIC_DAY, STATIC_DAY, "", name)
+
+    def covers(self, granule: Granule, key: TileYear) -> bool:
+        """Say whether a map may touch the tile: not where its name is that of another."""
+        found = _NAME.fullmatch(granule.name)
+        return found is not None and found["region"] in (None, key.tile)
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        """Return one map in per cent, dims (y, x), in the units of its CRS.
+
+        Raises
+        ------
+        GranuleError
+            If the file is damaged, or its cells are not about 1 km.
+        """
+        check_rule(quality, self.quality_rules, self.name)
+        found = _NAME.fullmatch(path.name)
+        if found is None:
+            raise GranuleError(
+                f"{path.name}: expected a name like china_soil_clay.tif (sand, silt or clay), "
+                "found another"
+            )
+        seen: list[CRS] = []
+
+        def note(crs: CRS) -> str:
+            seen.append(crs)
+            return ""
+
+        values = read_raster(path, note, (0.0, 100.0))
+        cell_m = values.attrs["step_x"] * (METRES_A_DEGREE if seen[0].is_geographic else 1.0)
+        if not CELL_M[0] <= cell_m <= CELL_M[1]:
+            raise GranuleError(
+                f"{path.name}: expected cells of {CELL_M[0]:g} to {CELL_M[1]:g} m, found "
+                f"{cell_m:.0f} m"
+            )
+        values.attrs["units"] = "%"
+        attrs = {"source": self.name, "file": path.name, "crs": seen[0].to_wkt()}
+        return xr.Dataset({found["fraction"]: values}, attrs=attrs)
+
+    def steps(
+        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
+    ) -> xr.Dataset:
+        """Return the area means of all maps given, dims (y, x).
+
+        Raises
+        ------
+        GranuleError
+            If the maps are on several projections.
+        """
+        home = tile_window(SIN1KM, key.tile)
+        window = home if within is None else home.intersect(within) or home
+        rasters = {
+            name: [Raster(one[name]) for one in datasets if name in one] for name in FRACTIONS
+        }
+        present = {name: layers for name, layers in rasters.items() if layers}
+        data = {}
+        if present:
+            means = area_means(window, present, _locate(datasets), samples_across(1000.0))
+            for name, values in means.items():
+                variable = self.schema.variable(name)
+                attrs = {"units": variable.units, "long_name": variable.long_name}
+                data[name] = (("y", "x"), values, attrs)
+        y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
+        return xr.Dataset(data, coords={"y": y, "x": x})
+
+
+def _locate(datasets: Sequence[xr.Dataset]) -> Locate:
+    """Return what brings longitude and latitude to the projection that all maps share."""
+    first = datasets[0]
+    for other in datasets:
+        if other.attrs["crs"] != first.attrs["crs"]:
+            raise GranuleError(
+                f"{other.attrs['file']}: expected the projection of {first.attrs['file']}, found "
+                "another"
+            )
+    to_map = Transformer.from_crs("EPSG:4326", first.attrs["crs"], always_xy=True)
+
+    def locate(lon: Doubles, lat: Doubles) -> tuple[Doubles, Doubles]:
+        x, y = to_map.transform(lon, lat)
+        return np.asarray(x), np.asarray(y)
+
+    return locate
+
+
+CHINA_SOIL = ChinaSoil()
