@@ -8,7 +8,7 @@ window is known, as at the edge of what was ingested.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ from smcloud.validation.hidden_pixels import (
 )
 
 YEAR = 2019
-GOOD = 3
-"""Mandatory bits of MOD11A1's quality byte; 0 is good, and other values are not read."""
+MANDATORY_BITS = 3
+"""Of MOD11A1's quality byte: 0 is good, and the rule "good" reads nothing else."""
 TWO_REGIONS = ("h26v05", "h25v03")
 """Northern China, and north of it, where it is colder."""
 
@@ -103,8 +103,8 @@ def _halves(
     view: LstView, state: DayState
 ) -> dict[str, tuple[NDArray[np.floating], NDArray[np.float32], NDArray[np.bool_]]]:
     """Return of each overpass what is delivered with good quality, the truth, and the clouds."""
-    by_day = np.where(view.qc_day & GOOD, np.nan, view.lst_day_k)
-    by_night = np.where(view.qc_night & GOOD, np.nan, view.lst_night_k)
+    by_day = np.where(view.qc_day & MANDATORY_BITS, np.nan, view.lst_day_k)
+    by_night = np.where(view.qc_night & MANDATORY_BITS, np.nan, view.lst_night_k)
     return {
         "lst_day": (by_day, state.lst_day_k, state.cloud_day),
         "lst_night": (by_night, state.lst_night_k, state.cloud_night),
@@ -154,7 +154,7 @@ def _seconds(data: LstWindow) -> float:
     """Return the seconds of one filling, after all code is compiled."""
     scene = data.scene(np.zeros(data.looks.shape, bool))
     began = time.perf_counter()
-    filled(scene, replace(data.rules))
+    filled(scene, data.rules)
     return time.perf_counter() - began
 
 

@@ -57,12 +57,12 @@ class HarmonicRidge:
     level, annual, semiannual : float
         Clear looks that weigh as much as the neighbourhood's coefficient.
     pooled : float
-        Looks against annual and semi-annual terms of a neighbourhood: an amplitude that few days
-        of one season suggest is not believed.
+        Looks against annual and semi-annual terms of a neighbourhood, which are drawn to those of
+        the reanalysis: an amplitude that few days of one season suggest is not believed.
     lapse_k_km : float
         Change with elevation (K km-1) that a neighbourhood has unless its looks say otherwise.
     lapse_weight : float
-        Evidence for it, looks times km2.
+        Evidence for it, looks of a pixel times km2.
     """
 
     level: float = 6.0
@@ -70,7 +70,7 @@ class HarmonicRidge:
     semiannual: float = 25.0
     pooled: float = 3.0
     lapse_k_km: float = -5.5
-    lapse_weight: float = 20.0
+    lapse_weight: float = 0.1
 
     @property
     def of_pixel(self) -> Floats:
@@ -143,8 +143,12 @@ class Neighbourhood:
         return np.concatenate([self.terms, self.lapse[None], self.elevation_km[None]])
 
 
-def neighbourhoods(pooled: Floats, ridge: HarmonicRidge) -> Neighbourhood:
-    """Return the common clear-sky year of each node from its pooled equations (nodes, 27)."""
+def neighbourhoods(pooled: Floats, usual: Floats, ridge: HarmonicRidge) -> Neighbourhood:
+    """Return the common clear-sky year of each node from its pooled equations (nodes, 27).
+
+    The equations are those of one pixel: means over the pixels around. Waves are drawn to those of
+    `usual` (nodes, 5), which says what the seasons without a clear look are like.
+    """
     size = TERMS + 1
     left = np.zeros((len(pooled), size, size))
     upper = np.triu_indices(TERMS)
@@ -155,6 +159,7 @@ def neighbourhoods(pooled: Floats, ridge: HarmonicRidge) -> Neighbourhood:
     count = pooled[:, 0]
     penalty = np.array([0.0, *[ridge.pooled] * (TERMS - 1), ridge.lapse_weight])
     left[:, range(size), range(size)] += penalty
+    right[:, 1:TERMS] += ridge.pooled * usual[:, 1:]
     right[:, TERMS] += ridge.lapse_weight * ridge.lapse_k_km
     left[count == 0, 0, 0] = 1.0
     found = np.zeros((len(pooled), size))

@@ -177,7 +177,7 @@ class Filled:
 
 def departure_nodes(window: Window) -> Window:
     """Return the nodes at which a block needs the reanalysis."""
-    return widened(nodes_of(window), LEARNED_NODES)
+    return widened(nodes_of(window), POOLED_NODES)
 
 
 def filled(scene: Scene, rules: FillingRules | None = None) -> Filled:
@@ -229,7 +229,17 @@ class _Filling:
         rows = with_elevation(moments, self.sampled_km.ravel())
         summed = node_sums(rows.reshape(*self.sampled_km.shape, -1))
         matrix = POOLING.matrix(widened(self.nodes, POOLED_NODES))
-        return neighbourhoods(matrix @ summed, self.rules.ridge).fields
+        of_one = (matrix @ summed) / (SAMPLES * matrix.sum(axis=1).A1[:, None])
+        return neighbourhoods(of_one, self._usual_skin(), self.rules.ridge).fields
+
+    def _usual_skin(self) -> Floats:
+        """Return the year of the skin temperature of the reanalysis (nodes, 5) at `POOLED_NODES`.
+
+        Terms are 0 where it is unknown.
+        """
+        skin = self.scene.reanalysis.astype(np.float64).sum(axis=0)
+        moments = weighted_moments(skin, np.ones(skin.shape), self.terms)
+        return drawn_to(moments, np.zeros((len(moments), TERMS)), WEAK)
 
     def _years(
         self, around: Floats, places: tuple[Ints, Ints], looks: Stored, elevation_km: Floats
@@ -281,7 +291,8 @@ class _Filling:
         0 where it is unknown, and (days, nodes) whether it is known. A day counts as clear by the
         share of clear samples around the node; where few are, all days of the year stand in.
         """
-        fields = self.scene.reanalysis.astype(np.float64)
+        whole = self.scene.reanalysis.astype(np.float64)
+        fields = cropped(whole, self.nodes, POOLED_NODES, LEARNED_NODES)
         is_known = np.isfinite(fields).all(axis=0) & self.rules.uses_departure
         known = node_counts(self.samples != self.scene.packing.fill) / SAMPLES
         matrix = POOLING.matrix(widened(self.nodes, LEARNED_NODES))

@@ -180,7 +180,7 @@ def test_cloud_departure_is_what_finds_an_overcast_week(land):
 def test_without_evidence_the_factors_are_those_of_the_rules(land):
     scene = scene_of(land, REGION)
     flat = replace(scene, reanalysis=np.zeros(scene.reanalysis.shape))
-    plain = filled(scene, FillingRules(uses_departure=False))
+    plain = filled(flat, FillingRules(uses_departure=False))
     np.testing.assert_array_equal(filled(flat).stored, plain.stored)
 
 
@@ -219,6 +219,22 @@ def test_few_clear_days_do_not_make_a_season_up():
     values = VARIABLE.unpack(result.stored)
     assert np.isfinite(values).all()
     assert 240 < values.min() < values.max() < 330
+
+
+def test_seasons_without_a_look_follow_the_reanalysis(land):
+    unseen = np.r_[0:150, 190:365]
+
+    def looks(rows, cols):
+        found = land.looks(rows, cols)
+        found[unseen] = 0
+        return found
+
+    scene = scene_of(land, REGION, looks=looks)
+    hidden = np.zeros(scene.looks.shape, bool)
+    hidden[unseen] = True
+    error = errors(filled(scene), land, REGION, hidden)
+    assert abs(error.mean()) < 3.0
+    assert np.abs(error).mean() < 4.0
 
 
 def test_unknown_elevation_and_reanalysis_cost_accuracy_but_no_values(land):
