@@ -208,6 +208,11 @@ REFERENCES = (
     *_plain("cci_active_soil_moisture", "soil_moisture", "%", "scatterometers", "cci_active"),
     *_plain("cci_passive_soil_moisture", "soil_moisture", "m3 m-3", "radiometers", "cci_passive"),
     *_plain("cci_combined_soil_moisture", "soil_moisture", "m3 m-3", "merged", "cci_combined"),
+    *_plain("amsre_soil_moisture", "soil_moisture", "m3 m-3", "AMSR-E by LPRM", "amsre_lprm"),
+    *_plain("amsr2_soil_moisture", "soil_moisture", "m3 m-3", "AMSR2 by LPRM", "amsr2_lprm"),
+    *_plain("windsat_soil_moisture", "soil_moisture", "m3 m-3", "WindSat by LPRM", "windsat_lprm"),
+    *_plain("amsr_nnsm_soil_moisture", "soil_moisture", "m3 m-3", "AMSR by NNsm", "amsr_nnsm"),
+    *_plain("mwri_nnsm_soil_moisture", "soil_moisture", "m3 m-3", "MWRI by NNsm", "mwri_nnsm"),
 )
 """Soil moisture of others, to compare with: in no product's list, and no product has its driver."""
 
