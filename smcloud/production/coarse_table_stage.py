@@ -30,12 +30,12 @@ from smcloud.features.coarse_table import (
     near,
     task_bytes,
 )
-from smcloud.features.derived import schema_named
+from smcloud.features.derived import DERIVED, schema_named
 from smcloud.features.spec import CubeSet, split_input
 from smcloud.features.table import PARTS
 from smcloud.grids.cells import Aggregation, areas_of
 from smcloud.grids.grid import SIN1KM, Window
-from smcloud.grids.tiles import TileYear, blocks_of, tile_at, tile_window
+from smcloud.grids.tiles import TileYear, blocks_of, parse_window, tile_at, tile_window
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.ledger import combined_hash
 from smcloud.production.recipe import Inputs, driver_states, ingest_records
@@ -114,7 +114,7 @@ def request_of(config: RunConfig, product: Product) -> CoarseRequest:
         {driver.source: config.cube_prefix(driver.source) for driver in product.drivers}
     )
     reader = FeatureReader(features_of(config, product), product.drivers, cubes)
-    blocks = (blocks_of(tile_window(SIN1KM, tile), BLOCK_PIXELS) for tile in sorted(config.tiles))
+    blocks = (_blocks_of(config, reader, tile) for tile in sorted(config.tiles))
     return CoarseRequest(
         config.layout.table(coarse_name(config.model_name)),
         Inputs(config, reader, tuple(dict.fromkeys((*reader.sources, source)))),
@@ -123,6 +123,15 @@ def request_of(config: RunConfig, product: Product) -> CoarseRequest:
         tuple(block for blocks_in_tile in blocks for block in blocks_in_tile),
         tuple(sorted(config.training_years)),
     )
+
+
+def _blocks_of(config: RunConfig, reader: FeatureReader, tile: str) -> list[Window]:
+    """Return the blocks of a tile where all cubes are: derived ones only where a run produces."""
+    blocks = blocks_of(tile_window(SIN1KM, tile), BLOCK_PIXELS)
+    if not (config.produce.window and DERIVED.keys() & set(reader.sources)):
+        return blocks
+    part = parse_window(config.produce.window, tile)
+    return [block for block in blocks if block.intersect(part) is not None]
 
 
 def build_coarse_table(
