@@ -179,16 +179,20 @@ def _seams(
                 there = SensorRecord(record.days, sensed.missed[own].astype(np.float64)).on(days)
                 missed.append(there == 1.0)
                 skin = skin_temperature(block, DERIVED[name].schema.on, days)
-                warmth.append(None if skin is None else skin[:, :, ::CELL_STRIDE])
+                unknown = np.full((1, *values[-1].shape), np.nan)
+                warmth.append(unknown if skin is None else skin[:, :, ::CELL_STRIDE])
                 break
     if not values:
         untold.append(f"no sensor measured in {year}: no seam is scored")
         return {}
-    predictors = None
-    if all(one is not None for one in warmth):
-        predictors = np.concatenate([one for one in warmth if one is not None], axis=2)
+    predictors = np.concatenate(warmth, axis=2)
     try:
-        return _scored(np.concatenate(values, 1), np.concatenate(missed, 1), predictors, days)
+        return _scored(
+            np.concatenate(values, 1),
+            np.concatenate(missed, 1),
+            predictors if np.isfinite(predictors).any() else None,
+            days,
+        )
     except UserError as err:
         untold.append(str(err))
         return {}
