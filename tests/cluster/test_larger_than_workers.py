@@ -32,7 +32,7 @@ COLUMNS = TableColumns(tuple(f"x{n:02d}" for n in range(FEATURES)), "sm", "stati
 ALL_ROWS = {"max_depth": 4, "eta": 0.5, "subsample": 1.0, "colsample_bytree": 1.0}
 """Rows and columns that workers draw are others: with all of them only the cuts of bins differ."""
 PARAMS = BoostingParams(rounds=4, early_stopping=4, seed=3, trees=ALL_ROWS)
-SCORE_TOLERANCE = 0.02
+SCORE_TOLERANCE = 0.05
 """Of the RMSE on the stop set, against one process: docs/train.md says so."""
 
 
