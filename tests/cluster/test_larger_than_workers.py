@@ -30,15 +30,18 @@ STATIONS, DAYS, FEATURES = 480, 11_100, 15
 """682 MB of doubles: more than a worker has, its 320 MB of libraries not counted."""
 COLUMNS = TableColumns(tuple(f"x{n:02d}" for n in range(FEATURES)), "sm", "station", "day")
 ALL_ROWS = {"max_depth": 4, "eta": 0.5, "subsample": 1.0, "colsample_bytree": 1.0}
-"""Rows and columns that workers draw are others: with all of them only the cuts of bins differ."""
+"""Rows and columns that workers draw are others; with all of them only the cuts of bins differ."""
+LEVELS = 200
+"""Values of a feature: fewer than bins, so that the cuts are the same whichever worker has which
+rows, and the trees too but for the order in which sums are made."""
 PARAMS = BoostingParams(rounds=4, early_stopping=4, seed=3, trees=ALL_ROWS)
-SCORE_TOLERANCE = 0.05
+SCORE_TOLERANCE = 1e-4
 """Of the RMSE on the stop set, against one process: docs/train.md says so."""
 
 
 def station(number: int) -> pa.Table:
     rng = np.random.default_rng([4, number])
-    x = rng.random((FEATURES, DAYS))
+    x = rng.integers(0, LEVELS, (FEATURES, DAYS)) / LEVELS
     sm = 0.2 + 0.1 * x[0] * x[1] + 0.05 * np.sin(5 * x[2]) + 0.01 * rng.standard_normal(DAYS)
     days = np.datetime64("1960-01-01") + np.arange(DAYS)
     columns = {"station": pa.array([f"s{number:03d}"] * DAYS), "day": days}
@@ -121,8 +124,7 @@ def test_workers_too_small_for_the_rows_grow_the_trees_of_one_process(
     assert min(over.history) == pytest.approx(min(here.history), rel=SCORE_TOLERANCE)
     features = np.concatenate([part.copy() for part, _ in stop.batches()], axis=1)
     one, other = (forest_of(part.data).predict(features) for part in (here, over))
-    # Of so few leaves a cut between bins that moves a little carries a whole one.
-    assert np.sqrt(np.mean((one - other) ** 2)) < 0.5 * min(here.history)
+    assert np.sqrt(np.mean((one - other) ** 2)) < 1e-3 * min(here.history)
 
 
 def test_rows_of_a_few_bytes_fit_a_worker(client: Client) -> None:
