@@ -6,6 +6,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from smcloud.models.base import CARD_VERSION, Score, card_json
 
 Floats32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -47,3 +50,26 @@ class Downscaler(Protocol):
 
     def why_not(self, day: np.datetime64) -> str:
         """Return why there is no model for the day, in words; empty where there is one."""
+
+
+class CoarseCard(BaseModel):
+    """What any model that learned from coarse cells says of itself; no clock, no host."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    card_version: int = CARD_VERSION
+    name: str
+    target: str
+    target_units: str
+    columns: tuple[str, ...]
+    """Features in the order of the model."""
+    units: tuple[str, ...]
+    versions: dict[str, str]
+    input_hash: str
+    """Hash of the rows and of all that shapes the model: a second run with the same has nothing to
+    do."""
+    scores: dict[str, dict[str, Score]]
+
+    def to_json(self) -> bytes:
+        """Return the card as JSON with sorted keys: equal cards are equal bytes."""
+        return card_json(self)

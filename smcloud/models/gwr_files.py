@@ -25,14 +25,13 @@ from smcloud.grids.grid import Floats, Grid, Window, grid_named
 from smcloud.grids.regrid import FloatArray, Weights, bilinear
 from smcloud.models.base import (
     CARD,
-    CARD_VERSION,
     Parameter,
     Score,
-    card_json,
     checked_bytes,
     content_hash,
     parsed_card,
 )
+from smcloud.models.downscaler import CoarseCard
 from smcloud.models.gwr import LocalFit, State, States, evaluate
 
 YEARS_HELD = 2
@@ -51,30 +50,16 @@ class YearNote(BaseModel):
     """Days with enough known cells."""
 
 
-class LocalCard(BaseModel):
-    """What local regressions were made of; JSON with sorted keys, no clock, no host."""
+class LocalCard(CoarseCard):
+    """The card of local regressions; its scores are the RMSE of each bandwidth that was tried."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
-
-    card_version: int = CARD_VERSION
     kind: Literal["local"] = "local"
-    name: str
-    target: str
-    target_units: str
-    columns: tuple[str, ...]
-    """Predictors in the order of the slopes."""
-    units: tuple[str, ...]
     grid: str
     window: tuple[int, int, int, int]
     """Rows [row0, row1) and columns [col0, col1) of the nodes on that grid."""
     bandwidth_km: float
     params: dict[str, Parameter]
     """Everything else that shaped the coefficients."""
-    scores: dict[str, dict[str, Score]]
-    """RMSE of each bandwidth that was tried, and over how many cells and days."""
-    versions: dict[str, str]
-    input_hash: str
-    """Hash of the rows and of the settings: a second run with the same has nothing to do."""
     years: dict[str, YearNote]
     inner_slope: Score = math.nan
     """Slope of true on estimated departures from block means, of cells left out."""
@@ -85,10 +70,6 @@ class LocalCard(BaseModel):
         text = "".join(f"{year} {self.years[year].sha256}\n" for year in sorted(self.years))
         head = f"{self.grid} {self.window} {self.columns} {self.inner_slope!r}"
         return content_hash(f"{head}\n{text}".encode())
-
-    def to_json(self) -> bytes:
-        """Return the card as JSON with sorted keys: equal cards are equal bytes."""
-        return card_json(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,15 +27,12 @@ from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.objects import Objects, open_objects
 from smcloud.models.base import (
     CARD,
-    CARD_VERSION,
     Parameter,
-    Score,
-    card_json,
     checked_bytes,
     content_hash,
     parsed_card,
 )
-from smcloud.models.downscaler import Floats, Floats32
+from smcloud.models.downscaler import CoarseCard, Floats, Floats32
 from smcloud.models.families import TITLES, Family, FittedFamily
 from smcloud.models.family_fits import from_bytes
 from smcloud.models.period_fits import SUMS, FamilyResult, PeriodRules
@@ -139,26 +136,15 @@ class PeriodEntry(BaseModel):
         return Period(self.start, self.days)
 
 
-class PeriodsCard(BaseModel):
-    """What the models of all periods were made of; JSON with sorted keys, no clock, no host."""
+class PeriodsCard(CoarseCard):
+    """The card of models by period.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    Its scores are by family, and of the best of each period: over the held-out groups of all
+    periods in which every family has a model.
+    """
 
-    card_version: int = CARD_VERSION
     kind: Literal["periods"] = "periods"
-    name: str
-    target: str
-    target_units: str
-    columns: tuple[str, ...]
-    """Features in order."""
-    units: tuple[str, ...]
     rules: dict[str, Any]
-    versions: dict[str, str]
-    input_hash: str
-    """Hash of all samples and of everything else that shapes the models."""
-    scores: dict[str, dict[str, Score]]
-    """By family, and for the best of each period: over the held-out groups of all periods in which
-    every family has a model."""
     scores_sha256: str
     """Hash of the bytes of the table of scores."""
     periods: tuple[PeriodEntry, ...]
@@ -166,18 +152,18 @@ class PeriodsCard(BaseModel):
 
     @property
     def whole_sha256(self) -> str:
-        """Return one hash of everything that estimates come from."""
-        parts = [[str(entry.period), entry.sha256] for entry in self.periods]
-        return content_hash(json.dumps([list(self.columns), parts]).encode())
+        """Return one hash of everything that estimates, and how far to believe them, come from."""
+        parts = [
+            [str(one.period), one.sha256, one.inner_covariance, one.inner_variance]
+            for one in self.periods
+        ]
+        degrees = [one.inner_degrees for one in self.periods]
+        return content_hash(json.dumps([list(self.columns), parts, degrees]).encode())
 
     @property
     def modelled(self) -> int:
         """Return how many periods have a model."""
         return sum(entry.family is not None for entry in self.periods)
-
-    def to_json(self) -> bytes:
-        """Return the card as JSON with sorted keys: equal cards are equal bytes."""
-        return card_json(self)
 
 
 def model_key(name: str, sha256: str) -> str:

@@ -23,9 +23,9 @@ from distributed import Client
 from threadpoolctl import threadpool_limits
 
 from smcloud.core.errors import ModelError, NotFoundError, StoreError, UserError
-from smcloud.core.layout import Layout, join
+from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener, Silent
-from smcloud.core.objects import Objects, open_objects
+from smcloud.core.objects import open_objects
 from smcloud.grids.grid import Grid, Window, grid_named
 from smcloud.models.base import content_hash
 from smcloud.models.gwr import CoarseDays, LocalFit, LocalRule, fit_days, kernel
@@ -45,6 +45,7 @@ from smcloud.models.gwr_files import (
     save_year,
 )
 from smcloud.production.cluster import worker_threads
+from smcloud.production.coarse_request import CoarseModelRequest
 from smcloud.production.runner import Task, run_tasks
 from smcloud.version import __version__
 
@@ -58,19 +59,14 @@ SEARCH_DAYS = 24
 LIBRARIES = ("numpy", "scipy")
 
 
-@dataclass(frozen=True)
-class LocalRequest:
-    """What the training of local regressions needs to know beside the table.
+@dataclass(frozen=True, kw_only=True)
+class LocalRequest(CoarseModelRequest):
+    """Local regressions to make: on temperature, a vegetation and a shortwave-infrared index.
 
     Attributes
     ----------
-    root : str
-        Product root below which the model is written (`Layout`).
-    name : str
     grid : str
         Grid of the table's rows and columns.
-    features : tuple of str
-        Columns of the table, in order: temperature, a vegetation index, a shortwave-infrared one.
     bandwidth_km : float
         0 finds it among `candidates`.
     rule : LocalRule
@@ -81,29 +77,15 @@ class LocalRequest:
     block_km : float
     seed : int
         Of the cells that the search looks at.
-    units, target, target_units, versions
-        For the card.
     """
 
-    root: str
-    name: str
     grid: str
-    features: tuple[str, ...]
     bandwidth_km: float = 0.0
     rule: LocalRule = field(default_factory=lambda: LocalRule(BANDWIDTHS_KM[0]))
     candidates: tuple[float, ...] = BANDWIDTHS_KM
     criterion: Criterion = "block"
     block_km: float = BLOCK_KM
     seed: int = 0
-    units: tuple[str, ...] = ()
-    target: str = "soil_moisture"
-    target_units: str = "m3 m-3"
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def models(self) -> Objects:
-        """Return the prefix that holds all models of the root."""
-        return open_objects(join(self.root, "models"))
 
     @property
     def samples_url(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -14,51 +13,25 @@ import pandas as pd
 import xgboost
 
 from smcloud.core.errors import UserError
-from smcloud.core.layout import Layout, join
-from smcloud.core.objects import Objects, open_objects
+from smcloud.core.layout import Layout
+from smcloud.core.objects import open_objects
 from smcloud.models.base import content_hash
 from smcloud.models.families import CellSamples
 from smcloud.models.family_fits import DEFAULTS, FORMAT, SPACES
 from smcloud.models.period_fits import PeriodRules, groups_of, usable, why_not_modelled
 from smcloud.models.periods import Period, periods_of
+from smcloud.production.coarse_request import CoarseModelRequest
 from smcloud.version import __version__
 
 PLACE = ("row", "col", "time")
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
 
 
-@dataclass(frozen=True)
-class PeriodsRequest:
-    """What the training of models by period needs to know beside the table.
+@dataclass(frozen=True, kw_only=True)
+class PeriodsRequest(CoarseModelRequest):
+    """Models by period to make, by these rules."""
 
-    Attributes
-    ----------
-    root : str
-        Product root below which the models are written (`Layout`).
-    name : str
-    features : tuple of str
-        Columns of the table, in order.
-    rules : PeriodRules
-    units : tuple of str
-        Of the features; empty strings where nobody said.
-    target, target_units : str
-    versions : mapping
-        Versions of product and features, kept in the card.
-    """
-
-    root: str
-    name: str
-    features: tuple[str, ...]
     rules: PeriodRules = field(default_factory=PeriodRules)
-    units: tuple[str, ...] = ()
-    target: str = "soil_moisture"
-    target_units: str = "m3 m-3"
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def models(self) -> Objects:
-        """Return the prefix that holds all models of the root."""
-        return open_objects(join(self.root, "models"))
 
     @property
     def samples_url(self) -> str:

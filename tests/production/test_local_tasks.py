@@ -44,7 +44,9 @@ def table() -> pd.DataFrame:
 
 def request_at(folder, **changes) -> LocalRequest:
     settings = {"candidates": (100.0, 400.0), "units": ("K", "1", "1")} | changes
-    return LocalRequest(str(folder), "mine", "ease2_36km", FEATURES, **settings)
+    return LocalRequest(
+        root=str(folder), name="mine", grid="ease2_36km", features=FEATURES, **settings
+    )
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,9 @@ def table() -> pd.DataFrame:
 
 
 def request_at(folder, **changes) -> PeriodsRequest:
-    return PeriodsRequest(str(folder), "mine", FEATURES, replace(RULES, **changes))
+    return PeriodsRequest(
+        root=str(folder), name="mine", features=FEATURES, rules=replace(RULES, **changes)
+    )
 
 
 def files_of(request: PeriodsRequest) -> dict[str, bytes]:
@@ -296,6 +298,9 @@ def test_cards_are_read_back_and_others_refused(trained, tmp_path) -> None:
     entries = summary.card.periods
     other = entries[0].model_copy(update={"sha256": "0" * 64})
     assert summary.card.model_copy(update={"periods": (other, *entries[1:])}).whole_sha256 != whole
+    believed = entries[0].model_copy(update={"inner_variance": 0.5})
+    card = summary.card.model_copy(update={"periods": (believed, *entries[1:])})
+    assert card.whole_sha256 != whole, "how far estimates are believed shapes the maps too"
     stray = open_objects(str(tmp_path))
     for body, message in ((b"{", "not a model card"), (b'{"card_version": 9}', "version 9")):
         stray.put("mine/card.json", body)
