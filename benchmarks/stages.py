@@ -46,7 +46,7 @@ from smcloud.production import (
 from smcloud.production.run_file import read_run
 from smcloud.production.samples_stage import build_samples
 from smcloud.production.stations_stage import ingest_stations
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 from smcloud.simulate.columns import SPIN_UP_DAYS
 from smcloud.simulate.request import SimulateRequest, land_pixels
 from smcloud.simulate.run import simulate
@@ -255,7 +255,7 @@ def _job(scale: Scale, seed: int, folder: Path) -> Iterator[Cost]:
 
 def _products(config: RunConfig, land: int, window: str) -> Iterator[Cost]:
     """Yield the costs of the stages behind ingest."""
-    product = product_named(config.product)
+    product = product_of(config)
     table, took = profiled(lambda: build_samples(config, product, None, Silent()))
     rows = f"{len(table):,} rows"
     yield Cost.of("sample table", took, 1, ONE_RUN, rows)

@@ -29,7 +29,7 @@ from smcloud.production.references_stage import references_name, rules_of
 from smcloud.production.run_file import read_run
 from smcloud.production.train_request import request_of
 from smcloud.production.train_stage import with_truth
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 from smcloud.validation.metrics import all_scores, draw_weights, weighted_median
 from smcloud.validation.nested_splits import InnerFold
 from smcloud.validation.splits import SplitKind
@@ -149,7 +149,7 @@ def _line(row: Row) -> str:
 def trial_of(run_file: str) -> Trial:
     """Return what a run file's training reads, from the tables that it left."""
     config = read_run(run_file)
-    product = product_named(config.product)
+    product = product_of(config)
     name = config.model_name
     rows, has_truth = with_truth(read_table(config.layout.table(name)), config.store.truth)
     references = read_table(config.layout.table(references_name(name)))

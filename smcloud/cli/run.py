@@ -18,7 +18,7 @@ from smcloud.production import (
     validate_stage,
 )
 from smcloud.production.run_file import read_run
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 
 
 def run(
@@ -29,7 +29,7 @@ def run(
     Each stage does only what is missing, so a run that was killed continues.
     """
     config = read_run(file)
-    product = product_named(config.product)
+    product = product_of(config)
     listener = RichListener()
     console.print(f"[bold]{product.title}[/bold]")
     started = time.perf_counter()

@@ -25,7 +25,7 @@ from smcloud.production.table_stage import (
     train_rows,
 )
 from smcloud.production.train_stage import run
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 
 OF_RUN_FILE = ("run_file", "distributed", "device")
 """What may be said beside a run file."""
@@ -120,7 +120,7 @@ def _train_product(run_file: str, distributed: bool, device: str) -> None:
 
 def train_and_show(config: RunConfig, client: Client | None, listener: Listener) -> None:
     """Train what a run's product learns from, stations or coarse cells, and print what was made."""
-    product = product_named(config.product)
+    product = product_of(config)
     if product.downscaling is None:
         show(run(config, client, listener))
     else:

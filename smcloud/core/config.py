@@ -59,7 +59,11 @@ class StationsConfig(_Section):
     """How station archives become daily means."""
 
     archive: str = "ISMN"
-    """Folder or zip below `granules` (or a URL) in ISMN's layout."""
+    """Folder or zip below `granules` (or a URL) in ISMN's layout; "" for none. A product that comes
+    down from coarse cells does without the default one where it is not there."""
+    csv: str = ""
+    """Folder or zip below `granules` (or a URL) with plain CSV beside the archive, of networks that
+    it lacks: *soil_moisture.csv and *precipitation.csv."""
     flags: tuple[str, ...] = ("G", "U")
     """Accepted quality flags; downloads from before 2013 mark good values U."""
     minimum_hours: Annotated[int, Field(ge=1, le=24)] = 12
@@ -263,6 +267,8 @@ class RunConfig(_Section):
     years: Annotated[tuple[int, ...], Field(min_length=1)]
     tiles: Annotated[tuple[str, ...], Field(min_length=1)]
     store: StoreConfig
+    drivers: dict[str, str] = {}
+    """Sources in place of the product's own, where it leaves a choice: ``soil = "china_soil"``."""
     ingest: IngestConfig = IngestConfig()
     stations: StationsConfig = StationsConfig()
     train: TrainConfig = TrainConfig()
@@ -319,9 +325,18 @@ class RunConfig(_Section):
 
     @property
     def station_archive(self) -> str:
-        """Return the URL of the station archive."""
-        archive = self.stations.archive
-        return archive if "://" in archive else join(self.store.granules, archive)
+        """Return the URL of the station archive; empty for none."""
+        return self._below_granules(self.stations.archive)
+
+    @property
+    def station_csv(self) -> str:
+        """Return the URL of the plain CSV of stations; empty for none."""
+        return self._below_granules(self.stations.csv)
+
+    def _below_granules(self, place: str) -> str:
+        if "://" in place:
+            return place
+        return join(self.store.granules, place) if self.store.granules and place else ""
 
     def cube_prefix(self, source: str) -> str:
         """Return the URL prefix of the cubes of a source: the user's own, or those ingested."""

@@ -26,7 +26,8 @@ def _bands(*names: str) -> tuple[str, ...]:
     return tuple(f"mod09a1.{name}" for name in names)
 
 
-ALBEDO_SOURCES = ("mcd43a3", "glass_albedo")
+WHITE_SKY = ("mcd43a3", "glass_albedo")
+BLACK_SKY = ("mcd43a3", "glass_albedo")
 
 VEGETATION = (
     *_plain("ndvi", "ndvi", "1", "normalised difference vegetation index", "mod13a2"),
@@ -75,12 +76,8 @@ TEMPERATURE = (
 )
 
 ALBEDO = (
-    *_plain(
-        "albedo_white_sky", "albedo_wsa_shortwave", "1", "white-sky shortwave", *ALBEDO_SOURCES
-    ),
-    *_plain(
-        "albedo_black_sky", "albedo_bsa_shortwave", "1", "black-sky shortwave", *ALBEDO_SOURCES
-    ),
+    *_plain("albedo_white_sky", "albedo_wsa_shortwave", "1", "white-sky shortwave", *WHITE_SKY),
+    *_plain("albedo_black_sky", "albedo_bsa_shortwave", "1", "black-sky shortwave", *BLACK_SKY),
 )
 
 COLDEST = Feature(
@@ -171,6 +168,13 @@ SOIL = (
         "m3 m-3",
         terrain.porosity,
         long_name="porosity from bulk density",
+    ),
+    Feature(
+        "porosity",
+        ("china_soil.sand",),
+        "m3 m-3",
+        terrain.porosity_of_sand,
+        long_name="porosity from sand",
     ),
 )
 

@@ -160,3 +160,13 @@ def porosity(bulk_density: Floats32) -> Floats32:
     """
     share = np.float32(1.0) - bulk_density / np.float32(MINERAL_DENSITY)
     return np.where((share >= 0) & (share <= 1), share, np.float32(np.nan))
+
+
+def porosity_of_sand(sand: Floats32) -> Floats32:
+    """Return 0.489 - 0.00126 sand, m3 m-3: the regression of Cosby et al. 1984 on texture alone.
+
+    `sand` in per cent by mass; NaN where it is unknown. For maps without a bulk density.
+    Water Resources Research 20, 682-690, doi:10.1029/WR020i006p00682; in the form that land surface
+    models use.
+    """
+    return np.float32(0.489) - np.float32(0.00126) * sand

@@ -6,7 +6,7 @@ from smcloud.features.catalogue import features_named
 from smcloud.features.coarse_cubes import JOINED
 from smcloud.features.derived import with_inputs
 from smcloud.features.spec import CubeSet, Driver, split_input
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 from smcloud.sources.base import KnowsItsDays
 from smcloud.sources.registry import SOURCES
 
@@ -16,7 +16,7 @@ def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
 
     Cubes that are made of others come after those, which need not be drivers of the product.
     """
-    product = product_named(config.product)
+    product = product_of(config)
     names = list(config.train.features or product.features)
     if product.downscaling is not None and product.downscaling.ceiling not in ("", *names):
         names.append(product.downscaling.ceiling)
@@ -56,5 +56,5 @@ def extent_of(config: RunConfig, source: str) -> tuple[tuple[str, ...], tuple[in
 
 def is_for_maps(config: RunConfig, source: str) -> bool:
     """Return whether a source is read where maps are compared, and nowhere else."""
-    drivers = {driver.source for driver in product_named(config.product).drivers}
+    drivers = {driver.source for driver in product_of(config).drivers}
     return source in set(config.compare.sources) - drivers - set(config.selection.sources)

@@ -24,7 +24,7 @@ from smcloud.production.runner import Task, run_tasks
 from smcloud.production.store_year import StoreYear, published_year
 from smcloud.production.validate_stage import REPORT
 from smcloud.products.base import Product
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 from smcloud.publish.map import year_map
 from smcloud.publish.netcdf import NetcdfTask, write_netcdf
 from smcloud.publish.raster import (
@@ -95,7 +95,7 @@ def run(
     found = []
     for year in config.produced_years:
         publisher = _Publisher(
-            config, product_named(config.product), published_year(config, year), client, listener
+            config, product_of(config), published_year(config, year), client, listener
         )
         found.append(publisher.publish(days[year], netcdf=netcdf))
     return PublishResult(tuple(found))

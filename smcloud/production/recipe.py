@@ -31,7 +31,7 @@ from smcloud.models.damping import LAG_DAYS, WINDOW_DAYS
 from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.products.base import Product
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 
 TAIL_BYTES = 4096
 READERS = 16
@@ -115,7 +115,7 @@ def recipe_of(config: RunConfig) -> Recipe:
     ModelError
         If the model is damaged, or its columns are not the features, in their order.
     """
-    product = product_named(config.product)
+    product = product_of(config)
     names = config.train.features or product.features
     cubes = CubeSet({d.source: config.cube_prefix(d.source) for d in product.drivers})
     reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)

@@ -14,7 +14,7 @@ from smcloud.grids.tiles import TileYear, parse_window
 from smcloud.production.publish_stage import chosen_days
 from smcloud.production.references_stage import rules_of
 from smcloud.products.base import Product
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 from smcloud.sources.registry import SOURCES
 
 
@@ -32,7 +32,7 @@ def read_run(path: str | Path) -> RunConfig:
     """
     config = load_config(path)
     try:
-        product = product_named(config.product)
+        product = product_of(config)
         _require_places(config)
         _require_sources(config, product)
         chosen_days(config.publish.days, config.produced_years)

@@ -15,7 +15,7 @@ from smcloud.production.drivers import drivers_of, extent_of
 from smcloud.production.ledger import Ledger, Record
 from smcloud.production.versions import read_pointer
 from smcloud.products.base import Product
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 
 PUBLISHED, DONE, PARTIAL, NONE = "published", "done", "partial", "none"
 
@@ -50,7 +50,7 @@ def status(config: RunConfig) -> list[Status]:
 
     Reads one snapshot per stage and year, and the records that came after it.
     """
-    product = product_named(config.product)
+    product = product_of(config)
     return [*_drivers(config), *_products(config, product)]
 
 

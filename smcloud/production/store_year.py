@@ -13,7 +13,7 @@ from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import blocks_of, parse_window, tile_at, tile_window
 from smcloud.production.versions import published_store, read_pointer
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 from smcloud.validation.collocation import Layer
 
 
@@ -77,7 +77,7 @@ def published_year(config: RunConfig, year: int) -> StoreYear:
     UserError
         If none of the run's tiles is in what is published.
     """
-    product = product_named(config.product)
+    product = product_of(config)
     url = published_store(config.layout, product.name, year)
     pointer = read_pointer(config.layout, product.name, year)
     published = () if pointer is None else pointer.tiles

@@ -46,7 +46,7 @@ from smcloud.production.samples_stage import build_samples, training_keys
 from smcloud.production.train_model import ModelTraining
 from smcloud.production.train_request import SHIPPED as SHIPPED
 from smcloud.production.train_request import TRUTH, TrainRequest, request_of
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> TrainSu
     UserError
         If there are too few stations for a split.
     """
-    product = product_named(config.product)
+    product = product_of(config)
     rows = build_samples(config, product, client, listener)
     keys = training_keys(product, rows)
     rows, has_truth = with_truth(rows, config.store.truth)

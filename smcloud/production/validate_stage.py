@@ -33,7 +33,7 @@ from smcloud.production.report_study import FIRST, study_pages
 from smcloud.production.store_year import StoreYear, published_year
 from smcloud.production.train_stage import read_scores
 from smcloud.products.base import Product
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 from smcloud.publish.map import year_map
 from smcloud.validation.metrics import StationScores, all_scores
 from smcloud.validation.pairs import PairStats
@@ -102,7 +102,7 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
         If a block of the product is absent or damaged.
     """
     refuse_memory_urls(client, (config.store.root,))
-    product = product_named(config.product)
+    product = product_of(config)
     models = open_objects(config.layout.model(""))
     assessment = read_assessment(models, config.model_name)
     published = _published(config, assessment, listener)

@@ -22,7 +22,7 @@ from smcloud.grids.tiles import TileYear
 from smcloud.production.cluster import worker_threads
 from smcloud.production.ledger import Ledger, Record
 from smcloud.production.runner import Task, run_tasks
-from smcloud.products.registry import product_named
+from smcloud.products.registry import product_of
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def verify(config: RunConfig, client: Client | None, listener: Listener) -> Veri
     StoreError
         If the store refuses.
     """
-    product = product_named(config.product)
+    product = product_of(config)
     ledger = Ledger(config.store.root, f"produce/{product.name}")
     records = [record for year in config.produced_years for record in ledger.records(year).values()]
     if not records:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from smcloud.core.errors import ConfigError
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.features.spec import QUALITY_MEANINGS, Driver
 
@@ -51,6 +52,22 @@ class Published:
     name: str
     value: str
     source: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of the drivers that can fill a place in a product.
+
+    Attributes
+    ----------
+    driver : Driver
+    features : mapping of str to str
+        Features of the recipe, and those that this driver gives instead: another quantity has
+        another name, so that no model of the one is asked about the other.
+    """
+
+    driver: Driver
+    features: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,6 +136,8 @@ class Product:
         Half width of the interval about the target, written where the model has a spread.
     references : tuple of Driver
         Products of others, collocated with stations or compared with ours; never features.
+    choices : mapping of str to tuple of Option
+        Places that a run file may fill otherwise ([drivers]); the first option is the recipe's own.
     no_estimate_where : int
         Quality bits of the features under which a pixel gets no estimate (fill and NO_ESTIMATE).
     downscaling : Downscaling or None
@@ -138,10 +157,44 @@ class Product:
     schema: CubeSchema
     uncertainty: Variable | None = None
     references: tuple[Driver, ...] = ()
+    choices: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     no_estimate_where: int = 0
     downscaling: Downscaling | None = None
     published: tuple[Published, ...] = field(default=())
     version: int = 1
+
+    def with_drivers(self, chosen: Mapping[str, str]) -> "Product":
+        """Return the recipe with other sources in the places that it leaves open.
+
+        Parameters
+        ----------
+        chosen : mapping of str to str
+            Words of `choices` and the names of the sources to fill them with.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such choice, or the source is none of its options.
+        """
+        product = self
+        for word, source in sorted(chosen.items()):
+            product = product._with_driver(word, source)
+        return product
+
+    def _with_driver(self, word: str, source: str) -> "Product":
+        if word not in self.choices:
+            known = " or ".join(sorted(self.choices))
+            raise ConfigError(
+                f"drivers.{word} is no choice of {self.name}: "
+                + (f"expected {known}" if known else "it has none")
+            )
+        options = {option.driver.source: option for option in self.choices[word]}
+        if source not in options:
+            raise ConfigError(f"drivers.{word} = {source!r}: expected one of {', '.join(options)}")
+        own, option = self.choices[word][0].driver.source, options[source]
+        drivers = tuple(option.driver if one.source == own else one for one in self.drivers)
+        features = tuple(option.features.get(name, name) for name in self.features)
+        return replace(self, drivers=drivers, features=features)
 
     @property
     def anchors(self) -> tuple[str, ...]:

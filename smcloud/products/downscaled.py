@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from smcloud.cube.schema import YEAR_STEPS, CubeSchema
-from smcloud.features.spec import QUALITY_MEANINGS
-from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE
+from smcloud.features.spec import QUALITY_MEANINGS, Driver
+from smcloud.products.base import ESTIMATE_CLIPPED, NO_ESTIMATE, Option
 from smcloud.products.glass_sm import QUALITY_FLAG as STATION_FLAG
 from smcloud.products.glass_sm import SOIL_MOISTURE
 
+SOIL = tuple(Option(Driver(name, to_days="static")) for name in ("soilgrids", "china_soil"))
+"""Soil maps of which a run file may choose one."""
 NO_COARSE_VALUE = 128
 MEAN_NOT_MET = 256
 COARSE_FILLED = 512

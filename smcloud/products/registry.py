@@ -1,5 +1,6 @@
 """The products by name: one explicit table."""
 
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import ConfigError
 from smcloud.products.all_weather import ALL_WEATHER
 from smcloud.products.base import Product
@@ -18,3 +19,14 @@ def product_named(name: str) -> Product:
             f"unknown product {name!r}: expected one of {', '.join(sorted(PRODUCTS))}"
         )
     return PRODUCTS[name]
+
+
+def product_of(config: RunConfig) -> Product:
+    """Return the product of a run, with the drivers that its run file chooses.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such product, choice or option.
+    """
+    return product_named(config.product).with_drivers(config.drivers)

@@ -9,7 +9,7 @@ leave open (split, search, per-day or pooled) is a default that a run file may r
 
 from smcloud.features.spec import Driver, Quality
 from smcloud.products.base import Downscaling, Product, Published, Target
-from smcloud.products.downscaled import downscaled_schema
+from smcloud.products.downscaled import SOIL, downscaled_schema
 
 _PAPER = "ESSD 14, 3053, 2022"
 
@@ -27,6 +27,7 @@ SMAP_DOWNSCALING = Product(
         Driver("soilgrids", to_grid="native", to_days="static"),
         Driver("smap_l3", to_grid="nearest"),
     ),
+    choices={"soil": SOIL},
     references=(
         Driver("cci_combined", to_grid="nearest"),
         Driver("smap_sentinel", to_grid="native"),

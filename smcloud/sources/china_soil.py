@@ -11,24 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
-from pyproj import Transformer
 from rasterio.crs import CRS
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema
-from smcloud.grids.grid import SIN1KM, Window
-from smcloud.grids.tiles import GLOBE, TileYear, tile_window
-from smcloud.sources.area_means import Locate, area_means, samples_across
+from smcloud.grids.grid import Window
+from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.sources.base import Granule
-from smcloud.sources.geotiff import Doubles, Raster, read_raster
+from smcloud.sources.geotiff import read_raster
 from smcloud.sources.modis import tile_schema
 from smcloud.sources.quality import check_rule
-from smcloud.sources.soilgrids import percent
+from smcloud.sources.soil_maps import means_on_tile, texture
 from smcloud.sources.terrain import STATIC_DAY
 
-FRACTIONS = ("sand", "silt", "clay")
 METRES_A_DEGREE = 111_320.0
 CELL_M = (500.0, 1500.0)
 """Cells of other sizes are another product's."""
@@ -38,7 +34,7 @@ _NAME = re.compile(
 SCHEMA = tile_schema(
     "china_soil",
     "Soil texture of China, topsoil, 1 km",
-    tuple(percent(name) for name in FRACTIONS),
+    texture("topsoil"),
     None,
 )
 
@@ -107,25 +103,12 @@ class ChinaSoil:
         GranuleError
             If the maps are on several projections.
         """
-        home = tile_window(SIN1KM, key.tile)
-        window = home if within is None else home.intersect(within) or home
-        rasters = {
-            name: [Raster(one[name]) for one in datasets if name in one] for name in FRACTIONS
-        }
-        present = {name: layers for name, layers in rasters.items() if layers}
-        data = {}
-        if present:
-            means = area_means(window, present, _locate(datasets), samples_across(1000.0))
-            for name, values in means.items():
-                variable = self.schema.variable(name)
-                attrs = {"units": variable.units, "long_name": variable.long_name}
-                data[name] = (("y", "x"), values, attrs)
-        y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
-        return xr.Dataset(data, coords={"y": y, "x": x})
+        crs = _shared_projection(datasets)
+        return means_on_tile(datasets, self.schema, key, within=within, crs=crs, cell_m=1000.0)
 
 
-def _locate(datasets: Sequence[xr.Dataset]) -> Locate:
-    """Return what brings longitude and latitude to the projection that all maps share."""
+def _shared_projection(datasets: Sequence[xr.Dataset]) -> str:
+    """Return the projection of all maps, or raise `GranuleError` naming one of another."""
     first = datasets[0]
     for other in datasets:
         if other.attrs["crs"] != first.attrs["crs"]:
@@ -133,13 +116,7 @@ def _locate(datasets: Sequence[xr.Dataset]) -> Locate:
                 f"{other.attrs['file']}: expected the projection of {first.attrs['file']}, found "
                 "another"
             )
-    to_map = Transformer.from_crs("EPSG:4326", first.attrs["crs"], always_xy=True)
-
-    def locate(lon: Doubles, lat: Doubles) -> tuple[Doubles, Doubles]:
-        x, y = to_map.transform(lon, lat)
-        return np.asarray(x), np.asarray(y)
-
-    return locate
+    return str(first.attrs["crs"])
 
 
 CHINA_SOIL = ChinaSoil()

@@ -9,20 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
-from pyproj import Transformer
 from rasterio.crs import CRS
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
-from smcloud.grids.grid import SIN1KM, Window
-from smcloud.grids.tiles import GLOBE, TileYear, tile_window
-from smcloud.sources.area_means import area_means, samples_across
+from smcloud.grids.grid import Window
+from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.sources.base import Granule
-from smcloud.sources.geotiff import Doubles, Raster, read_raster
+from smcloud.sources.geotiff import read_raster
 from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
 from smcloud.sources.quality import check_rule
+from smcloud.sources.soil_maps import means_on_tile, texture
 from smcloud.sources.terrain import STATIC_DAY
 
 CELL_M = 250.0
@@ -49,26 +47,11 @@ LAYERS: Mapping[str, SoilLayer] = {
 }
 
 
-def percent(name: str) -> Variable:
-    """Return the cube variable of a fraction of the fine earth, per cent by mass."""
-    return Variable(
-        name,
-        "int16",
-        "%",
-        f"{name} in the fine earth, 0-5 cm, by mass",
-        (0.0, 100.0),
-        scale=0.01,
-        fill=UNKNOWN_INT16,
-    )
-
-
 SCHEMA = tile_schema(
     "soilgrids",
     "SoilGrids 2.0 soil properties, 0-5 cm, 1 km",
     (
-        percent("sand"),
-        percent("silt"),
-        percent("clay"),
+        *texture("0-5 cm"),
         Variable(
             "bulk_density",
             "int16",
@@ -96,8 +79,8 @@ SCHEMA = tile_schema(
 class SoilGrids:
     """Reader of SoilGrids 2.0 GeoTIFFs of the depth 0-5 cm, whole or cut to regions."""
 
-    name: str = "soilgrids"
-    title: str = "SoilGrids 2.0 soil properties, 0-5 cm, 1 km"
+    name: str = SCHEMA.name
+    title: str = SCHEMA.title
     schema: CubeSchema = SCHEMA
     quality_rules: tuple[str, ...] = ()
     joins_granules: bool = True
@@ -137,27 +120,10 @@ class SoilGrids:
     def steps(
         self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
     ) -> xr.Dataset:
-        """Return the area means of all maps given, dims (y, x); see `area_mean`."""
-        home = tile_window(SIN1KM, key.tile)
-        window = home if within is None else home.intersect(within) or home
-        to_map = Transformer.from_crs("EPSG:4326", HOMOLOSINE, always_xy=True)
-
-        def locate(lon: Doubles, lat: Doubles) -> tuple[Doubles, Doubles]:
-            x, y = to_map.transform(lon, lat)
-            return np.asarray(x), np.asarray(y)
-
-        rasters = {
-            variable.name: [Raster(one[variable.name]) for one in datasets if variable.name in one]
-            for variable in self.schema.variables
-        }
-        present = {name: layer for name, layer in rasters.items() if layer}
-        data = {}
-        for name, values in area_means(window, present, locate, samples_across(CELL_M)).items():
-            variable = self.schema.variable(name)
-            attrs = {"units": variable.units, "long_name": variable.long_name}
-            data[name] = (("y", "x"), values, attrs)
-        y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
-        return xr.Dataset(data, coords={"y": y, "x": x})
+        """Return the area means of all maps given, dims (y, x); see `means_on_tile`."""
+        return means_on_tile(
+            datasets, self.schema, key, within=within, crs=HOMOLOSINE, cell_m=CELL_M
+        )
 
 
 def _check_homolosine(crs: CRS) -> str:

@@ -101,3 +101,9 @@ def test_wetness_is_the_logarithm_of_area_over_slope():
 def test_porosity_of_bulk_density():
     found = terrain.porosity(np.float32([1.325, 2.65, 2.7, np.nan]))
     np.testing.assert_allclose(found, [0.5, 0.0, np.nan, np.nan], atol=1e-7)
+
+
+def test_porosity_of_sand_is_that_of_cosbys_classes():
+    """Sand of 92 % and clay of 58 % (22 % sand): 0.373 and 0.461, as land surface models have."""
+    found = terrain.porosity_of_sand(np.float32([92.0, 22.0, np.nan]))
+    np.testing.assert_allclose(found, [0.37308, 0.46128, np.nan], atol=1e-6)

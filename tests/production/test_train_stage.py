@@ -14,6 +14,7 @@ from smcloud.models.samples import TableColumns
 from smcloud.production import train_stage
 from smcloud.production.ledger import Ledger
 from smcloud.production.train_stage import TrainRequest, read_scores, train_table
+from smcloud.products.registry import product_named
 from smcloud.validation.splits import SPLIT_KINDS
 from tests.production.recorder import Recorder
 from tests.production.training_root import request_below
@@ -163,7 +164,7 @@ def test_a_run_names_its_units_tile_years_and_ledger_records(
     assert card.training_keys == ("sin1km/h18v04/2018", "sin1km/h18v04/2019")
     assert "feature ndvi" in card.versions
     assert card.params["device"] == "cpu"
-    assert card.params["max_depth"] == train_stage.product_named("glass-sm").parameters["max_depth"]
+    assert card.params["max_depth"] == product_named("glass-sm").parameters["max_depth"]
     records = Ledger(str(tmp_path), "train/glass-sm").records(2018)
     (record,) = records.values()
     assert record.shards == {f"{card.sha256}.ubj": card.sha256}

@@ -1,0 +1,57 @@
+"""Drivers that a run file chooses: what becomes of the recipe, and what is refused."""
+
+import pytest
+
+from smcloud.core.config import RunConfig
+from smcloud.core.errors import ConfigError
+from smcloud.features.catalogue import features_named
+from smcloud.features.reads import schemas_of
+from smcloud.production.drivers import drivers_of
+from smcloud.products.registry import PRODUCTS, product_of
+
+CHOICES = [
+    (product.name, word, option)
+    for product in PRODUCTS.values()
+    for word, options in product.choices.items()
+    for option in options
+]
+
+
+def run_of(product="smap-downscaling", **drivers):
+    return RunConfig(
+        product=product, years=(2019,), tiles=("h25v05",), store={"root": "out"}, drivers=drivers
+    )
+
+
+@pytest.mark.parametrize(("name", "word", "option"), CHOICES, ids=lambda one: str(one)[:40])
+def test_every_option_serves_all_features_of_its_product(name, word, option):
+    own = PRODUCTS[name].choices[word][0]
+    assert own.driver in PRODUCTS[name].drivers
+    assert not own.features
+    product = product_of(run_of(name, **{word: option.driver.source}))
+    drivers = {driver.source: driver for driver in product.drivers}
+    assert option.driver.source in drivers
+    assert (own.driver.source in drivers) == (own == option)
+    needed = [*product.features, product.downscaling.ceiling]
+    schemas_of(features_named(needed, product.drivers), drivers, None)
+    assert len(product.features) == len(PRODUCTS[name].features)
+
+
+def test_what_is_chosen_is_ingested_in_place_of_the_other():
+    own = {driver.source for driver in drivers_of(run_of())}
+    other = {driver.source for driver in drivers_of(run_of(soil="china_soil"))}
+    assert own - other == {"soilgrids"}
+    assert other - own == {"china_soil"}
+
+
+@pytest.mark.parametrize(
+    ("product", "drivers", "message"),
+    [
+        ("smap-downscaling", {"soil": "terrain"}, "drivers.soil = 'terrain': expected one of"),
+        ("smap-downscaling", {"rain": "imerg"}, "drivers.rain is no choice of smap-downscaling: "),
+        ("glass-sm", {"soil": "china_soil"}, "no choice of glass-sm: it has none"),
+    ],
+)
+def test_what_is_no_choice_is_named(product, drivers, message):
+    with pytest.raises(ConfigError, match=message):
+        product_of(run_of(product, **drivers))
