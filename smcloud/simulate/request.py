@@ -30,8 +30,8 @@ FOLDERS: Mapping[str, str] = {
     "soilgrids": "SoilGrids",
     "china_soil": "China-soil",
     "ismn": "ISMN",
-    "station_csv": "ISMN/csv",
-    "precipitation_csv": "ISMN/csv",
+    "station_csv": "Station-CSV",
+    "precipitation_csv": "Station-CSV",
     "smap_l3": "SPL3SMP",
     "smap_l3e": "SPL3SMP_E",
     "smap_sentinel": "SPL2SMAP_S",
@@ -78,6 +78,8 @@ PRODUCT_SOURCES: Mapping[str, tuple[str, ...]] = {
         "cci_combined",
         "era5land",
         "ismn",
+        "station_csv",
+        "precipitation_csv",
         TRUTH,
     ),
     "all-weather": (
@@ -91,6 +93,8 @@ PRODUCT_SOURCES: Mapping[str, tuple[str, ...]] = {
         "mwri_nnsm",
         "cci_combined",
         "ismn",
+        "station_csv",
+        "precipitation_csv",
         TRUTH,
     ),
 }

@@ -147,15 +147,17 @@ def _coarse_pieces(
 def _csv_pieces(request: SimulateRequest, everyone: tuple[Station, ...]) -> Iterator[CsvPiece]:
     """Yield plain CSV: one network where an archive holds the others; rain of all stations."""
     years = tuple(sorted(request.years))
-    plain = _plain_network(request, everyone)
-    moist = tuple(s for s in everyone if s.network == plain) if plain else everyone
+    moist = everyone
+    if "ismn" in request.sources:
+        plain = _plain_network(request, everyone)
+        moist = tuple(station for station in everyone if station.network == plain)
     for source, stations in (("station_csv", moist), ("precipitation_csv", everyone)):
-        if source in request.sources:
+        if source in request.sources and stations:
             yield CsvPiece(request.out, request.seed, stations, years, source)
 
 
 def _plain_network(request: SimulateRequest, everyone: tuple[Station, ...]) -> str:
-    """Return the network that is written as CSV and not as the archive; empty for none or all."""
+    """Return the network that is CSV and in no archive; none where there is but one, or no CSV."""
     networks = sorted({station.network for station in everyone})
     both = {"ismn", "station_csv"} <= set(request.sources)
     return networks[-1] if both and len(networks) > 1 else ""

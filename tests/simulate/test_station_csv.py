@@ -1,11 +1,13 @@
 """Plain CSV of simulated stations: one network beside the archive, rain of all."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from smcloud.core.listener import Silent
-from smcloud.simulate.request import SimulateRequest
-from smcloud.simulate.run import simulate
+from smcloud.simulate.request import PRODUCT_SOURCES, SimulateRequest, stations_of
+from smcloud.simulate.run import _csv_pieces, simulate
 from smcloud.sources.station_csv import read_station_csv
 
 
@@ -19,7 +21,7 @@ def written(tmp_path_factory):
 
 
 def series_of(out, name):
-    path = out / "granules/ISMN/csv" / name
+    path = out / "granules/Station-CSV" / name
     return read_station_csv(path.read_bytes(), name)
 
 
@@ -28,6 +30,17 @@ def test_one_network_is_csv_and_in_no_download(written):
     (network,) = {one.network for one in moisture}
     assert all(one.depth_to <= 0.06 for one in moisture)
     assert not list((written / "granules/ISMN").rglob(f"*{network}*.stm"))
+
+
+def test_a_lone_network_is_in_the_archive_and_its_rain_is_csv(tmp_path):
+    sources = PRODUCT_SOURCES["smap-downscaling"]
+    request = SimulateRequest(
+        str(tmp_path), ("h25v05",), (2019,), window="6x6+400+700", stations=4, sources=sources
+    )
+    stations = stations_of(request)["h25v05"]
+    assert [piece.source for piece in _csv_pieces(request, stations)] == ["precipitation_csv"]
+    alone = replace(request, sources=("station_csv",))
+    assert [piece.stations for piece in _csv_pieces(alone, stations)] == [stations]
 
 
 def test_rain_has_a_row_a_day_of_each_station(written):
