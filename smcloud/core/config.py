@@ -211,6 +211,8 @@ class DownscaleConfig(_Section):
     validation; without it the model's own pattern is kept, which is mostly too strong."""
     bandwidth_km: Annotated[float, Field(ge=0.0)] = 0.0
     """Bandwidth of local regressions; 0 finds it by cross-validation."""
+    minimum_cells: Annotated[int, Field(ge=2)] = 30
+    """A day has local regressions where so many of its coarse cells are known."""
     bridge: Literal["sensor", "climatology", "none"] = "sensor"
     """How AMSR-E and AMSR2, which never overlap, are joined. `sensor`: a third one (WindSat, or
     MWRI at 36 km) carries the scale from one to the other and stands in between them, 2011-10 to
