@@ -13,6 +13,7 @@ from smcloud.cli.console import RichListener, cluster_from, console, table
 from smcloud.core.config import ClusterConfig
 from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.layout import Layout
+from smcloud.core.listener import counted
 from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.stations import station_points
 from smcloud.production.derived_stage import DerivedSummary
@@ -181,10 +182,20 @@ def show_stations(summary: StationsSummary) -> None:
         ],
     )
     console.print(f"  flags: {flags}", markup=False)
-    for line in _left_alone(summary):
+    for line in (*_rain(summary), *_left_alone(summary)):
         console.print(f"  {line}", markup=False)
-    for bad in summary.broken[:NAMES_SHOWN]:
+    gauges = summary.rain.broken if summary.rain else ()
+    for bad in [*summary.broken, *gauges][:NAMES_SHOWN]:
         console.print(f"  left out: {bad}", markup=False)
+
+
+def _rain(summary: StationsSummary) -> list[str]:
+    """Return a line about the gauges, if there are any."""
+    rain = summary.rain
+    if rain is None:
+        return []
+    found = f"{rain.stations:,} gauges on {rain.days:,} days, of {counted(rain.files, 'files')}"
+    return [f"rain: {found} ({rain.files_skipped} read earlier)"]
 
 
 def _left_alone(summary: StationsSummary) -> list[str]:

@@ -24,7 +24,7 @@ from smcloud.sources.ismn import (
     site_of,
     variable_of,
 )
-from smcloud.sources.station_csv import csv_variable, read_station_csv
+from smcloud.sources.station_csv import PRECIPITATION, csv_variable, read_station_csv
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,31 @@ class StationFiles:
 
 
 @dataclass(frozen=True)
+class RainFile:
+    """A file of precipitation: the argument of one task.
+
+    Attributes
+    ----------
+    url : str
+        The archive, or the folder of its zip.
+    file : StationFile
+    """
+
+    url: str
+    file: StationFile
+
+    @property
+    def input_hash(self) -> str:
+        """Return the sha256 of all that the task's output depends on."""
+        inputs = [FORMAT, self.file.name, self.file.size, self.file.version]
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+
+    def content(self) -> bytes:
+        """Return the bytes of the file."""
+        return _content(self.url, self.file)
+
+
+@dataclass(frozen=True)
 class FoundFiles:
     """What an archive holds.
 
@@ -101,8 +126,10 @@ class FoundFiles:
     ----------
     tasks : tuple of StationFiles
         By network and station; the same whether the files are plain or in zips.
+    rain : tuple of RainFile
+        By name.
     others : tuple of str
-        Files that are neither series nor static variables; nobody reads them.
+        Files that are no series, static variables or rain; nobody reads them.
     other_variables : int
         Series of soil temperature, rain and so on, left alone.
     broken : tuple of BadGranule
@@ -110,6 +137,7 @@ class FoundFiles:
     """
 
     tasks: tuple[StationFiles, ...]
+    rain: tuple[RainFile, ...]
     others: tuple[str, ...]
     other_variables: int
     broken: tuple[BadGranule, ...]
@@ -141,8 +169,8 @@ def find_station_files(url: str) -> FoundFiles:
     NotFoundError
         If nothing lies there.
     UserError
-        If a zip is unsafe, or there is no series of soil moisture (the message says what was
-        found).
+        If a zip is unsafe, or there is no series of soil moisture and no precipitation (the message
+        says what was found).
     """
     given = url
     if url.lower().endswith(ZIP):
@@ -155,12 +183,16 @@ def find_station_files(url: str) -> FoundFiles:
     wanted = [file for file in series if variable_of(file.name) in ("", SOIL_MOISTURE)]
     plain = [file for file in files if csv_variable(file.name) == SOIL_MOISTURE]
     wanted, series = [*wanted, *plain], [*series, *plain]
+    rain = [file for file in files if csv_variable(file.name) == PRECIPITATION]
     static = [file for file in files if file.name.lower().endswith(STATIC_VARIABLES)]
-    others = sorted({file.name for file in files} - {file.name for file in (*series, *static)})
-    if not wanted:
+    named = {file.name for file in (*series, *static, *rain)}
+    others = sorted({file.name for file in files} - named)
+    if not wanted and not rain:
         _refuse_empty(given, len(series), others, broken)
     tasks = tuple(StationFiles(url, group) for group in _cut(_with_static(wanted, static)))
-    return FoundFiles(tasks, tuple(others), len(series) - len(wanted), tuple(broken))
+    gauges = (RainFile(url, file) for file in sorted(rain, key=lambda one: (one.name, one.folder)))
+    other_variables = len(series) - len(wanted)
+    return FoundFiles(tasks, tuple(gauges), tuple(others), other_variables, tuple(broken))
 
 
 def _files(url: str, infos: Iterable[ObjectInfo]) -> tuple[list[StationFile], list[BadGranule]]:
@@ -213,7 +245,8 @@ def _refuse_empty(
         )
     raise NotFoundError(
         f"nothing lies below {url}: the folder or bucket is absent or empty, or the zip is; "
-        "give the folder or zip of an ISMN download, or one with *soil_moisture.csv"
+        "give the folder or zip of an ISMN download, or one with *soil_moisture.csv or "
+        "*precipitation.csv"
     )
 
 

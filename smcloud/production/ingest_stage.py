@@ -23,7 +23,6 @@ from smcloud.features.spec import Driver
 from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Floats, Window
 from smcloud.grids.tiles import GLOBE, TileYear, parse_window
 from smcloud.ingest.cubes import ingest_slab
-from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.index import (
     GranuleIndex,
     index_granules,
@@ -40,7 +39,6 @@ from smcloud.ingest.plan import (
     task_bytes,
 )
 from smcloud.ingest.receipts import BadGranule, IngestReceipt, finished
-from smcloud.ingest.station_rain import ingest_rain
 from smcloud.ingest.stations import station_points
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.derived_stage import DerivedSummary, run_derived
@@ -48,7 +46,7 @@ from smcloud.production.drivers import drivers_of, extent_of, is_for_maps
 from smcloud.production.ingest_book import ReceiptBook
 from smcloud.production.ledger import Ledger
 from smcloud.production.runner import Task, run_tasks
-from smcloud.production.stations_stage import StationsSummary, ingest_stations
+from smcloud.production.stations_stage import StationsSummary, ingest_named_stations
 from smcloud.sources.base import KnowsItsDays, Source
 from smcloud.sources.registry import SOURCES
 
@@ -143,11 +141,12 @@ def run(
 
     Raises
     ------
-    As `ingest_sources` and `ingest_stations`; ConfigError if the product or a feature is unknown.
+    As `ingest_sources` and `ingest_named_stations`; ConfigError if the product or a feature is
+    unknown.
     """
     root = config.store.root
     drivers = drivers_of(config)
-    stations = _stations(config, client, listener, redo=redo)
+    stations = ingest_named_stations(config, client, listener, redo=redo)
     points = station_points(Layout(root).stations) if config.ingest.at == "stations" else None
     requests, derived = [], []
     for driver in drivers:
@@ -192,25 +191,6 @@ def _named_parts(config: RunConfig) -> tuple[Window, ...]:
         return ()
     whole = f"{TILE_PIXELS}x{TILE_PIXELS}"
     return tuple(parse_window(config.produce.window or whole, t) for t in config.produced_tiles)
-
-
-def _stations(
-    config: RunConfig, client: Client | None, listener: Listener, *, redo: bool
-) -> StationsSummary | None:
-    """Return what the station archive held; None for a run file that names none."""
-    if not config.store.granules and "://" not in config.stations.archive:
-        listener.note("no station archive is named: the stations of an earlier ingest serve")
-        return None
-    rules = StationRules(config.stations.flags, config.stations.minimum_hours)
-    done = ingest_stations(
-        config.station_archive, config.store.root, rules, client, listener, redo=redo
-    )
-    rain = ingest_rain(config.station_archive, Layout(config.store.root).stations)
-    if rain is not None:
-        listener.note(f"rain of {counted(rain.stations, 'stations')}: {rain.days:,} days")
-        for bad in rain.broken:
-            listener.warn(f"station file left out: {bad}")
-    return done
 
 
 def ingest_sources(

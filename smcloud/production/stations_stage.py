@@ -4,18 +4,26 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from distributed import Client
 
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import UserError
 from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener, counted
-from smcloud.core.objects import normalise_url
+from smcloud.core.objects import normalise_url, open_objects
 from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.receipts import BadGranule
-from smcloud.ingest.station_files import FoundFiles, StationFiles, find_station_files
+from smcloud.ingest.station_files import FoundFiles, RainFile, StationFiles, find_station_files
+from smcloud.ingest.station_rain import (
+    RainReceipt,
+    RainSummary,
+    finished_rain,
+    ingest_rain_file,
+    write_rain,
+)
 from smcloud.ingest.station_receipts import (
     StationReceipt,
     finished,
@@ -23,9 +31,10 @@ from smcloud.ingest.station_receipts import (
     remove_others,
     write_receipt,
 )
-from smcloud.ingest.stations import Row, write_table
+from smcloud.ingest.stations import COLUMNS, Row, write_table
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
 from smcloud.production.runner import Task, run_tasks
+from smcloud.products.registry import product_named
 
 NAMES_TOLD = 10
 """How many files left out are told one by one."""
@@ -38,7 +47,7 @@ class StationsSummary:
     Attributes
     ----------
     archive : str
-        Where it lies.
+        Where it lies; several places with commas between.
     networks, stations, sensors, days : int
         `days` counts known days of all sensors.
     flags : mapping
@@ -54,6 +63,8 @@ class StationsSummary:
         Sensors (station_id) without a single known day: in the table, and of no use to a model.
     tasks, tasks_skipped : int
         Tasks in all, and those that an earlier run had finished.
+    rain : RainSummary or None
+        What gauges told; None without a file of precipitation.
     """
 
     archive: str
@@ -71,6 +82,41 @@ class StationsSummary:
     idle: tuple[str, ...] = ()
     tasks: int = 0
     tasks_skipped: int = 0
+    rain: RainSummary | None = None
+
+
+def ingest_named_stations(
+    config: RunConfig, client: Client | None, listener: Listener, *, redo: bool = False
+) -> StationsSummary | None:
+    """Ingest the archive and the plain CSV that a run file names; None where it names neither.
+
+    A product that comes down from coarse cells learns from no station: it does without the default
+    archive where that is not there, and without soil moisture where there is rain alone.
+
+    Raises
+    ------
+    As `ingest_stations`.
+    """
+    places = [url for url in (config.station_archive, config.station_csv) if url]
+    learns = product_named(config.product).downscaling is None
+    is_default = "archive" not in config.stations.model_fields_set
+    if places and not learns and is_default and not open_objects(config.station_archive).list():
+        listener.note(
+            f"no station archive at {config.station_archive}: the model of {config.product} learns "
+            "from coarse cells and needs none"
+        )
+        places.remove(config.station_archive)
+    if not places:
+        listener.note("no station is ingested: those of an earlier ingest serve, if there are any")
+        return None
+    rules = StationRules(config.stations.flags, config.stations.minimum_hours)
+    first, *also = places
+    return ingest_stations(
+        *(first, config.store.root, rules, client, listener),
+        also=also,
+        redo=redo,
+        needs_moisture=learns,
+    )
 
 
 def ingest_stations(
@@ -80,46 +126,106 @@ def ingest_stations(
     client: Client | None,
     listener: Listener,
     *,
+    also: Sequence[str] = (),
     redo: bool = False,
+    needs_moisture: bool = True,
 ) -> StationsSummary:
     """Read a station archive (folder or zip) and store its tables below the root `to_url`.
 
     Each task reads some stations and stores their daily means; only rows of the table of sensors
     come back. Tasks whose files and rules are those of an earlier run are not run again, unless
-    `redo`. Malformed files are told to the listener by name and left out.
+    `redo`. Malformed files are told to the listener by name and left out. Files of precipitation
+    become a table of their own.
+
+    Parameters
+    ----------
+    also
+        Further archives, whose stations go to the same tables.
+    needs_moisture
+        Whether it is an error if no series of soil moisture can be used. If not, the tables of an
+        earlier run are left as they are.
 
     Raises
     ------
     NotFoundError
-        If nothing lies at `from_url`.
+        If nothing lies at `from_url`, or at one of `also`.
     UserError
         If a zip is unsafe, or no series can be used.
     """
     started = time.perf_counter()
-    from_url, to_url = normalise_url(from_url), normalise_url(to_url)
-    refuse_memory_urls(client, (from_url, to_url))
+    urls, to_url = [normalise_url(url) for url in (from_url, *also)], normalise_url(to_url)
+    refuse_memory_urls(client, (*urls, to_url))
     url = Layout(to_url).stations
-    found = find_station_files(from_url)
+    found = _joined([find_station_files(place) for place in urls])
+    rain = _rain(found.rain, url, client, listener, redo=redo)
     done = {} if redo else finished(found.tasks, rules, url)
     receipts = dict(done)
-    receipts |= _run(
-        [task for task in found.tasks if task not in done], rules, url, client, listener
-    )
+    waiting = [task for task in found.tasks if task not in done]
+    if found.tasks:
+        receipts |= _run(waiting, rules, url, client, listener)
     ordered = [receipts[task] for task in found.tasks]
     rows, doubles = _without_doubles(ordered)
     broken = tuple(sorted({*found.broken, *doubles, *(b for r in ordered for b in r.broken)}))
-    _tell(broken, listener)
-    if not rows:
+    named = ", ".join(urls)
+    _tell(tuple(sorted({*broken, *(rain.broken if rain else ())})), listener)
+    if not rows and needs_moisture:
         raise UserError(
-            f"no soil moisture series below {from_url} can be used: {len(broken)} files are "
+            f"no soil moisture series below {named} can be used: {len(broken)} files are "
             f"malformed, {found.other_variables} hold other variables"
         )
-    stations = write_table(rows, url)
+    stations = write_table(rows, url) if rows else pd.DataFrame(columns=[*COLUMNS])
     for task, receipt in receipts.items():
         if task not in done and not receipt.rows:
             write_receipt(task, rules, receipt, url)
     remove_others(found.tasks, rules, url)
-    return _summary(from_url, found, ordered, stations, broken, len(done), started)
+    summary = _summary(named, found, ordered, stations, broken, len(done), started)
+    return replace(summary, rain=rain)
+
+
+def _joined(parts: Sequence[FoundFiles]) -> FoundFiles:
+    """Return what several archives hold."""
+    return FoundFiles(
+        tuple(task for part in parts for task in part.tasks),
+        tuple(file for part in parts for file in part.rain),
+        tuple(name for part in parts for name in part.others),
+        sum(part.other_variables for part in parts),
+        tuple(bad for part in parts for bad in part.broken),
+    )
+
+
+def _rain(
+    files: Sequence[RainFile],
+    url: str,
+    client: Client | None,
+    listener: Listener,
+    *,
+    redo: bool,
+) -> RainSummary | None:
+    """Bring files of precipitation to one table; None without any."""
+    done = {} if redo else finished_rain(files, url)
+    waiting = [file for file in files if file not in done]
+    found = dict(done)
+    if waiting:
+        listener.begin("ingest rain", len(waiting), "files")
+    named = {f"ingest-rain-p{number:04d}": file for number, file in enumerate(waiting)}
+
+    def on_done(task: Task[RainReceipt], receipt: RainReceipt) -> None:
+        found[named[task.key]] = receipt
+        listener.advance()
+
+    try:
+        run_tasks(
+            client,
+            (Task(key, ingest_rain_file, (file, url)) for key, file in named.items()),
+            window=2 * worker_threads(client) if client else 1,
+            on_done=on_done,
+            listener=listener,
+        )
+    finally:
+        if waiting:
+            listener.end()
+    summary = write_rain(found, url)
+    return replace(summary, files_skipped=len(done)) if files else None
 
 
 def _run(

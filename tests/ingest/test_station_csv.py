@@ -45,5 +45,14 @@ def test_a_broken_csv_is_named_and_the_others_are_read(tmp_path):
 
 def test_rain_is_no_soil_moisture(tmp_path):
     (tmp_path / "precipitation.csv").write_text(HEAD + rows_of("A", "2015-06-01", [1.0] * 24))
+    (tmp_path / "notes.txt").write_text("none")
+    found = find_station_files(str(tmp_path))
+    assert found.tasks == ()
+    assert [one.file.name for one in found.rain] == ["precipitation.csv"]
+    assert found.others == ("notes.txt",)
+
+
+def test_other_csv_are_no_station_files(tmp_path):
+    (tmp_path / "moisture.csv").write_text(HEAD)
     with pytest.raises(UserError, match=r"\*.stm or \*soil_moisture.csv"):
         find_station_files(str(tmp_path))

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smcloud.core.errors import UserError
+from smcloud.core.config import RunConfig
+from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.ingest.daily_means import StationRules
 from smcloud.ingest.stations import read_stations
 from smcloud.production import stations_stage
-from smcloud.production.stations_stage import ingest_stations
+from smcloud.production.stations_stage import ingest_named_stations, ingest_stations
 from tests.ingest.station_archives import STATIC, name_of, series_text, write_folder, write_zip
 
 RULES = StationRules()
@@ -22,13 +23,16 @@ class Told(Silent):
     """Keeps what it is told."""
 
     def __init__(self):
-        self.warnings, self.stages = [], []
+        self.warnings, self.stages, self.notes = [], [], []
 
     def begin(self, stage, total, unit):
         self.stages.append((stage, total))
 
     def warn(self, text):
         self.warnings.append(text)
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 def archive(stations=20):
@@ -234,3 +238,66 @@ def test_depths_flags_counts_and_static_variables_are_in_the_data_set(world, one
         ("NETA", "S00"), "static_clay_fraction_0.00_0.30_hwsd"
     ] == pytest.approx(23.0)
     np.testing.assert_allclose(daily["soil_moisture"], 0.2, rtol=1e-6)
+
+
+HEAD = "network,station,lat,lon,depth,time,value\n"
+MOIST = HEAD + "".join(f"BABAO,W1,38.2,100.2,0.05,2019-06-01T{h:02d}:00,0.2\n" for h in range(24))
+RAIN = HEAD + "BABAO,W1,38.2,100.2,,2019-06-01,3.5\n"
+
+
+def run_of(folder, product="smap-downscaling", **stations):
+    """A run whose granules lie below a folder."""
+    (folder / "granules").mkdir(parents=True, exist_ok=True)
+    store = {"root": str(folder / "root"), "granules": str(folder / "granules")}
+    return RunConfig(
+        product=product, years=(2019,), tiles=("h25v05",), store=store, stations=stations
+    )
+
+
+def from_run(config):
+    told = Told()
+    return ingest_named_stations(config, None, told), told
+
+
+def test_a_product_of_coarse_cells_needs_no_archive(tmp_path):
+    found, told = from_run(run_of(tmp_path))
+    assert found is None
+    assert "learns from coarse cells and needs none" in told.notes[0]
+    with pytest.raises(NotFoundError, match=r"nothing lies below .*/ISMN"):
+        from_run(run_of(tmp_path, "glass-sm"))
+
+
+@pytest.mark.parametrize("named", [{"archive": "ISNM"}, {"csv": "Stations"}])
+def test_what_a_run_file_names_must_be_there(tmp_path, named):
+    with pytest.raises(NotFoundError, match=f"nothing lies below .*/{next(iter(named.values()))}"):
+        from_run(run_of(tmp_path, **named))
+
+
+def test_plain_csv_and_an_archive_become_one_table_and_are_read_once(tmp_path):
+    config = run_of(tmp_path, csv="plain")
+    files = {"soil_moisture.csv": MOIST, "cma_precipitation.csv": RAIN}
+    write_folder(tmp_path / "granules/plain", files)
+    write_folder(tmp_path / "granules/ISMN", {name_of("S00"): series_text("S00")})
+    found, _ = from_run(config)
+    assert (found.networks, found.stations, found.others) == (2, 2, 0)
+    assert (found.rain.stations, found.rain.days) == (1, 1)
+    stations, daily = read_stations(config.layout.stations)
+    assert stations["station_id"].tolist() == [
+        "BABAO/W1/csv/0.050-0.050",
+        "NET/S00/Probe-X/0.050-0.050",
+    ]
+    assert len(daily) == 3
+    again, told = from_run(config)
+    assert (again.tasks, again.tasks_skipped, again.rain.files_skipped) == (2, 2, 1)
+    assert told.stages == [("ingest ismn", 0)]
+
+
+def test_a_product_that_learns_from_stations_needs_soil_moisture(tmp_path):
+    write_folder(tmp_path / "granules/plain", {"precipitation.csv": RAIN})
+    found, _ = from_run(run_of(tmp_path, archive="", csv="plain"))
+    assert (found.sensors, found.rain.stations) == (0, 1)
+    with pytest.raises(UserError, match=r"no soil moisture series below .* can be used"):
+        from_run(run_of(tmp_path, "glass-sm", archive="", csv="plain"))
+    nothing, told = from_run(run_of(tmp_path, "glass-sm", archive=""))
+    assert nothing is None
+    assert "no station is ingested" in told.notes[0]
