@@ -26,8 +26,8 @@ def _bands(*names: str) -> tuple[str, ...]:
     return tuple(f"mod09a1.{name}" for name in names)
 
 
-WHITE_SKY = ("mcd43a3", "glass_albedo")
-BLACK_SKY = ("mcd43a3", "glass_albedo")
+WHITE_SKY = ("mcd43a3", "glass_albedo", "mcd43d61")
+BLACK_SKY = ("mcd43a3", "glass_albedo", "mcd43d51")
 
 VEGETATION = (
     *_plain("ndvi", "ndvi", "1", "normalised difference vegetation index", "mod13a2"),
@@ -78,6 +78,9 @@ TEMPERATURE = (
 ALBEDO = (
     *_plain("albedo_white_sky", "albedo_wsa_shortwave", "1", "white-sky shortwave", *WHITE_SKY),
     *_plain("albedo_black_sky", "albedo_bsa_shortwave", "1", "black-sky shortwave", *BLACK_SKY),
+    *_plain(
+        "albedo_white_sky_band7", "albedo_wsa_band7", "1", "white-sky, 2105-2155 nm", "mcd43d58"
+    ),
 )
 
 COLDEST = Feature(

@@ -219,12 +219,16 @@ SIN1KM = Grid(
 )
 ERA5LAND = Grid("era5land", 1801, 3600, x_first=0.0, y_first=90.0, step=0.1, projection=GEOGRAPHIC)
 GLOBAL025 = Grid("global025", 720, 1440, -179.875, 89.875, step=0.25, projection=GEOGRAPHIC)
+GLOBAL30S = Grid(
+    "global30s", 21600, 43200, -180 + 1 / 240, 90 - 1 / 240, step=1 / 120, projection=GEOGRAPHIC
+)
 EASE2_36KM = _ease2("ease2_36km", ease2.SHAPE_36KM, ease2.CELL_36KM_M)
 EASE2_9KM = _ease2("ease2_9km", ease2.SHAPE_9KM, ease2.CELL_9KM_M)
 EASE2_1KM = _ease2("ease2_1km", ease2.SHAPE_1KM, ease2.CELL_1KM_M)
 
 GRIDS = {
-    grid.name: grid for grid in (SIN1KM, ERA5LAND, GLOBAL025, EASE2_36KM, EASE2_9KM, EASE2_1KM)
+    grid.name: grid
+    for grid in (SIN1KM, ERA5LAND, GLOBAL025, GLOBAL30S, EASE2_36KM, EASE2_9KM, EASE2_1KM)
 }
 
 

@@ -20,7 +20,7 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.grids.tiles import GLOBE, STATIC, TileYear, tiles_of
 from smcloud.ingest.index import GranuleIndex, IndexedGranule
 from smcloud.sources.area_means import HELD_CELLS
-from smcloud.sources.base import KnowsItsDays, Source
+from smcloud.sources.base import KnowsItsDays, PairsFiles, Source
 from smcloud.sources.day_files import KEPT_BYTES
 from smcloud.sources.era5_land import BLOCK_BYTES
 
@@ -168,15 +168,15 @@ def plan_ingest(
             only_shards=shards,
         )
         for key in keys
-        for slab, choice in _slabs_to_write(source, index, key)
+        for slab, choice in _slabs_to_write(source, index, key, rule)
     ]
 
 
 def _slabs_to_write(
-    source: Source, index: GranuleIndex, key: TileYear
+    source: Source, index: GranuleIndex, key: TileYear, rule: str
 ) -> list[tuple[int, SlabChoice]]:
     """Return the slabs of a tile-year that have a task, by number."""
-    choices = _slab_choices(source, index, key)
+    choices = _slab_choices(source, index, key, rule)
     is_held = any(choice.granules for choice in choices)
     return [
         (slab, choice)
@@ -185,11 +185,14 @@ def _slabs_to_write(
     ]
 
 
-def _slab_choices(source: Source, index: GranuleIndex, key: TileYear) -> list[SlabChoice]:
+def _slab_choices(
+    source: Source, index: GranuleIndex, key: TileYear, rule: str
+) -> list[SlabChoice]:
     entries = [entry for entry in index.granules if source.covers(entry.granule, key)]
     days = source.schema.times(key.year)
     return [
-        choose_granules(source, entries, days[steps]) for steps in source.schema.slabs(key.year)
+        choose_granules(source, entries, days[steps], rule)
+        for steps in source.schema.slabs(key.year)
     ]
 
 
@@ -224,12 +227,17 @@ def keys_of(
     return [TileYear(grid, tile, year) for tile in places for year in when]
 
 
-def choose_granules(source: Source, entries: Sequence[IndexedGranule], days: Days) -> SlabChoice:
+def choose_granules(
+    source: Source, entries: Sequence[IndexedGranule], days: Days, quality: str = ""
+) -> SlabChoice:
     """Return the granules of one tile that a slab needs, and the steps without any.
 
     A composite belongs to the step of its first day alone; a file that spans many days belongs to
-    every slab that it overlaps, and accumulated values need `lookahead_days` beyond the slab.
+    every slab that it overlaps, and accumulated values need `lookahead_days` beyond the slab. Where
+    the quality of a day lies in a file of its own, a step without that lacks its granule too.
     """
+    scenes = source.scenes(quality) if isinstance(source, PairsFiles) else ()
+    entries = [e for e in entries if not scenes or e.granule.scene in scenes]
     if source.schema.step_days is None:
         return SlabChoice(tuple(entries), ())
     step = source.schema.step_days
@@ -244,7 +252,9 @@ def choose_granules(source: Source, entries: Sequence[IndexedGranule], days: Day
             chosen = []
     else:
         chosen = [e for e in entries if first <= e.granule.start <= last]
-    return SlabChoice(tuple(chosen), _uncovered(source, chosen, days))
+    groups = [[e for e in chosen if e.granule.scene == scene] for scene in scenes] or [chosen]
+    lacking = {day for group in groups for day in _uncovered(source, group, days)}
+    return SlabChoice(tuple(chosen), tuple(sorted(lacking)))
 
 
 def _uncovered(source: Source, chosen: Sequence[IndexedGranule], days: Days) -> tuple[str, ...]:

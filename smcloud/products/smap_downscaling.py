@@ -8,10 +8,17 @@ leave open (split, search, per-day or pooled) is a default that a run file may r
 """
 
 from smcloud.features.spec import Driver, Quality
-from smcloud.products.base import Downscaling, Product, Published, Target
+from smcloud.products.base import Downscaling, Option, Product, Published, Target
 from smcloud.products.downscaled import SOIL, downscaled_schema
 
 _PAPER = "ESSD 14, 3053, 2022"
+ALBEDO = (
+    Option(Driver("mcd43a3")),
+    Option(Driver("mcd43d61")),
+    Option(Driver("mcd43d51"), {"albedo_white_sky": "albedo_black_sky"}),
+    Option(Driver("mcd43d58"), {"albedo_white_sky": "albedo_white_sky_band7"}),
+)
+"""The paper names MCD43D58, which is the white-sky albedo of band 7 (2.1 um) and not broadband."""
 
 SMAP_DOWNSCALING = Product(
     name="smap-downscaling",
@@ -27,7 +34,7 @@ SMAP_DOWNSCALING = Product(
         Driver("soilgrids", to_grid="native", to_days="static"),
         Driver("smap_l3", to_grid="nearest"),
     ),
-    choices={"soil": SOIL},
+    choices={"albedo": ALBEDO, "soil": SOIL},
     references=(
         Driver("cci_combined", to_grid="nearest"),
         Driver("smap_sentinel", to_grid="native"),

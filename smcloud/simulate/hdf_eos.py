@@ -230,7 +230,7 @@ def _write_sd(
     file = SD(name, SDC.WRITE | SDC.CREATE | SDC.TRUNC)
     try:
         for key, text in _global_attributes(product, pixels.tile, start).items():
-            _set_text(file, key, text)
+            set_text(file, key, text)
         for layer in product.layers:
             _write_layer(file, product, layer, pixels, values.get(layer.name))
     finally:
@@ -242,6 +242,19 @@ def _write_layer(
 ) -> None:
     from pyhdf.SD import SDC
 
+    sds = create_layer(file, product, layer, (product.pixels, product.pixels))
+    sds.setcompress(SDC.COMP_DEFLATE, DEFLATE_LEVEL)
+    if values is not None:
+        sds[:] = pixels.place(layer, values, product.pixels)
+    elif layer.empty != layer.fill:
+        sds[:] = np.full((product.pixels, product.pixels), layer.empty, layer.dtype)
+    sds.endaccess()
+
+
+def create_layer(file: Any, product: GridProduct, layer: Layer, shape: tuple[int, int]) -> Any:
+    """Return a new layer of an open file, with its attributes, and nothing stored."""
+    from pyhdf.SD import SDC
+
     codes = {
         "uint8": SDC.UINT8,
         "int8": SDC.INT8,
@@ -250,26 +263,21 @@ def _write_layer(
         "uint32": SDC.UINT32,
     }
     code = codes[layer.dtype]
-    sds = file.create(layer.name, code, (product.pixels, product.pixels))
+    sds = file.create(layer.name, code, shape)
     sds.dim(0).setname(f"YDim:{product.grid_name}")
     sds.dim(1).setname(f"XDim:{product.grid_name}")
     if layer.fill is not None:
         sds.setfillvalue(layer.fill)
-    sds.setcompress(SDC.COMP_DEFLATE, DEFLATE_LEVEL)
     kinds = {"float": SDC.FLOAT64, "stored": code, "int32": SDC.INT32}
     for key, kind, value in _layer_attributes(layer):
         if kind == "text":
-            _set_text(sds, key, value)
+            set_text(sds, key, value)
         else:
             sds.attr(key).set(kinds[kind], value)
-    if values is not None:
-        sds[:] = pixels.place(layer, values, product.pixels)
-    elif layer.empty != layer.fill:
-        sds[:] = np.full((product.pixels, product.pixels), layer.empty, layer.dtype)
-    sds.endaccess()
+    return sds
 
 
-def _set_text(owner: Any, name: str, text: str) -> None:
+def set_text(owner: Any, name: str, text: str) -> None:
     """Set a text attribute of a file or a layer, copied whole: pyhdf sets each character alone."""
     from pyhdf import hdfext
     from pyhdf.SD import SDC
@@ -310,8 +318,29 @@ def _global_attributes(product: GridProduct, tile: str, start: date) -> dict[str
 
 
 def struct_metadata(product: GridProduct, tile: str) -> str:
-    """Return the text of ``StructMetadata.0``: grid, corners in metres, projection, fields."""
-    west, north, east, south = tile_corners_m(tile)
+    """Return the text of ``StructMetadata.0`` of a tile, its corners in metres."""
+    radius = f"ProjParams=({EARTH_RADIUS_M:.6f},0,0,0,0,0,0,0,0,0,0,0,0)"
+    return grid_metadata(
+        product,
+        (product.pixels, product.pixels),
+        tile_corners_m(tile),
+        ("Projection=GCTP_SNSOID", radius, "SphereCode=-1"),
+    )
+
+
+def grid_metadata(
+    product: GridProduct,
+    shape: tuple[int, int],
+    corners: tuple[float, float, float, float],
+    projection: tuple[str, ...],
+) -> str:
+    """Return the text of ``StructMetadata.0``: grid, corners, projection, fields.
+
+    `corners` are west, north, east and south in the units of the projection, and `projection` the
+    lines that name it.
+    """
+    west, north, east, south = corners
+    rows, cols = shape
     fields = []
     for number, layer in enumerate(product.layers, start=1):
         fields += [
@@ -327,13 +356,11 @@ def struct_metadata(product: GridProduct, tile: str) -> str:
         "GROUP=GridStructure",
         "\tGROUP=GRID_1",
         f'\t\tGridName="{product.grid_name}"',
-        f"\t\tXDim={product.pixels}",
-        f"\t\tYDim={product.pixels}",
+        f"\t\tXDim={cols}",
+        f"\t\tYDim={rows}",
         f"\t\tUpperLeftPointMtrs=({west:.6f},{north:.6f})",
         f"\t\tLowerRightMtrs=({east:.6f},{south:.6f})",
-        "\t\tProjection=GCTP_SNSOID",
-        f"\t\tProjParams=({EARTH_RADIUS_M:.6f},0,0,0,0,0,0,0,0,0,0,0,0)",
-        "\t\tSphereCode=-1",
+        *(f"\t\t{line}" for line in projection),
         "\t\tGridOrigin=HDFE_GD_UL",
         "\t\tGROUP=Dimension",
         "\t\tEND_GROUP=Dimension",

@@ -28,7 +28,7 @@ def stamp(objects: Objects, request: SimulateRequest, tiles: Sequence[str]) -> N
         for name, value in {"sites": PLAIN, **passport}.items():
             _same(objects.url, name, value, {"sites": PLAIN, **found}.get(name))
     references = found.get("references")
-    if request.references:
+    if request.references or request.global_albedo:
         # Their files are global: those of more tiles are other files of the same names.
         wanted = {"tiles": sorted(tiles), "shared_error": request.shared_error}
         _same(objects.url, "the extent of the references", wanted, references)

@@ -143,6 +143,7 @@ class AlbedoView:
     wsa: Floats
     """NaN where not produced."""
     bsa: Floats
+    wsa_band7: Floats
     quality: Bytes
     """MCD43 collection 6.1: 0, 1 full inversion; 2, 3 magnitude; 4 not produced."""
 

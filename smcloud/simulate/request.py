@@ -22,6 +22,9 @@ FOLDERS: Mapping[str, str] = {
     "mod15a2h": "MOD15A2H",
     "mod09a1": "MOD09A1",
     "mcd43a3": "MCD43A3",
+    "mcd43d51": "MCD43D",
+    "mcd43d58": "MCD43D",
+    "mcd43d61": "MCD43D",
     "glass_lai": "GLASS-LAI",
     "glass_albedo": "GLASS-Albedo",
     "glass_lst": "GLASS-LST",
@@ -103,6 +106,8 @@ REFERENCES = ("smap_l3", "smap_l3e", "smap_sentinel", "cci_active", "cci_passive
 """Satellites that estimates are held against: never features, and written only when asked for."""
 RADIOMETERS = (*LPRM_PRODUCTS, *NNSM_PRODUCTS)
 """Coarse moisture that estimates at 1 km come down from; written when asked for by name."""
+GLOBAL_ALBEDO = ("mcd43d51", "mcd43d58", "mcd43d61")
+"""Albedo in files of the whole globe, with its quality beside it."""
 PLAIN, VARIED = "plain", "varied"
 SITES = (PLAIN, VARIED)
 """What stations are like: see `sites`."""
@@ -233,6 +238,11 @@ class SimulateRequest:
     def references(self) -> tuple[str, ...]:
         """Return the satellites with coarse or sparse moisture that are asked for."""
         return tuple(source for source in (*REFERENCES, *RADIOMETERS) if source in self.sources)
+
+    @property
+    def global_albedo(self) -> tuple[str, ...]:
+        """Return the albedo in files of the whole globe that is asked for."""
+        return tuple(source for source in GLOBAL_ALBEDO if source in self.sources)
 
     @property
     def map_tiles(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
+from smcloud.simulate.global_albedo import AlbedoPiece
 from smcloud.simulate.hdf_eos import TilePixels
 from smcloud.simulate.passport import stamp
 from smcloud.simulate.pieces import (
@@ -118,6 +119,7 @@ CoarsePiece = (
     | StationsPiece
     | CsvPiece
     | ReferencesPiece
+    | AlbedoPiece
 )
 
 
@@ -133,6 +135,9 @@ def _coarse_pieces(
             yield ReferencesPiece(
                 out, seed, year, tuple(areas), request.references, request.shared_error
             )
+    if request.global_albedo:
+        for year in request.years:
+            yield AlbedoPiece(out, seed, year, tuple(areas), request.global_albedo)
     everyone = tuple(station for tile in sorted(stations) for station in stations[tile])
     if "ismn" in request.sources and everyone:
         years, with_truth = tuple(sorted(request.years)), TRUTH in request.sources

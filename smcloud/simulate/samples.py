@@ -7,16 +7,26 @@ itself is written by `run`.
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from smcloud.core.errors import ConfigError
-from smcloud.grids.grid import ERA5LAND, SIN1KM, Window
+from smcloud.grids.grid import ERA5LAND, GLOBAL30S, SIN1KM, Window
 from smcloud.grids.tiles import tile_window
+from smcloud.simulate.global_albedo import ALBEDO_PRODUCTS, cells_around
 from smcloud.simulate.granules_era5_land import FIELDS, write_era5_land
 from smcloud.simulate.granules_glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST, albedo_quality
 from smcloud.simulate.granules_ismn import CEOP, HEADER, download_name, write_folder, write_zip
+from smcloud.simulate.granules_mcd43d import (
+    BAND_QUALITY,
+    OVERALL_QUALITY,
+    QUALITY,
+    SNOW,
+    SNOW_STATUS,
+    write_globe_file,
+)
 from smcloud.simulate.granules_modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
 from smcloud.simulate.granules_rasters import (
     SOIL_LAYERS,
@@ -261,6 +271,23 @@ def _soilgrids(folder: Path, seed: int) -> list[Path]:
     return write_soil_maps(folder, SAMPLE_TILE, lon, lat, soil_at)
 
 
+def _global_albedo(product: GridProduct, folder: Path, seed: int) -> list[Path]:
+    rows, cols = np.indices((SAMPLE_SIZE, SAMPLE_SIZE)).reshape(2, -1)
+    cells = cells_around((TilePixels(SAMPLE_TILE, rows + SAMPLE_ROW, cols + SAMPLE_COL),))
+    paths = []
+    for period in range(GRANULES):
+        day = SAMPLE_START + timedelta(days=period)
+        field = _Field(GLOBAL30S.x[cells.cols], GLOBAL30S.y[cells.rows], seed, day)
+        quality = field.codes(0, 2, "uint8")
+        every: dict[GridProduct, Mapping[str, Array]] = {
+            product: {product.layers[0].name: field.between(0.1, 0.3)},
+            QUALITY: {OVERALL_QUALITY: quality, BAND_QUALITY: quality},
+            SNOW: {SNOW_STATUS: (field.between(0.0, 1.0, turn=1.0) > 0.9).astype(np.uint8)},
+        }
+        paths += [write_globe_file(folder, one, cells, day, own) for one, own in every.items()]
+    return paths
+
+
 def _china_soil(folder: Path, seed: int) -> list[Path]:
     ranges = {
         "sand_percent": (20.0, 60.0),
@@ -311,4 +338,5 @@ _OTHERS: Mapping[str, Callable[[Path, int], list[Path]]] = {
     "soilgrids": _soilgrids,
     "china_soil": _china_soil,
     "ismn": _ismn,
+    **{name: partial(_global_albedo, one) for name, one in ALBEDO_PRODUCTS.items()},
 }

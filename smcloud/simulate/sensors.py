@@ -133,6 +133,7 @@ class AlbedoSensor(Sensor):
         self._seen = np.empty(0, np.float32)
         self._wsa = np.empty(0, np.float32)
         self._bsa = np.empty(0, np.float32)
+        self._band7 = np.empty(0, np.float32)
 
     def observe(self, state: DayState) -> AlbedoView:
         """Return the albedo of one day; days must be fed in order.
@@ -145,9 +146,11 @@ class AlbedoSensor(Sensor):
         if not self._seen.size or day_of_year(state.day) == 1:
             self._seen = np.full(self.lon.size, 0.5, np.float32)
             self._wsa, self._bsa = state.albedo_wsa.copy(), state.albedo_bsa.copy()
+            self._band7 = state.reflectance[6].copy()
         weight = clear * np.float32(0.4)
         self._wsa = self._wsa + weight * (state.albedo_wsa - self._wsa)
         self._bsa = self._bsa + weight * (state.albedo_bsa - self._bsa)
+        self._band7 = self._band7 + weight * (state.reflectance[6] - self._band7)
         self._seen = self._seen + (clear - self._seen) * np.float32(0.12)
         noise = self._bias + np.float32(0.009) * self.normal("albedo", number)
         steps = [self._seen < np.float32(limit) for limit in (0.42, 0.27, 0.15, 0.08)]
@@ -157,5 +160,6 @@ class AlbedoSensor(Sensor):
         return AlbedoView(
             np.where(is_lost, lost, np.clip(self._wsa + noise, 0.01, 0.98)),
             np.where(is_lost, lost, np.clip(self._bsa + noise, 0.01, 0.98)),
+            np.where(is_lost, lost, np.clip(self._band7 + noise, 0.01, 0.98)),
             quality,
         )

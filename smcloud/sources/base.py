@@ -172,6 +172,17 @@ class PacksGranules(Source, Protocol):
 
 
 @runtime_checkable
+class PairsFiles(Source, Protocol):
+    """A source with the values of a day in one file, and what says their quality in others."""
+
+    def scenes(self, quality: str) -> tuple[str, ...]:
+        """Return the scenes (`Granule.scene`) that a day needs under a quality rule, all of them.
+
+        Those that no rule needs are left out of the work.
+        """
+
+
+@runtime_checkable
 class KnowsItsDays(Source, Protocol):
     """A source that does not have a file on each day, and knows when none is to be expected."""
 

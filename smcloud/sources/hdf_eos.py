@@ -125,24 +125,38 @@ class GridFile:
                 return text.replace("\x00", "")
         return ""
 
-    def words(self, word: Word, shape: tuple[int, int]) -> Array:
-        """Return a layer of codes as stored (rows, cols)."""
-        values, _ = self._stored(word.name, word.dtypes, shape)
+    def layers(self) -> list[str]:
+        """Return the names of all layers, sorted."""
+        try:
+            return sorted(self._file.datasets())
+        except Exception as err:
+            raise damaged(self.path, "its list of layers cannot be read") from err
+
+    def words(self, word: Word, shape: tuple[int, int], window: Window | None = None) -> Array:
+        """Return a layer of codes as stored (rows, cols), or of a large one a window alone."""
+        values, _ = self._stored(word.name, word.dtypes, shape, window)
         return values
 
-    def codes(self, layer: Layer, shape: tuple[int, int]) -> tuple[Array, Floats]:
+    def codes(
+        self, layer: Layer, shape: tuple[int, int], window: Window | None = None
+    ) -> tuple[Array, Floats]:
         """Return a layer as stored (rows, cols), and what each code means in this file.
 
-        Meanings are physical values, float32, of `every_code` of the stored type; NaN unknown.
+        Meanings are physical values, float32, of `every_code` of the stored type; NaN unknown. Of a
+        large layer a window alone may be read.
         """
-        stored, attributes = self._stored(layer.name, layer.dtypes, shape)
+        stored, attributes = self._stored(layer.name, layer.dtypes, shape, window)
         try:
             return stored, to_physical(every_code(stored.dtype), layer, attributes)
         except GranuleError as err:
             raise GranuleError(f"{self.path.name}: {err}") from err
 
     def _stored(
-        self, name: str, dtypes: tuple[str, ...], shape: tuple[int, int]
+        self,
+        name: str,
+        dtypes: tuple[str, ...],
+        shape: tuple[int, int],
+        window: Window | None = None,
     ) -> tuple[Array, Mapping[str, Any]]:
         layer = self._select(name)
         try:
@@ -156,7 +170,8 @@ class GridFile:
             )
         try:
             attributes = {key: self._attribute(layer, key) for key in LAYER_ATTRIBUTES}
-            values = np.asarray(layer.get())
+            part = () if window is None else ((window.row0, window.col0), window.shape)
+            values = np.asarray(layer.get(*part))
             layer.endaccess()
         except Exception as err:
             raise damaged(self.path, f"layer {name} cannot be read") from err
@@ -174,10 +189,7 @@ class GridFile:
         try:
             return self._file.select(name)
         except HDF4Error as absent:
-            try:
-                layers = sorted(self._file.datasets())
-            except Exception as err:
-                raise damaged(self.path, "its list of layers cannot be read") from err
+            layers = self.layers()
             if name in layers:
                 raise damaged(self.path, f"layer {name} cannot be read") from absent
             raise GranuleError(

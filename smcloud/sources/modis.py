@@ -5,10 +5,6 @@ MOD13A2, MOD15A2H and MCD43A3 follow the makers' file specifications
 (ladsweb.modaps.eosdis.nasa.gov/filespec/MODIS/6) and LP DAAC's tables.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from smcloud.core.errors import ConfigError
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import SIN1KM, TILE_PIXELS
 from smcloud.sources.hdf_eos import Layer, Word
@@ -287,46 +283,3 @@ MCD43A3 = TileSource(
     keep=keep_mcd43,
     quality_rules=RULES,
 )
-
-
-@dataclass(frozen=True)
-class AlbedoProduct:
-    """What one of the 30 arc second products MCD43D42 to MCD43D61 holds."""
-
-    code: str
-    sky: str
-    band: str
-
-    @property
-    def is_shortwave(self) -> bool:
-        """Say whether it is the broadband shortwave albedo, not that of a band."""
-        return self.band == "shortwave"
-
-
-_ALBEDO_BANDS = (*(f"band {band}" for band in range(1, 8)), "visible", "near infrared", "shortwave")
-
-MCD43D: Mapping[str, AlbedoProduct] = {
-    code: AlbedoProduct(code, sky, band)
-    for first, sky in ((42, "black-sky"), (52, "white-sky"))
-    for number, band in enumerate(_ALBEDO_BANDS)
-    for code in [f"MCD43D{first + number}"]
-}
-"""Product codes and their meaning (MODIStsp's table of products). MCD43D58, which one published
-product names as its albedo, is white-sky albedo of band 7 at 2.1 um; white-sky shortwave is
-MCD43D61, black-sky shortwave MCD43D51 (trap T2)."""
-
-
-def albedo_product(code: str) -> AlbedoProduct:
-    """Return what a product code of MCD43D means.
-
-    Raises
-    ------
-    ConfigError
-        If the code is none of the albedo products.
-    """
-    if code not in MCD43D:
-        raise ConfigError(
-            f"{code!r} is no albedo product: expected MCD43D42 to MCD43D61 "
-            "(white-sky shortwave is MCD43D61, black-sky shortwave MCD43D51)"
-        )
-    return MCD43D[code]

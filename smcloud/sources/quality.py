@@ -48,6 +48,8 @@ Rule = Callable[[str], Conditions]
 
 GOOD, RELAXED, ALL = "good", "relaxed", "all"
 RULES = (GOOD, RELAXED, ALL)
+SNOW_FREE = "snow_free"
+SNOW_RULES = (GOOD, SNOW_FREE, RELAXED, ALL)
 
 MOD11_QC: Fields = {
     "mandatory": (0, 2),
@@ -282,6 +284,20 @@ REFLECTANCE_BANDS: Mapping[str, int] = {
 def keep_mcd43(rule: str) -> Conditions:
     """Keep albedo of full inversions; relaxed: of magnitude inversions too."""
     return _albedo(MCD43_QUALITY["mandatory"], rule)
+
+
+@lru_cache(maxsize=8)
+def keep_mcd43d(rule: str) -> tuple[Condition, ...]:
+    """Keep albedo of full inversions; snow_free: of ground without snow; relaxed: of any inversion.
+
+    The words are ``quality``, 0 and 1 full inversions, 2 and 3 magnitude, 4 fill, as in MCD43A2 of
+    collection 6.1; and ``snow``, 0 without, 1 with snow.
+    """
+    if rule == ALL:
+        return ()
+    codes = np.arange(1 << 8)
+    inverted = Condition("quality", 0, codes <= (3 if rule == RELAXED else 1))
+    return (inverted, Condition("snow", 0, codes == 0)) if rule == SNOW_FREE else (inverted,)
 
 
 @lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ from smcloud.sources.cci import CCI_ACTIVE, CCI_COMBINED, CCI_PASSIVE
 from smcloud.sources.china_soil import CHINA_SOIL
 from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
+from smcloud.sources.mcd43d import MCD43D51, MCD43D58, MCD43D61
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
 from smcloud.sources.nnsm import AMSR_NNSM, MWRI_NNSM
 from smcloud.sources.smap import SMAP_L3, SMAP_L3E
@@ -30,6 +31,9 @@ SOURCES: Mapping[str, Source] = {
         MOD15A2H,
         MOD09A1,
         MCD43A3,
+        MCD43D51,
+        MCD43D58,
+        MCD43D61,
         GLASS_LAI,
         GLASS_ALBEDO,
         GLASS_LST,

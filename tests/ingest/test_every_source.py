@@ -36,8 +36,8 @@ def sample_pixels(task):
     return Window(row, row + SAMPLE_SIZE, col, col + SAMPLE_SIZE)
 
 
-ONE_OF_A_KIND = ("glass_lai", "mod13a2", "era5land", "terrain", "soilgrids")
-"""Tiles, coarse hours, sheets in latitude and longitude, and Homolosine maps."""
+ONE_OF_A_KIND = ("glass_lai", "mod13a2", "mcd43d58", "era5land", "terrain", "soilgrids")
+"""Tiles, a globe of fine cells, coarse hours, sheets in degrees, and Homolosine maps."""
 NOT_IN_SAMPLES = {"upstream_area"}
 
 

@@ -5,28 +5,14 @@ from datetime import date
 import numpy as np
 import pytest
 
-from smcloud.core.errors import ConfigError, GranuleError
+from smcloud.core.errors import GranuleError
 from smcloud.grids.tiles import TileYear
 from smcloud.sources.hdf_eos import Layer, check_complete, odl_value, to_physical
-from smcloud.sources.modis import MCD43D, MOD09A1, MOD11A1, MOD13A2, albedo_product
+from smcloud.sources.modis import MOD09A1, MOD11A1, MOD13A2
 from smcloud.sources.tile_files import days_since_start
 
 LAYER = Layer("sur_refl_b01", ("int16",), 0.0001, -28672, (-100, 16000))
 STORED = np.array([-28672, -101, -100, 0, 5000, 16000, 16001], np.int16)
-
-
-def test_t02_band_7_albedo_is_not_taken_for_shortwave():
-    assert (albedo_product("MCD43D58").sky, albedo_product("MCD43D58").band) == (
-        "white-sky",
-        "band 7",
-    )
-    assert not albedo_product("MCD43D58").is_shortwave
-    shortwave = sorted(code for code, meaning in MCD43D.items() if meaning.is_shortwave)
-    assert shortwave == ["MCD43D51", "MCD43D61"]
-    assert albedo_product("MCD43D61").sky == "white-sky"
-    assert len(MCD43D) == 20
-    with pytest.raises(ConfigError, match="MCD43D62"):
-        albedo_product("MCD43D62")
 
 
 @pytest.mark.parametrize("declared", [0.0001, 10000.0])
