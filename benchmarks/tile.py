@@ -26,7 +26,8 @@ from benchmarks.timing import interleave
 from benchmarks.workload import BLOCK, COLUMNS, SCALES, Scale, land, read_bytes
 from smcloud.grids.tiles import blocks_of
 from smcloud.models.forest import Forest
-from smcloud.production.plan import MODEL_FACTOR, PROCESS_BYTES, BlockMemory
+from smcloud.production.plan import MODEL_FACTOR
+from smcloud.production.planned import PROCESS_BYTES, BlockMemory
 from smcloud.products.glass_sm import GLASS_SM
 
 GLOBAL_ROWS = 157e6 * 365

@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
+from smcloud.core.config import RunConfig
 from smcloud.core.errors import IntegrityError, StoreError, UserError
 from smcloud.core.listener import counted
+from smcloud.grids.grid import TILE_PIXELS
 from smcloud.production.doctor import examine
-from smcloud.production.plan import State, YearPlan, check_fits, plan_year
+from smcloud.production.plan import check_fits, plan_year
+from smcloud.production.planned import PassPlan, State, YearPlan
 from smcloud.production.produce_stage import ProduceSummary, Redo, worker_bytes
 from smcloud.production.produce_stage import run as run_stage
 from smcloud.production.recipe import recipe_of
@@ -17,10 +20,12 @@ from smcloud.production.run_file import read_run
 from smcloud.production.status import Status
 from smcloud.production.status import status as status_of
 from smcloud.production.verify import verify as verify_run
+from smcloud.products.regions import REGIONS
 
 RunFile = Annotated[str, typer.Argument(help="A run file, such as examples/glass-sm.toml")]
 REDO: dict[str, Redo] = {"missing": "missing", "damaged": "damaged", "all": "all"}
 MIB = 2**20
+DAYS = 365
 DAMAGES_SHOWN = 50
 
 
@@ -30,7 +35,7 @@ def plan(file: RunFile) -> None:
     recipe = recipe_of(config)
     plans = [plan_year(recipe, year) for year in sorted(set(config.produced_years))]
     for year_plan in plans:
-        show_plan(year_plan)
+        show_plan(year_plan, config)
     for year_plan in plans:
         check_fits(year_plan, worker_bytes(config, None), config.cluster.threads)
 
@@ -57,7 +62,7 @@ def status(
     file: RunFile,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs")] = False,
 ) -> None:
-    """Show where each tile-year of a run stands, from the ledger alone."""
+    """Show where each tile-year of a run stands, from the ledger and receipts alone."""
     rows = status_of(read_run(file))
     if as_json:
         print_json([row.to_json() for row in rows])
@@ -67,6 +72,13 @@ def status(
         ["stage", "tile-year", "state", "version", "blocks", "land rows", "core s", "problems"],
         [_status_row(row) for row in rows],
     )
+    for row in rows:
+        if row.stored_bytes:
+            console.print(
+                f"  {row.version}: {row.stored_bytes / MIB:,.1f} MiB below work/ until "
+                "it is published",
+                markup=False,
+            )
     for row in rows:
         for problem in row.problems:
             console.print(f"  {row.stage} {row.key}: {problem}", markup=False)
@@ -106,8 +118,8 @@ def doctor(
         raise StoreError(f"{url} is not fit for smcloud: {bad[0].name}: {bad[0].text}")
 
 
-def show_plan(plan: YearPlan) -> None:
-    """Print a plan: states of its tiles, and what the waiting blocks need."""
+def show_plan(plan: YearPlan, config: RunConfig) -> None:
+    """Print a plan: states of its tiles, what waits and what it needs, and what a year costs."""
     estimate = plan.estimate
     counts = ", ".join(f"{plan.count(state)} {state.value}" for state in State if plan.count(state))
     published = plan.pointer.version if plan.pointer else "nothing"
@@ -121,11 +133,54 @@ def show_plan(plan: YearPlan) -> None:
             ["drivers read, uncompressed", f"{estimate.bytes_read / MIB:,.0f} MiB"],
             ["product written, uncompressed", f"{estimate.bytes_written / MIB:,.0f} MiB"],
             ["requests", f"{estimate.requests:,}"],
+            *_work_rows(plan),
             ["memory of a block", f"{plan.memory.total() / MIB:,.0f} MiB"],
             ["core-hours", f"{estimate.core_hours:,.3f}"],
             ["cost", f"{estimate.cost:,.2f}"],
+            *_year_rows(plan, config),
         ],
     )
+    if plan.passes:
+        table(
+            f"Passes of {plan.year}",
+            ["pass", "tasks", "land rows", "memory of a task", "core-hours"],
+            [_pass_row(one) for one in plan.passes],
+        )
+
+
+def _work_rows(plan: YearPlan) -> list[list[object]]:
+    size = plan.estimate.work_bytes
+    return [["below work/ until published, uncompressed", f"{size / MIB:,.0f} MiB"]] * bool(size)
+
+
+def _year_rows(plan: YearPlan, config: RunConfig) -> list[list[object]]:
+    """Return what a whole tile and the product's region take for a year at the plan's speed."""
+    estimate, region = plan.estimate, REGIONS[config.product]
+    speed = "as receipts say" if estimate.is_measured else "a round figure, before any receipt"
+    hours = estimate.hours_of(DAYS * TILE_PIXELS**2)
+    whole = estimate.hours_of(DAYS * region.land_pixels)
+    cost = whole * config.produce.core_hour_price
+    return [
+        ["land rows a core-second", f"{estimate.rows_per_core_second:,.0f} ({speed})"],
+        ["a year of a tile that is all land", f"{hours:,.2f} core-hours"],
+        [f"a year of {region.name}", f"{whole:,.1f} core-hours, cost {cost:,.2f}"],
+    ]
+
+
+def _pass_row(one: PassPlan) -> list[object]:
+    if not one.rows:
+        tasks = "done"
+    elif one.name == "visit":
+        tasks = "where values clamp"
+    else:
+        tasks = counted(one.tasks, one.unit)
+    return [
+        one.name,
+        tasks,
+        f"{one.rows:,}",
+        f"{one.total() / MIB:,.0f} MiB",
+        f"{one.core_hours:,.4f}",
+    ]
 
 
 def show(summary: ProduceSummary) -> None:
@@ -160,7 +215,8 @@ def show(summary: ProduceSummary) -> None:
     )
     for year in summary.years:
         if year.rows:
-            split = ", ".join(f"{step} {seconds:.1f}" for step, seconds in year.seconds.items())
+            steps = {**year.passes, **year.seconds}
+            split = ", ".join(f"{step} {seconds:.1f}" for step, seconds in steps.items())
             console.print(f"  {year.year} core-seconds: {split}")
         console.print(f"  {year.store}", markup=False)
 
@@ -176,7 +232,7 @@ def _status_row(row: Status) -> list[object]:
         str(row.key),
         row.state,
         row.version,
-        row.blocks,
+        f"{row.blocks} of {row.of}" if row.of else row.blocks,
         f"{row.rows:,}",
         f"{row.core_seconds:,.1f}",
         len(row.problems),

@@ -5,7 +5,9 @@ first guess. What is finished is kept: each first guess has a receipt, each slab
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -19,17 +21,10 @@ from smcloud.cube.store import create_store
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
 from smcloud.features.spec import split_input
-from smcloud.models.anchoring import AnchorRules
+from smcloud.grids.tiles import GLOBE
 from smcloud.models.damping import Spread, factors, factors_to_bytes, merged
-from smcloud.production.anchor_pass import (
-    Anchored,
-    AnchorTask,
-    CoarseField,
-    VisitTask,
-    anchor_slab,
-    slabs_by_block,
-    visit_block,
-)
+from smcloud.production.anchor_pass import AnchorTask, CoarseField, VisitTask
+from smcloud.production.anchor_passes import AnchorPasses
 from smcloud.production.block import BlockReceipt, read_receipt, receipt_key
 from smcloud.production.cluster import worker_threads
 from smcloud.production.downscalers import open_downscaler
@@ -43,7 +38,19 @@ from smcloud.production.first_guess import (
     guess_block,
     slabs_of,
 )
-from smcloud.production.plan import PlannedBlock, TilePlan, YearPlan
+from smcloud.production.passes import (
+    SETTLED,
+    CountedTask,
+    Extent,
+    Pass,
+    PassReceipt,
+    figures_of,
+    of_guess,
+    read_receipts,
+    run_counted,
+    write_extent,
+)
+from smcloud.production.planned import PlannedBlock, TilePlan, YearPlan
 from smcloud.production.recipe import Recipe
 from smcloud.production.runner import Task, run_tasks
 from smcloud.products.base import Downscaling
@@ -52,6 +59,8 @@ from smcloud.products.downscaled import NOT_MODELLED
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Place = tuple[str, int]
+"""A tile and the number of a block in it."""
 
 
 class DownscaledYear:
@@ -70,11 +79,21 @@ class DownscaledYear:
         self._work = Work(config.layout.work(recipe.product.name, plan.year, plan.version))
         self._schema = first_guess_schema(recipe.schema)
         self._coarse = _field(recipe, downscaling.coarse, plan.year)
+        self._slabs = slabs_of(len(self._schema.times(plan.year)), SLAB_DAYS)
+        self._spent: list[PassReceipt] = []
 
-    def prepare(self) -> None:
-        """Make the first guess of every block, its damping, then the nodes of every slab."""
+    def prepare(self, wanted: Collection[Place]) -> None:
+        """Make the first guess of every block, its damping, then the nodes of every slab.
+
+        Where all nodes are known, as of a published year, only blocks that are wanted need theirs.
+        """
         create_store(self._work.store, self._schema, self._plan.year, {})
-        self._guess()
+        if len(self._settled()) == len(self._slabs):
+            self._guess(wanted)
+            return
+        blocks = {tile.key.tile: len(tile.blocks) for tile in self._plan.tiles}
+        write_extent(self._work, Extent(blocks, len(self._slabs)))
+        self._guess((tile.key.tile, one.number) for tile in self._plan.tiles for one in tile.blocks)
         self._damp()
         self._anchor()
 
@@ -96,24 +115,56 @@ class DownscaledYear:
         )
         return Task(task.name, finish_block, (task,))
 
+    def figures(self, tile: TilePlan) -> dict[str, float]:
+        """Return the core-seconds of each pass for a tile, and the peak bytes of their tasks."""
+        rows = {
+            one.key.tile: sum(block.land_pixels for block in one.blocks) for one in self._plan.tiles
+        }
+        return figures_of(self._receipts, tile.key.tile, rows)
+
+    def spent(self) -> Sequence[PassReceipt]:
+        """Return the receipts of the tasks that this run did before the blocks."""
+        return self._spent
+
     def tidy(self) -> None:
-        """Delete first guesses, sums and nodes, where the credentials may."""
+        """Delete first guesses, sums and receipts, where the credentials may.
+
+        Damping and nodes stay: they are small, and with them a damaged block is made again alone.
+        """
         work = open_objects(self._work.url)
         try:
             for info in work.list():
-                work.delete(info.key)
+                if info.key != self._work.damping_key and not info.key.startswith(SETTLED):
+                    work.delete(info.key)
         except StoreError as err:
             log.warning("first guesses stay at %s: %s", work.url, err)
 
-    def _guess(self) -> None:
-        stored = {info.key for info in open_objects(self._work.receipts).list()}
+    @cached_property
+    def _receipts(self) -> list[PassReceipt]:
+        return read_receipts(self._work)
+
+    @cached_property
+    def _land(self) -> dict[str, int]:
+        """Return the land pixels of each block, by name."""
+        return {
+            self._block(tile, block).name: block.land_pixels
+            for tile in self._plan.tiles
+            for block in tile.blocks
+        }
+
+    def _settled(self) -> set[str]:
+        return {info.key for info in open_objects(self._work.url).list(SETTLED)}
+
+    def _guess(self, wanted: Iterable[Place]) -> None:
+        stored, places = {info.key for info in open_objects(self._work.receipts).list()}, {*wanted}
         tasks = [
             Task(task.name, guess_block, (task,))
             for tile in self._plan.tiles
             for block in tile.blocks
-            if not self._is_guessed(task := self._guess_task(tile, block), stored)
+            if (tile.key.tile, block.number) in places
+            and not self._is_guessed(task := self._guess_task(tile, block), stored)
         ]
-        self._over(tasks, "first guess", "blocks")
+        self._over(tasks, "first guess", "blocks", of_guess)
 
     def _guess_task(self, tile: TilePlan, block: PlannedBlock) -> GuessTask:
         recipe = self._recipe
@@ -152,62 +203,51 @@ class DownscaledYear:
         )
 
     def _anchor(self) -> None:
-        """Settle the nodes of every slab, visiting blocks again where values may be clamped."""
-        rules = self._recipe.anchor_rules
-        n_slabs = len(slabs_of(len(self._schema.times(self._plan.year)), SLAB_DAYS))
-        settled = {info.key for info in open_objects(self._work.url).list("nodes/settled/")}
-        waiting = [n for n in range(n_slabs) if self._work.settled_key(n) not in settled]
-        if waiting:
-            every = tuple(block.name for block in self._blocks())
-            self._visit([Anchored(slab, every) for slab in waiting], 0)
-        visited: Mapping[int, tuple[str, ...]] = dict.fromkeys(waiting, ())
-        for visit in range(rules.rounds + 1):
-            if not visited:
-                return
-            found = self._solved(visited, visit, rules)
-            again = [one for one in found if one.again]
-            visited = {one.slab: one.again for one in again}
-            self._visit(again, visit + 1)
+        """Settle the nodes of every slab of days, each task leaving what it took."""
+        passes = AnchorPasses(
+            self._plan.year,
+            tuple(self._blocks()),
+            self._coarse,
+            self._work,
+            self._recipe.anchor_rules,
+            self._over_counted,
+        )
+        passes.settle()
 
-    def _solved(
-        self, visited: Mapping[int, tuple[str, ...]], visit: int, rules: AnchorRules
-    ) -> list[Anchored]:
-        tasks = [
-            Task(task.name, anchor_slab, (task,))
-            for slab, blocks in visited.items()
-            for task in [
-                AnchorTask(
-                    year=self._plan.year,
-                    slab=slab,
-                    blocks=tuple(block.name for block in self._blocks()),
-                    visited=blocks,
-                    visit=visit,
-                    is_last=visit == rules.rounds,
-                    coarse=self._coarse,
-                    work=self._work,
-                    rules=rules,
-                )
-            ]
-        ]
-        return self._over(tasks, "anchor", "slabs of days")
+    def _over_counted(self, tasks: list[Task[T]], stage: Pass, unit: str) -> list[T]:
+        counted = [self._counted(task, stage) for task in tasks]
+        return [found for found, _ in self._over(counted, stage, unit, lambda one: one[1])]
 
-    def _visit(self, again: Sequence[Anchored], visit: int) -> None:
-        wanted = slabs_by_block(again)
-        tasks = [
-            Task(task.name, visit_block, (task,))
-            for block in self._blocks()
-            if block.name in wanted
-            for task in [VisitTask(block, wanted[block.name], visit)]
-        ]
-        self._over(tasks, "visit" if visit else "sum", "blocks")
+    def _counted(self, task: Task[T], stage: Pass) -> Task[tuple[T, PassReceipt]]:
+        """Return a task of summing or solving that leaves a receipt."""
+        what: VisitTask | AnchorTask = task.args[0]
+        if isinstance(what, VisitTask):
+            tile, land, slabs = what.block.key.tile, self._land[what.block.name], what.slabs
+        else:
+            tile, land, slabs = GLOBE, sum(self._land.values()), (what.slab,)
+        rows = land * sum(self._slabs[n].stop - self._slabs[n].start for n in slabs)
+        # The slabs belong to the name: a run that was killed leaves some of them for the next.
+        key = f"{task.key}-s{slabs[0]:02d}-{slabs[-1]:02d}"
+        counted = CountedTask(task.function, what, stage, tile, rows, self._work, key)
+        return Task(task.key, run_counted, (counted,))
 
-    def _over(self, tasks: list[Task[T]], stage: str, unit: str) -> list[T]:
-        """Return what the tasks return, in their order."""
+    def _over(
+        self,
+        tasks: list[Task[T]],
+        stage: str,
+        unit: str,
+        receipt_of: Callable[[T], PassReceipt],
+    ) -> list[T]:
+        """Return what the tasks return, in their order; their receipts are kept for the summary."""
         found: dict[str, T] = {}
+        rows, started = 0, time.perf_counter()
 
         def keep(task: Task[T], result: T) -> None:
-            found[task.key] = result
-            self._listener.advance()
+            nonlocal rows
+            found[task.key], receipt = result, receipt_of(result)
+            self._spent.append(receipt)
+            rows += receipt.rows
+            self._listener.advance(land_rows_per_s=rows / (time.perf_counter() - started))
 
         if not tasks:
             return []

@@ -1,8 +1,6 @@
 """What a run has to do, what it needs, and whether it fits; nothing is written here."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,11 +9,9 @@ from smcloud.core.listener import counted
 from smcloud.core.objects import open_objects
 from smcloud.features.sink import FloatSink
 from smcloud.features.spec import split_input
-from smcloud.grids.grid import Window
 from smcloud.grids.tiles import TileYear, parse_window, window_text
 from smcloud.models.base import ModelCard
 from smcloud.production.block import (
-    BlockReceipt,
     BlockTask,
     land_points,
     read_receipt,
@@ -25,6 +21,16 @@ from smcloud.production.downscalers import held_bytes
 from smcloud.production.estimators import row_bytes
 from smcloud.production.judgement import judgement_bytes
 from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.production.pass_plan import YearPasses, speeds_of, year_passes
+from smcloud.production.planned import (
+    PROCESS_BYTES,
+    BlockMemory,
+    Estimate,
+    PlannedBlock,
+    State,
+    TilePlan,
+    YearPlan,
+)
 from smcloud.production.recipe import (
     Recipe,
     ingest_records,
@@ -33,8 +39,6 @@ from smcloud.production.recipe import (
 )
 from smcloud.production.versions import Pointer, read_pointer
 
-PROCESS_BYTES = 430 * 2**20
-"""A worker process before its first block: Python, Dask, XGBoost, numba, zarr, the land mask."""
 MODEL_FACTOR = 3
 """A booster in memory against its UBJSON file, its prediction buffers included."""
 ROOM = 0.8
@@ -45,114 +49,6 @@ SMALLEST_BLOCK = 150
 """Least side of a block that `produce.block_pixels` takes."""
 METADATA_REQUESTS = 3
 """Requests to open one cube: its group and what is read of its coordinates."""
-
-
-class State(Enum):
-    """Where a tile-year or a block stands."""
-
-    NEW = "new"
-    DONE = "done"
-    REDO = "redo"
-    COPY = "copy"
-
-
-@dataclass(frozen=True)
-class BlockMemory:
-    """Peak bytes of one block on a worker, term by term."""
-
-    process: int
-    inputs: int
-    """Stored drivers with their halos, the features of one slab of days, as codes for the trees of
-    the estimate and of its spread, and as floats for its judged days."""
-    outputs: int
-    """All variables of the block for the whole year."""
-    encoding: int
-    """One variable padded to its shard, and its encoded bytes."""
-    ahead: int
-    """Stored drivers of the block that is read meanwhile; 0 without reading ahead."""
-    model: int
-
-    def total(self, at_once: int = 1) -> int:
-        """Return the sum in bytes for a worker that computes `at_once` blocks side by side."""
-        return self.process + self.model + at_once * self.block
-
-    @property
-    def block(self) -> int:
-        """Return the bytes for each block that is computed, with its neighbours in other lanes."""
-        if not self.ahead:  # inputs are let go before anything is encoded
-            return self.outputs + max(self.inputs, self.encoding)
-        return self.inputs + self.outputs + self.meanwhile
-
-    @property
-    def meanwhile(self) -> int:
-        """Return the bytes of a block that is read, and of one that is written, meanwhile."""
-        return self.ahead + self.outputs + self.encoding if self.ahead else 0
-
-
-@dataclass(frozen=True)
-class PlannedBlock:
-    """One block with land, and what an earlier run left of it."""
-
-    number: int
-    window: Window
-    land_pixels: int
-    receipt: BlockReceipt | None = None
-
-
-@dataclass(frozen=True)
-class TilePlan:
-    """One tile-year of a version."""
-
-    key: TileYear
-    input_hash: str
-    blocks: tuple[PlannedBlock, ...]
-    state: State
-    record: Record | None = None
-    """The ledger's record: of this version when done, of another one when it can be copied."""
-
-    @property
-    def waiting(self) -> tuple[PlannedBlock, ...]:
-        """Return the blocks without a receipt."""
-        done = self.state is State.DONE
-        return () if done else tuple(block for block in self.blocks if block.receipt is None)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the waiting blocks will take."""
-
-    rows: int
-    """Pixel-days."""
-    bytes_read: int
-    """Stored drivers, uncompressed."""
-    bytes_written: int
-    """Product, uncompressed."""
-    requests: int
-    core_hours: float
-    cost: float
-    """In the currency of `produce.core_hour_price`."""
-
-
-@dataclass(frozen=True)
-class YearPlan:
-    """One year of a product: its version, its tiles, what is published now."""
-
-    year: int
-    version: str
-    tiles: tuple[TilePlan, ...]
-    pointer: Pointer | None
-    memory: BlockMemory
-    estimate: Estimate
-    receipts: str = field(repr=False, default="")
-
-    @property
-    def is_published(self) -> bool:
-        """Say whether readers see this version already."""
-        return self.pointer is not None and self.pointer.version == self.version
-
-    def count(self, state: State) -> int:
-        """Return how many tile-years are in a state."""
-        return sum(tile.state is state for tile in self.tiles)
 
 
 def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
@@ -192,9 +88,18 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
         for key in keys
     )
     memory = block_memory(recipe, year, _most_land(tiles))
-    return YearPlan(
-        year, version, tiles, pointer, memory, _estimate(recipe, tiles, ledger, year), receipts
-    )
+    measured = list(ledger.values()) or _of_other_years(stage, config.produced_years)
+    passes = YearPasses((), 0)
+    if recipe.product.downscaling is not None:
+        speeds = speeds_of(measured)
+        passes = year_passes(recipe, year, tiles, memory, version, speeds)
+    estimate = _estimate(recipe, tiles, measured, year, passes)
+    return YearPlan(year, version, tiles, pointer, memory, estimate, receipts, passes.passes)
+
+
+def _of_other_years(stage: Ledger, years: Iterable[int]) -> list[Record]:
+    """Return the records of the years of a run, which tell its speed before this one's do."""
+    return [record for year in sorted(set(years)) for record in stage.records(year).values()]
 
 
 def block_task(
@@ -237,20 +142,38 @@ def check_fits(plan: YearPlan, worker_bytes: int, threads: int = 1) -> None:
     threads
         Blocks that a worker computes side by side.
     """
-    need, room = plan.memory.total(threads), int(ROOM * worker_bytes)
-    if worker_bytes and need > room:
-        memory = plan.memory
-        side = plan.tiles[0].blocks[0].window.shape[0]
-        blocks = "produce.block_pixels or " if side > SMALLEST_BLOCK else ""
-        ahead = "set produce.read_ahead = false, " if memory.ahead else ""
-        raise PlanError(
-            f"making {counted(threads, 'blocks')} of {plan.year} at a time needs {_mb(need)} "
-            f"(process {_mb(memory.process)}, model {_mb(memory.model)}, and for each block inputs "
-            f"and features {_mb(memory.inputs)}, outputs {_mb(memory.outputs)}, encoding "
-            f"{_mb(memory.encoding)}, blocks read and written meanwhile {_mb(memory.meanwhile)}) "
-            f"and a worker of {_mb(worker_bytes)} leaves {_mb(room)}: give workers more memory, "
-            f"{ahead}or lower {blocks}produce.step_days"
-        )
+    room = int(ROOM * worker_bytes)
+    if not worker_bytes:
+        return
+    if plan.memory.total(threads) > room:
+        raise PlanError(_too_large(plan, threads, worker_bytes))
+    for one in plan.passes:
+        if one.total(threads) > room:
+            advice = "" if one.name != "anchor" else ", or produce fewer tiles in a run"
+            raise PlanError(
+                f"{counted(threads, 'tasks')} of the pass `{one.name}` of {plan.year} at a time "
+                f"{'needs' if threads == 1 else 'need'} {_mb(one.total(threads))} (process "
+                f"{_mb(PROCESS_BYTES)}, model {_mb(one.shared_bytes)}, each task "
+                f"{_mb(one.task_bytes)}) and a worker of {_mb(worker_bytes)} leaves {_mb(room)}: "
+                f"give workers more memory{advice}"
+            )
+
+
+def _too_large(plan: YearPlan, threads: int, worker_bytes: int) -> str:
+    """Return why blocks do not fit a worker, term by term, and what helps."""
+    memory = plan.memory
+    side = plan.tiles[0].blocks[0].window.shape[0]
+    blocks = "produce.block_pixels or " if side > SMALLEST_BLOCK else ""
+    ahead = "set produce.read_ahead = false, " if memory.ahead else ""
+    return (
+        f"making {counted(threads, 'blocks')} of {plan.year} at a time needs "
+        f"{_mb(memory.total(threads))} "
+        f"(process {_mb(memory.process)}, model {_mb(memory.model)}, and for each block inputs "
+        f"and features {_mb(memory.inputs)}, outputs {_mb(memory.outputs)}, encoding "
+        f"{_mb(memory.encoding)}, blocks read and written meanwhile {_mb(memory.meanwhile)}) "
+        f"and a worker of {_mb(worker_bytes)} leaves {_mb(int(ROOM * worker_bytes))}: give "
+        f"workers more memory, {ahead}or lower {blocks}produce.step_days"
+    )
 
 
 def block_memory(recipe: Recipe, year: int, land_pixels: int) -> BlockMemory:
@@ -382,7 +305,11 @@ def _most_land(tiles: tuple[TilePlan, ...]) -> int:
 
 
 def _estimate(
-    recipe: Recipe, tiles: tuple[TilePlan, ...], ledger: Mapping[TileYear, Record], year: int
+    recipe: Recipe,
+    tiles: tuple[TilePlan, ...],
+    measured: Sequence[Record],
+    year: int,
+    passes: YearPasses,
 ) -> Estimate:
     waiting = [b for tile in tiles if tile.state is not State.COPY for b in tile.waiting]
     days = len(recipe.schema.times(year))
@@ -390,7 +317,8 @@ def _estimate(
     size = sum(np.dtype(variable.dtype).itemsize for variable in recipe.schema.variables)
     read, requests = _reading(recipe, year, pixels)
     rows = days * sum(block.land_pixels for block in waiting)
-    hours = rows / _rate(ledger) / 3600
+    rate, is_measured = _rate(recipe, measured)
+    hours = passes.core_hours if passes.passes else rows / rate / 3600
     return Estimate(
         rows=rows,
         bytes_read=len(waiting) * read,
@@ -398,6 +326,9 @@ def _estimate(
         requests=len(waiting) * (requests + len(recipe.schema.variables) + 1),
         core_hours=hours,
         cost=hours * recipe.config.produce.core_hour_price,
+        rows_per_core_second=rate,
+        is_measured=is_measured,
+        work_bytes=passes.work_bytes,
     )
 
 
@@ -419,11 +350,15 @@ def _reading(recipe: Recipe, year: int, pixels: int) -> tuple[int, int]:
     return read, requests
 
 
-def _rate(ledger: Mapping[TileYear, Record]) -> float:
-    """Return pixel-days per core-second as measured by earlier tiles of this product."""
-    rows = sum(record.figures.get("rows", 0.0) for record in ledger.values())
-    seconds = sum(record.figures.get("seconds", 0.0) for record in ledger.values())
-    return rows / seconds if rows and seconds else ROWS_PER_CORE_SECOND
+def _rate(recipe: Recipe, measured: Sequence[Record]) -> tuple[float, bool]:
+    """Return pixel-days per core-second, all passes together, and whether receipts say so."""
+    rows = sum(record.figures.get("rows", 0.0) for record in measured)
+    seconds = sum(record.figures.get("seconds", 0.0) for record in measured)
+    if rows and seconds:
+        return rows / seconds, True
+    if recipe.product.downscaling is None:
+        return ROWS_PER_CORE_SECOND, False
+    return 1.0 / sum(1.0 / speed for speed in speeds_of(()).values()), False
 
 
 def _mb(size: int) -> str:

@@ -21,17 +21,13 @@ from smcloud.production.cluster import (
     smallest_worker_bytes,
     worker_threads,
 )
+from smcloud.production.downscaled_year import Place
 from smcloud.production.lease import Lease, hold
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.making import making_of
-from smcloud.production.plan import (
-    PlannedBlock,
-    State,
-    TilePlan,
-    YearPlan,
-    check_fits,
-    plan_year,
-)
+from smcloud.production.passes import seconds_of
+from smcloud.production.plan import check_fits, plan_year
+from smcloud.production.planned import PlannedBlock, State, TilePlan, YearPlan
 from smcloud.production.recipe import Recipe, recipe_of
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.verify import NO_BLOCK, Damage, verify_records
@@ -64,6 +60,8 @@ class YearSummary:
     seconds: dict[str, float]
     """Core-seconds of this run in each step: read, features, predict, encode, write."""
     peak_bytes: int
+    passes: dict[str, float]
+    """Core-seconds of this run in each pass before the blocks; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +228,8 @@ class _Year:
             self._create()
             damages = self._verify(done)
         self._run(list(self._repairs(done, damages)), "repair")
+        if self.plan.is_published:
+            self.making.tidy()
         left = self._verify(done)
         if left:
             raise _damage_error("still damaged after the repair", left)
@@ -280,8 +280,8 @@ class _Year:
         telling = _Retelling(self.tally, self.listener)
 
         def on_done(task: Task[BlockReceipt], receipt: BlockReceipt) -> None:
-            _, tile, _, block = task.key.split("-")
-            self.receipts[tile][int(block[1:])] = receipt
+            tile, number = _place(task.key)
+            self.receipts[tile][number] = receipt
             self.tally.count(receipt)
             if task.function is copy_block:
                 self.tally.copied += 1
@@ -290,8 +290,9 @@ class _Year:
             self._fold_if_whole(tiles[tile])
             telling.advance()
 
-        if any(task.function is not copy_block for task in tasks):
-            self.making.prepare()
+        wanted = {_place(task.key) for task in tasks if task.function is not copy_block}
+        if wanted:
+            self.making.prepare(wanted)
         ahead = self.recipe.config.produce.tasks_per_worker
         telling.begin(f"{verb} {self.product} {self.plan.year}", len(tasks), "blocks")
         try:
@@ -310,7 +311,8 @@ class _Year:
         receipts = self.receipts[tile.key.tile]
         if tile.state is State.DONE or len(receipts) < len(tile.blocks):
             return
-        self.ledger.write(fold(self.recipe, self.plan, tile, receipts, self.lease.epoch))
+        before = self.making.figures(tile)
+        self.ledger.write(fold(self.recipe, self.plan, tile, receipts, before, self.lease.epoch))
 
     def _verify(self, tiles: Iterable[TilePlan]) -> list[Damage]:
         keys = {tile.key for tile in tiles}
@@ -346,7 +348,7 @@ class _Year:
 
     def _summary(self) -> YearSummary:
         blocks = sum(len(tile.blocks) for tile in self.plan.tiles)
-        tally = self.tally
+        tally, spent = self.tally, self.making.spent()
         return YearSummary(
             year=self.plan.year,
             version=self.plan.version,
@@ -360,7 +362,8 @@ class _Year:
             rows=tally.rows,
             wall_seconds=time.perf_counter() - tally.started,
             seconds=dict(tally.seconds),
-            peak_bytes=tally.peak_bytes,
+            peak_bytes=max([tally.peak_bytes, *(one.peak_bytes for one in spent)]),
+            passes=seconds_of(spent) if spent else {},
         )
 
 
@@ -369,20 +372,27 @@ def fold(
     plan: YearPlan,
     tile: TilePlan,
     receipts: Mapping[int, BlockReceipt],
+    before: Mapping[str, float],
     epoch: int,
 ) -> Record:
-    """Return the ledger record of a tile-year from the receipts of its blocks."""
+    """Return the ledger record of a tile-year from the receipts of its blocks.
+
+    `before` holds core-seconds (``seconds_...``) and peak bytes of what was done before them.
+    """
     ordered = [receipts[number] for number in sorted(receipts)]
     shards = {key: sha256 for receipt in ordered for key, sha256 in receipt.shards.items()}
     split = {f"seconds_{s}": sum(r.seconds[s] for r in ordered) for s in STEPS}
+    spent = {name: value for name, value in before.items() if name != "peak_bytes"}
+    peaks = [before.get("peak_bytes", 0.0), *(receipt.peak_bytes for receipt in ordered)]
     figures = {
         "blocks": float(len(ordered)),
         "block_pixels": float(recipe.schema.shards[1]),
         "rows": float(sum(receipt.rows for receipt in ordered)),
         "stored_bytes": float(sum(receipt.stored_bytes for receipt in ordered)),
-        "peak_bytes": float(max(receipt.peak_bytes for receipt in ordered)),
-        "seconds": sum(split.values()),
+        "peak_bytes": float(max(peaks)),
+        "seconds": sum(split.values()) + sum(spent.values()),
         **split,
+        **spent,
     }
     return Record(
         stage=f"produce/{recipe.product.name}",
@@ -394,6 +404,12 @@ def fold(
         figures=figures,
         part=window_text(recipe.part(tile.key.tile), tile.key.tile),
     )
+
+
+def _place(task: str) -> Place:
+    """Return tile and number of the block that a task is of, from its name."""
+    _, tile, _, block = task.split("-")
+    return tile, int(block[1:])
 
 
 def _shards_of(record: Record, recipe: Recipe, block: PlannedBlock) -> dict[str, str]:

@@ -10,10 +10,12 @@ from smcloud.core.config import RunConfig
 from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
 from smcloud.features.derived import schema_named
+from smcloud.features.spec import split_input
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.production.drivers import drivers_of, extent_of
 from smcloud.production.ledger import Ledger, Record
-from smcloud.production.versions import read_pointer
+from smcloud.production.passes import progress_of
+from smcloud.production.versions import Pointer, read_pointer
 from smcloud.products.base import Product
 from smcloud.products.registry import product_of
 
@@ -30,11 +32,15 @@ class Status:
     """published (readers see it), done (in the ledger), partial (receipts only) or none."""
     version: str = ""
     blocks: int = 0
-    """Blocks with a receipt; shards of a driver cube."""
+    """Blocks with a receipt; shards of a driver cube; of anchors, slabs of days."""
+    of: int = 0
+    """Blocks, or slabs of days, that there will be; 0 where it is not known before the end."""
     rows: int = 0
     """Land pixel-days."""
     core_seconds: float = 0.0
     peak_bytes: int = 0
+    stored_bytes: int = 0
+    """What lies below the work of a version until it is published; told with its anchors."""
     problems: tuple[str, ...] = ()
     """Granules that were missing or damaged."""
 
@@ -84,6 +90,9 @@ def _products(config: RunConfig, product: Product) -> Iterator[Status]:
         pointer = read_pointer(config.layout, product.name, year)
         published = ledger.records(year, pointer.version) if pointer else {}
         begun = _begun(config, product, year, pointer.history if pointer else ())
+        passes = list(_passes(config, product, year, pointer)) if product.downscaling else []
+        blocks = {(one.key.tile, one.version): one.of for one in passes if one.of}
+        yield from passes
         for tile in sorted(set(config.produced_tiles)):
             key = TileYear(product.schema.grid, tile, year)
             rows = [_recorded(PUBLISHED, published[key])] if key in published else []
@@ -91,11 +100,36 @@ def _products(config: RunConfig, product: Product) -> Iterator[Status]:
                 rows.append(_recorded(DONE, newest[key]))
             told = {row.version for row in rows}
             rows += [
-                Status(stage, key, PARTIAL, version, blocks)
-                for version, blocks in sorted(begun.get(tile, {}).items())
+                Status(stage, key, PARTIAL, version, done, blocks.get((tile, version), 0))
+                for version, done in sorted(begun.get(tile, {}).items())
                 if version not in told
             ]
             yield from rows or [Status(stage, key, NONE)]
+
+
+def _passes(
+    config: RunConfig, product: Product, year: int, pointer: Pointer | None
+) -> Iterator[Status]:
+    """Yield how far the passes before the blocks are, of each version that is in the making."""
+    how = product.downscaling
+    if how is None:
+        return
+    coarse = schema_named(split_input(how.coarse)[0]).grid
+    published = (*pointer.history, pointer.version) if pointer else ()
+    folder = open_objects(config.layout.work(product.name, year, ""))
+    rows, stored = progress_of(folder.url, published)
+    for one in rows:
+        is_whole = one.tile == GLOBE
+        state = DONE if one.of and one.done == one.of else PARTIAL if one.done else NONE
+        yield Status(
+            f"produce/{product.name}: {one.name}",
+            TileYear(coarse if is_whole else product.schema.grid, one.tile, year),
+            state,
+            one.version,
+            one.done,
+            one.of,
+            stored_bytes=stored[one.version] if is_whole else 0,
+        )
 
 
 def _recorded(state: str, record: Record, *, blocks: int | None = None) -> Status:
@@ -107,10 +141,10 @@ def _recorded(state: str, record: Record, *, blocks: int | None = None) -> Statu
         state,
         record.version,
         int(figures["blocks"]) if blocks is None else blocks,
-        int(figures.get("rows", 0)),
-        round(figures["seconds"], 1),
-        int(figures["peak_bytes"]),
-        record.problems,
+        rows=int(figures.get("rows", 0)),
+        core_seconds=round(figures["seconds"], 1),
+        peak_bytes=int(figures["peak_bytes"]),
+        problems=record.problems,
     )
 
 

@@ -21,7 +21,8 @@ from smcloud.cube.store import open_cube
 from smcloud.production import block, making, produce_stage
 from smcloud.production.lease import hold
 from smcloud.production.ledger import Ledger
-from smcloud.production.plan import State, block_task, check_fits, plan_year
+from smcloud.production.plan import block_task, check_fits, plan_year
+from smcloud.production.planned import State
 from smcloud.production.produce_stage import run
 from smcloud.production.recipe import recipe_of
 from smcloud.production.status import status
