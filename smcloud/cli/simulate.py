@@ -59,6 +59,7 @@ Sources = Annotated[
         + ", ".join((*FOLDERS, TRUTH, TRUTH_LST))
     ),
 ]
+Also = Annotated[str, typer.Option(help="Further sources beside the product's, comma separated")]
 References = Annotated[
     bool, typer.Option("--references", help=f"Also the satellites {', '.join(REFERENCES)}")
 ]
@@ -90,6 +91,7 @@ def simulate(
     seed: Seed = 0,
     product: Product = "glass-sm",
     sources: Sources = "",
+    also: Also = "",
     references: References = False,
     shared_error: SharedError = 0.0,
     sites: Sites = PLAIN,
@@ -116,7 +118,7 @@ def simulate(
         at_stations=at == STATIONS_WORD,
         maps=_once(maps),
         stations=STATIONS if stations is None else stations,
-        sources=_sources(product, sources, references),
+        sources=_sources(product, sources, also, references),
         sites=sites,
         shared_error=shared_error,
         workers=workers or os.cpu_count() or 1,
@@ -151,12 +153,12 @@ def show_gates(seed: int, stations: int) -> None:
         raise typer.Exit(1)
 
 
-def _sources(product: str, sources: str, references: bool) -> tuple[str, ...]:
-    """Return the sources that are asked for, or those of a product, and the references."""
+def _sources(product: str, sources: str, also: str, references: bool) -> tuple[str, ...]:
+    """Return the sources that are asked for, or those of a product, and further ones."""
     if product not in PRODUCT_SOURCES:
         raise ConfigError(f"--product {product!r}: expected one of {', '.join(PRODUCT_SOURCES)}")
     wanted = [sources] if sources else list(PRODUCT_SOURCES[product])
-    return _once([*wanted, *(REFERENCES if references else ())])
+    return _once([*wanted, also, *(REFERENCES if references else ())])
 
 
 def _once(texts: list[str] | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -94,30 +94,40 @@ class AlbedoPiece:
     def _products(self) -> tuple[GridProduct, ...]:
         return (QUALITY, SNOW, *(ALBEDO_PRODUCTS[source] for source in self.sources))
 
-    def _key(self, product: GridProduct, day: date) -> str:
-        return key_of(self.sources[0], self.year, product.file_name("", day))
+    def _keys(self, day: date) -> dict[str, GridProduct]:
+        """Return the products of a day by the keys of their files."""
+        names = {one.file_name("", day): one for one in self._products}
+        return {key_of(self.sources[0], self.year, name): one for name, one in names.items()}
+
+    def _keys_by_day(self) -> dict[date, dict[str, GridProduct]]:
+        days = np.arange(f"{self.year}-01-01", f"{self.year + 1}-01-01", dtype="datetime64[D]")
+        return {day: self._keys(day) for day in days.tolist()}
 
     def keys(self) -> list[str]:
         """Return the keys of all files of this piece."""
-        days = np.arange(f"{self.year}-01-01", f"{self.year + 1}-01-01", dtype="datetime64[D]")
-        return [self._key(product, day) for day in days.tolist() for product in self._products]
+        return [key for keys in self._keys_by_day().values() for key in keys]
 
     def only(self, missing: frozenset[str]) -> "AlbedoPiece":
         """Return the piece that writes only these keys."""
         return replace(self, missing=missing)
 
     def run(self, report: Report) -> None:
-        """Simulate the year at the cells and write what is missing."""
+        """Simulate the days up to the last that misses a file, and write what is missing."""
+        by_day = self._keys_by_day()
+        wanted = [day for day, keys in by_day.items() if self.missing.intersection(keys)]
+        if not wanted:
+            return
         cells = cells_around(self.areas)
         lon, lat = GLOBAL30S.x[cells.cols], GLOBAL30S.y[cells.rows]
         sensor, objects = AlbedoSensor(self.seed, lon, lat), open_objects(self.out)
-        days = np.arange(f"{self.year}-01-01", f"{self.year + 1}-01-01", dtype="datetime64[D]")
+        stop = max(wanted) + timedelta(days=1)
+        days = np.arange(date(self.year, 1, 1), stop, dtype="datetime64[D]")
         with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
             for state in Earth(self.seed).run(lon, lat, days):
                 layers = _layers(sensor.observe(state), state)
                 day: date = state.day.astype(object)
-                for product in self._products:
-                    if (key := self._key(product, day)) in self.missing:
+                for key, product in by_day[day].items():
+                    if key in self.missing:
                         values = {one.name: layers[one.name] for one in product.layers}
                         path = write_globe_file(Path(folder), product, cells, day, values)
                         store_file(objects, key, path, report)

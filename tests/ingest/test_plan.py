@@ -54,6 +54,22 @@ def test_days_without_a_granule_are_named(tmp_path):
     assert len(first.missing) == 43
 
 
+def test_a_day_lacks_its_granule_where_the_file_of_its_quality_is_absent(tmp_path):
+    """MCD43D31 says how an albedo was inverted: the rule `all` does without, and leaves it out."""
+    for code, day in (("61", 1), ("61", 2), ("31", 1), ("31", 3), ("40", 1)):
+        (tmp_path / f"MCD43D{code}.A2019{day:03d}.061.2019040000000.hdf").touch()
+    source = SOURCES["mcd43d61"]
+    tasks = {rule: planned(tmp_path, source, quality=rule)[0] for rule in ("", "snow_free", "all")}
+    assert [sorted({e.granule.scene for e in task.granules}) for task in tasks.values()] == [
+        ["MCD43D31", "MCD43D61"],
+        ["MCD43D31", "MCD43D40", "MCD43D61"],
+        ["MCD43D61"],
+    ]
+    first_missing = [task.missing[0] for task in tasks.values()]
+    assert first_missing == ["2019-01-02", "2019-01-02", "2019-01-03"]
+    assert len(tasks[""].missing) == 15
+
+
 def test_slabs_without_any_granule_are_written_too_so_that_readers_can_tell_loss(tmp_path):
     write_fakes(tmp_path, [1])
     tasks = planned(tmp_path)
