@@ -10,7 +10,7 @@ smoothly.
 
 from smcloud.features.spec import Driver
 from smcloud.products.base import Downscaling, FlagRule, Product, Published, Target
-from smcloud.products.downscaled import LST_FILLED, downscaled_schema
+from smcloud.products.downscaled import LST_FILLED, SOIL, downscaled_schema
 
 _PAPER = "ESSD 14, 2613, 2022"
 _FILLED = (1, 2, 3)
@@ -27,6 +27,7 @@ ALL_WEATHER = Product(
         Driver("soilgrids", to_grid="native", to_days="static"),
         Driver("coarse_moisture_36km", to_grid="nearest"),
     ),
+    choices={"soil": SOIL},
     references=(
         Driver("cci_combined", to_grid="nearest"),
         Driver("smap_sentinel", to_grid="native"),

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -120,8 +120,7 @@ class AlbedoPiece:
         cells = cells_around(self.areas)
         lon, lat = GLOBAL30S.x[cells.cols], GLOBAL30S.y[cells.rows]
         sensor, objects = AlbedoSensor(self.seed, lon, lat), open_objects(self.out)
-        stop = max(wanted) + timedelta(days=1)
-        days = np.arange(date(self.year, 1, 1), stop, dtype="datetime64[D]")
+        days = np.arange(np.datetime64(min(by_day), "D"), np.datetime64(max(wanted), "D") + 1)
         with tempfile.TemporaryDirectory(prefix="smcloud-") as folder:
             for state in Earth(self.seed).run(lon, lat, days):
                 layers = _layers(sensor.observe(state), state)
