@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smcloud.core.listener import counted
 from smcloud.production.findings import Findings, StationFinding
 from smcloud.production.station_pairs import RAIN
 from smcloud.products.base import Product
+from smcloud.products.downscaled import IN_SITU
 from smcloud.validation import figures, report
 from smcloud.validation.collocation import bin_pairs
 from smcloud.validation.pairs import PairStats
@@ -33,6 +35,7 @@ def station_sections(found: Findings, product: Product) -> list[report.Section]:
     x, y = (pairs[c].to_numpy(np.float32) for c in ("estimate", "soil_moisture"))
     pieces = [
         report.paragraph(UNSEEN if product.downscaling is None else NO_TEACHERS),
+        *([] if product.downscaling is None else _in_situ(main, product)),
         report.figure(
             report.Picture(
                 figures.density_picture(bin_pairs(x, y), PairStats.of(x, y), "measured"),
@@ -55,6 +58,48 @@ def station_sections(found: Findings, product: Product) -> list[report.Section]:
         ),
     ]
     return [report.Section("stations", "Against stations", pieces)]
+
+
+def _in_situ(found: StationFinding, product: Product) -> list[str]:
+    """Return mean and median over stations, of maps and coarse input, and the paper's beside."""
+    own = found.product if found.paired is None else found.paired
+    where = "" if found.paired is None else ", on the days of the input"
+    rows = [("product", found.product)]
+    rows += [] if found.paired is None else [(f"product{where}", own)]
+    rows += [] if found.baseline is None else [(found.baseline_title, found.baseline)]
+    table = [
+        report.ScoreRow(
+            f"{name}, {kind} over stations",
+            f"{scores.scored}",
+            report.values_of(summary),
+            is_headline=name == "product" and kind == "mean",
+        )
+        for name, scores in rows
+        for kind, summary in (("mean", scores.mean), ("median", scores.median))
+    ]
+    return [
+        report.score_table("Mean and median over stations", "stations", table),
+        report.paragraph(in_situ_line(found, product)),
+    ]
+
+
+def in_situ_line(found: StationFinding, product: Product) -> str:
+    """Return in words the mean ubRMSE over stations beside that of the paper."""
+    scores = found.product
+    mean, median = (report.values_of(one)["ubRMSE"].value for one in (scores.mean, scores.median))
+    line = (
+        f"mean ubRMSE over {counted(scores.scored, 'stations')} {mean:.3f} m3 m-3 "
+        f"(median {median:.3f})"
+    )
+    if found.baseline is not None:
+        same = scores if found.paired is None else found.paired
+        both = (report.values_of(one.mean)["ubRMSE"].value for one in (same, found.baseline))
+        line += "; on the days of the input {:.3f}, the input itself {:.3f}".format(*both)
+    papers = [one for one in product.published if one.name.startswith(IN_SITU)]
+    if papers:
+        named = "; ".join(f"{one.value} ({one.source})" for one in papers)
+        line += f". The paper prints {named}, at other stations and in other years, for scale only"
+    return f"{line}. No station had a part in fitting, in choosing or in scaling the model."
 
 
 def series_figure(finding: StationFinding, year: int) -> str:

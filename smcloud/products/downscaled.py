@@ -16,6 +16,8 @@ MEAN_NOT_MET = 256
 COARSE_FILLED = 512
 LST_FILLED = 1024
 NOT_MODELLED = 2048
+IN_SITU = "mean ubRMSE of stations"
+"""What papers call their score at stations; the name of such a figure begins with it."""
 DOWNSCALED_FLAGS: Mapping[int, str] = {
     **QUALITY_MEANINGS,
     ESTIMATE_CLIPPED: "estimate_at_an_end_of_its_physical_range",

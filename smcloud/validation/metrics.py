@@ -123,16 +123,20 @@ def lag_one_autocorrelation(days: npt.NDArray[np.datetime64], values: npt.ArrayL
 
 @dataclass(frozen=True)
 class StationScores:
-    """Scores of one estimate against stations: each station, the median, and all pairs."""
+    """Scores of one estimate against stations: each station, their median and mean, all pairs."""
 
     stations: pd.DataFrame
     """One row per station: station, n, n_effective and each score with _low and _high."""
     median: pd.DataFrame
     """One row per score: value, low, high of the median over stations (bootstrap)."""
+    mean: pd.DataFrame
+    """The same of the mean over stations."""
     overall: pd.DataFrame
     """One row per score: value, low, high over all pairs (bootstrap over stations)."""
     pairs: PairStats
     """The sums per station, in the order of `stations`."""
+    scored: int
+    """How many have pairs enough for median and mean."""
 
 
 def score_stations(
@@ -156,7 +160,7 @@ def score_stations(
     block
         Column of spatial blocks to resample in the bootstrap; stations by default.
     min_pairs
-        Stations with fewer pairs are listed with their count but take no part in the median.
+        Stations with fewer pairs are listed with their count but take no part in median and mean.
     """
     names, codes = np.unique(table[station].to_numpy(str), return_inverse=True)
     x, y = table[estimate].to_numpy(float), table[reference].to_numpy(float)
@@ -170,8 +174,10 @@ def score_stations(
     return StationScores(
         stations=listed,
         median=_summary(median_interval(chosen, weights, level)),
+        mean=_summary(mean_interval(chosen, weights, level)),
         overall=_summary(overall_interval(chosen, weights, level)),
         pairs=pairs,
+        scored=int(takes_part.sum()),
     )
 
 
@@ -200,6 +206,18 @@ def median_interval(pairs: PairStats, weights: Floats, level: float = 0.95) -> d
         )
         for name, values in all_scores(pairs).items()
     }
+
+
+def mean_interval(pairs: PairStats, weights: Floats, level: float = 0.95) -> dict[str, Interval]:
+    """Return the mean of each score over groups with its bootstrap percentile interval."""
+    found = {}
+    for name, values in all_scores(pairs).items():
+        known = np.isfinite(values)
+        each = np.vstack([np.ones(values.size), weights])[:, known]
+        drawn, total = each @ values[known], each.sum(axis=1)
+        means = np.divide(drawn, total, out=np.full(total.shape, np.nan), where=total > 0)
+        found[name] = _percentiles(float(means[0]), means[1:], level)
+    return found
 
 
 def overall_interval(pairs: PairStats, weights: Floats, level: float = 0.95) -> dict[str, Interval]:

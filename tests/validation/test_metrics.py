@@ -124,6 +124,20 @@ def test_station_scores_hold_each_station_and_their_median():
     assert found.overall.low["RMSE"] < whole < found.overall.high["RMSE"]
 
 
+def test_the_mean_over_stations_has_an_interval_and_counts_who_takes_part():
+    table = station_table()
+    found = metrics.score_stations(table)
+    assert found.scored == 12
+    assert found.mean.value["ubRMSE"] == pytest.approx(found.stations.ubRMSE.mean())
+    assert found.mean.low["ubRMSE"] < found.mean.value["ubRMSE"] < found.mean.high["ubRMSE"]
+    one_flat = table.assign(estimate=table.estimate.where(table.station != "s03", 0.2))
+    flat = metrics.score_stations(one_flat)  # no correlation where nothing varies: left out
+    known = found.stations.R[found.stations.station != "s03"]
+    assert flat.mean.value["R"] == pytest.approx(known.mean())
+    one_short = table[(table.station != "s03") | (table.time < "2019-01-11")]
+    assert metrics.score_stations(one_short).scored == 11
+
+
 def test_the_order_of_rows_changes_no_score():
     table = station_table()
     shuffled = table.sample(frac=1, random_state=1)
