@@ -232,7 +232,8 @@ def _where_enough(pairs: PairStats, values: Floats) -> Floats:
 
 
 def _noise(n: Floats, mean: Floats) -> Floats:
-    return np.asarray(n * (np.finfo(float).eps * 8 * np.abs(mean)) ** 2)
+    """Return the sum of squares that rounding leaves of a constant: a sum drifts by n roundings."""
+    return np.asarray(n * (np.finfo(float).eps * np.maximum(n, 8) * np.abs(mean)) ** 2)
 
 
 def _per_pair(pairs: PairStats, sums: Floats) -> Floats:

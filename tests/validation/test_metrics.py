@@ -90,6 +90,14 @@ def test_constant_series_and_short_ones_have_no_correlation():
     assert np.isnan(metrics.correlation(PairStats.of([0.1, 0.2], [0.2, 0.1])))
 
 
+@pytest.mark.parametrize("n", [120, 4000])
+def test_a_constant_series_has_no_correlation_however_it_was_summed(n):
+    x, y = np.full(n, 0.2), np.random.default_rng(0).random(n)
+    for pairs in (PairStats.of(x, y), PairStats.grouped(x, y, np.zeros(n, int), 1)):
+        assert np.isnan(metrics.correlation(pairs)).all()
+    assert np.isfinite(metrics.correlation(PairStats.of(x + 1e-9 * y, y)))
+
+
 def station_table(stations=12, days=120, seed=5):
     rng = np.random.default_rng(seed)
     time = np.datetime64("2019-01-01") + np.arange(days)
