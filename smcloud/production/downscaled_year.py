@@ -23,11 +23,12 @@ from smcloud.features.catalogue import features_named
 from smcloud.features.spec import split_input
 from smcloud.grids.tiles import GLOBE
 from smcloud.models.damping import Spread, factors, factors_to_bytes, merged
+from smcloud.models.downscaler import Downscaler
 from smcloud.production.anchor_pass import AnchorTask, CoarseField, VisitTask
 from smcloud.production.anchor_passes import AnchorPasses
 from smcloud.production.block import BlockReceipt, read_receipt, receipt_key
 from smcloud.production.cluster import worker_threads
-from smcloud.production.downscalers import open_downscaler
+from smcloud.production.downscalers import days_without_model, open_downscaler
 from smcloud.production.finish_block import FinishTask, FlagLayer, finish_block
 from smcloud.production.first_guess import (
     SLAB_DAYS,
@@ -116,11 +117,20 @@ class DownscaledYear:
         return Task(task.name, finish_block, (task,))
 
     def figures(self, tile: TilePlan) -> dict[str, float]:
-        """Return the core-seconds of each pass for a tile, and the peak bytes of their tasks."""
+        """Return the core-seconds of each pass for a tile, and the peak bytes of their tasks.
+
+        Days without a model are among the figures too, if there are any.
+        """
         rows = {
             one.key.tile: sum(block.land_pixels for block in one.blocks) for one in self._plan.tiles
         }
-        return figures_of(self._receipts, tile.key.tile, rows)
+        without = sum(self._without_model.values())
+        days = {"days_without_model": float(without)} if without else {}
+        return {**figures_of(self._receipts, tile.key.tile, rows), **days}
+
+    def problems(self) -> tuple[str, ...]:
+        """Return the days without a model, which are not produced, and why."""
+        return tuple(self._without_model)
 
     def spent(self) -> Sequence[PassReceipt]:
         """Return the receipts of the tasks that this run did before the blocks."""
@@ -138,6 +148,14 @@ class DownscaledYear:
                     work.delete(info.key)
         except StoreError as err:
             log.warning("first guesses stay at %s: %s", work.url, err)
+
+    @cached_property
+    def _without_model(self) -> dict[str, int]:
+        return days_without_model(self._model(), self._schema.times(self._plan.year))
+
+    def _model(self) -> Downscaler:
+        recipe = self._recipe
+        return open_downscaler(recipe.models, recipe.config.model_name, recipe.card.whole_sha256)
 
     @cached_property
     def _receipts(self) -> list[PassReceipt]:
@@ -193,9 +211,7 @@ class DownscaledYear:
         spread = merged([Spread.from_bytes(work.get(key)) for key in keys])
         found = np.ones(len(days), np.float32)
         if recipe.config.downscale.damped:
-            model = open_downscaler(
-                recipe.models, recipe.config.model_name, recipe.card.whole_sha256
-            )
+            model = self._model()
             found = factors(spread, np.array([model.slope(day) for day in days]))
         work.put(self._work.damping_key, factors_to_bytes(found))
         self._listener.note(

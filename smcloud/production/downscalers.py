@@ -3,8 +3,11 @@
 import json
 from functools import lru_cache
 
+import numpy as np
+
 from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.objects import Objects, open_objects
+from smcloud.cube.schema import Days
 from smcloud.models.base import CARD
 from smcloud.models.downscaler import Downscaler
 from smcloud.models.gwr_files import YEARS_HELD, LocalCard, load_local
@@ -16,6 +19,7 @@ from smcloud.models.periods import (
 )
 
 DownscalerCard = PeriodsCard | LocalCard
+REASONS_TOLD = 2
 
 
 def load_downscaler_card(models: Objects, name: str) -> DownscalerCard:
@@ -72,3 +76,19 @@ def open_downscaler(url: str, name: str, whole_sha256: str) -> Downscaler:
     if isinstance(card, PeriodsCard):
         return open_period_models(url, name, whole_sha256)
     return load_local(models, name)
+
+
+def days_without_model(model: Downscaler, days: Days) -> dict[str, int]:
+    """Return, for each run of consecutive days without a model, when and why, and how many days.
+
+    Such a run reads ``2019-03-01 to 2019-03-08: no model (too few samples: ...)``.
+    """
+    without = np.array([not model.is_modelled(day) for day in days], np.bool_)
+    edges = np.flatnonzero(np.diff(without, prepend=False, append=False))
+    found = {}
+    for start, stop in edges.reshape(-1, 2):
+        reasons = list(dict.fromkeys(model.why_not(day) for day in days[start:stop]))
+        told = "; ".join(reasons[:REASONS_TOLD]) + "; ..." * (len(reasons) > REASONS_TOLD)
+        dates = f"{days[start]} to {days[stop - 1]}" if stop - start > 1 else f"{days[start]}"
+        found[f"{dates}: no model ({told})"] = int(stop - start)
+    return found

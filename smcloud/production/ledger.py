@@ -44,7 +44,8 @@ class Record:
     figures: Mapping[str, float] = field(default_factory=dict)
     """Counts, bytes and seconds (``rows``, ``blocks``, ``seconds_read``, ``peak_bytes``)."""
     problems: tuple[str, ...] = ()
-    """Names of inputs that were missing or damaged; their pixels are unknown."""
+    """Names of inputs that were missing or damaged, or days without a model; what hangs on them is
+    unknown."""
     part: str = ""
     """Part of the tile that was made, ``ROWSxCOLS+ROW+COL``; empty for driver cubes."""
 

@@ -30,6 +30,9 @@ class Making(Protocol):
     def figures(self, tile: TilePlan) -> Mapping[str, float]:
         """Return what the record of a tile says beside its blocks: what was done before them."""
 
+    def problems(self) -> tuple[str, ...]:
+        """Return what the records of all tiles say that could not be made, and why."""
+
     def spent(self) -> Sequence[PassReceipt]:
         """Return the receipts of what this run did before the blocks."""
 
@@ -59,6 +62,10 @@ class BlockByBlock:
     def figures(self, tile: TilePlan) -> Mapping[str, float]:
         """Return nothing: there is no other pass."""
         return {}
+
+    def problems(self) -> tuple[str, ...]:
+        """Return nothing: every day has the same model."""
+        return ()
 
     def spent(self) -> Sequence[PassReceipt]:
         """Return nothing: there is no other pass."""

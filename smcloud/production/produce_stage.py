@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dask.utils import parse_bytes
@@ -311,8 +311,10 @@ class _Year:
         receipts = self.receipts[tile.key.tile]
         if tile.state is State.DONE or len(receipts) < len(tile.blocks):
             return
-        before = self.making.figures(tile)
-        self.ledger.write(fold(self.recipe, self.plan, tile, receipts, before, self.lease.epoch))
+        record = fold(
+            self.recipe, self.plan, tile, receipts, self.making.figures(tile), self.lease.epoch
+        )
+        self.ledger.write(replace(record, problems=self.making.problems()))
 
     def _verify(self, tiles: Iterable[TilePlan]) -> list[Damage]:
         keys = {tile.key for tile in tiles}
@@ -377,12 +379,14 @@ def fold(
 ) -> Record:
     """Return the ledger record of a tile-year from the receipts of its blocks.
 
-    `before` holds core-seconds (``seconds_...``) and peak bytes of what was done before them.
+    `before` holds core-seconds (``seconds_...``) and peak bytes of what was done before them, and
+    other figures that are kept as they are.
     """
     ordered = [receipts[number] for number in sorted(receipts)]
     shards = {key: sha256 for receipt in ordered for key, sha256 in receipt.shards.items()}
     split = {f"seconds_{s}": sum(r.seconds[s] for r in ordered) for s in STEPS}
-    spent = {name: value for name, value in before.items() if name != "peak_bytes"}
+    others = {name: value for name, value in before.items() if name != "peak_bytes"}
+    spent = sum(value for name, value in others.items() if name.startswith("seconds_"))
     peaks = [before.get("peak_bytes", 0.0), *(receipt.peak_bytes for receipt in ordered)]
     figures = {
         "blocks": float(len(ordered)),
@@ -390,9 +394,9 @@ def fold(
         "rows": float(sum(receipt.rows for receipt in ordered)),
         "stored_bytes": float(sum(receipt.stored_bytes for receipt in ordered)),
         "peak_bytes": float(max(peaks)),
-        "seconds": sum(split.values()) + sum(spent.values()),
+        "seconds": sum(split.values()) + spent,
         **split,
-        **spent,
+        **others,
     }
     return Record(
         stage=f"produce/{recipe.product.name}",

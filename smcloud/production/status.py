@@ -42,7 +42,7 @@ class Status:
     stored_bytes: int = 0
     """What lies below the work of a version until it is published; told with its anchors."""
     problems: tuple[str, ...] = ()
-    """Granules that were missing or damaged."""
+    """Granules that were missing or damaged; days of a product without a model."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

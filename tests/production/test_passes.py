@@ -25,7 +25,7 @@ from smcloud.production.produce_stage import run
 from smcloud.production.recipe import recipe_of
 from smcloud.production.status import status
 from tests.production.recorder import Recorder
-from tests.production.small_downscaling import BLOCKS, NAME, SLABS, TILE, YEAR
+from tests.production.small_downscaling import BLOCKS, NAME, SLABS, TILE, YEAR, make_models
 from tests.trees import tree_of
 
 STAGE = f"produce/{NAME}"
@@ -172,6 +172,17 @@ def test_what_was_killed_still_counts(downscaling, monkeypatch):
     assert (year.made, year.kept, year.passes) == (2, 2, {})
     (record,) = Ledger(downscaling.store.root, STAGE).records(YEAR).values()
     assert min(record.figures[figure_of(name)] for name in PASSES) > 0
+
+
+def test_days_without_a_model_stand_in_the_ledger(downscaling):
+    make_models(Path(downscaling.store.root.removeprefix("file://")).parent, silent=slice(7, 13))
+    run(downscaling, None, Silent())
+    (record,) = Ledger(downscaling.store.root, STAGE).records(YEAR).values()
+    (told,) = record.problems
+    assert told.startswith(f"{YEAR}-03-03 to {YEAR}-05-02: no model (")
+    assert record.figures["days_without_model"] == 61
+    (row,) = [row for row in status(downscaling) if row.stage == STAGE]
+    assert row.problems == (told,)
 
 
 def test_a_damaged_block_is_made_again_alone_and_leaves_nothing(downscaled):
