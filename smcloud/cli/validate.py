@@ -41,6 +41,8 @@ def show(result: ValidateResult) -> None:
             for line in result.lines
         ],
     )
+    for gaps in result.gaps:
+        table(gaps.title, gaps.heads, gaps.rows)
     show_thresholds(result.thresholds)
     for line in result.told:
         console.print(line, markup=False)

@@ -96,12 +96,12 @@ def filled_block(block: DerivedBlock) -> Mapping[str, Array]:
         If an object of the part is absent or damaged.
     """
     looks, heights, reanalysis = (
-        _required(block, source, year)
+        required_cube(block, source, year)
         for source, year in (("mod11a1", block.year), ("terrain", None), ("era5land", block.year))
     )
     days = looks.times
     heights.require("elevation", slice(0, 0), block.part)
-    fields = _reanalysis(reanalysis, block, len(days))
+    fields = reanalysis_of(reanalysis, block, len(days))
     is_wanted = np.zeros(block.window.shape, np.bool_)
     is_wanted[block.part.within(block.window)] = land_mask(block.part)
     found: dict[str, Array] = {}
@@ -114,7 +114,8 @@ def filled_block(block: DerivedBlock) -> Mapping[str, Array]:
     return found
 
 
-def _required(block: DerivedBlock, source: str, year: int | None) -> Cube:
+def required_cube(block: DerivedBlock, source: str, year: int | None) -> Cube:
+    """Return a cube that a block is filled from; `NotFoundError` where it was never ingested."""
     cube = block.open(source, year)
     if cube is None:
         raise NotFoundError(
@@ -138,15 +139,15 @@ def _scene(looks: Cube, heights: Cube, overpass: str, block: DerivedBlock, field
         block.window,
         looks.times,
         Packing.of(looks.variables[overpass]),
-        _looks(looks, overpass, block.window, every),
+        looks_of(looks, overpass, block.window, every),
         near.astype(np.float64) / 1000.0,
-        _looks(looks, overpass, wide, points),
+        looks_of(looks, overpass, wide, points),
         around.astype(np.float64) / 1000.0,
         fields,
     )
 
 
-def _looks(cube: Cube, overpass: str, window: Window, points: Points) -> Stored:
+def looks_of(cube: Cube, overpass: str, window: Window, points: Points) -> Stored:
     """Return stored looks (days, n); by slabs, for a store without shards is read in rectangles."""
     found = np.empty((len(cube.times), points.size), np.uint16)
     for steps in cube.schema.slabs(cube.year):
@@ -163,7 +164,7 @@ def _samples(window: Window) -> tuple[Window, Points]:
     return wide, flat.ravel()
 
 
-def _reanalysis(cube: Cube, block: DerivedBlock, n_days: int) -> Floats:
+def reanalysis_of(cube: Cube, block: DerivedBlock, n_days: int) -> Floats:
     """Return air temperature and skin less air (2, days, nodes) about a block, K; NaN unknown."""
     own = _at_nodes(nodes_of(block.part))
     for window in unwrapped_windows(own[0].window, ERA5LAND):

@@ -44,13 +44,22 @@ def over_windows(
         Task(f"{stage}-{year.schema.name}-{year.year}-b{number:05d}", function, arguments(window))
         for number, window in enumerate(windows)
     ]
+    return run_listed(tasks, f"{stage} {year.year}", unit, client, listener)
+
+
+def run_listed(
+    tasks: Sequence[Task[T]], stage: str, unit: str, client: Client | None, listener: Listener
+) -> list[T]:
+    """Return what tasks of one stage return, in their order."""
     found: dict[str, T] = {}
 
     def keep(task: Task[T], result: T) -> None:
         found[task.key] = result
         listener.advance()
 
-    listener.begin(f"{stage} {year.year}", len(tasks), unit)
+    if not tasks:
+        return []
+    listener.begin(stage, len(tasks), unit)
     try:
         run_tasks(
             client,

@@ -6,6 +6,8 @@ the gaps of other days. Some of the blocks and of their cells stand for all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from smcloud.models.seams import Bools, fill_seams
 from smcloud.production.coarse_blocks import RULE, of_years, sensors_of, skin_temperature
 from smcloud.validation.hidden_swaths import (
     Filler,
+    HiddenScores,
     HidingRule,
     linear_in_time,
     monthly_climatology,
@@ -166,41 +169,57 @@ def _seams(
     blocks: Sequence[DerivedBlock], history: Sequence[Sensors], name: str, untold: list[str]
 ) -> Mapping[str, Mapping[str, float]]:
     """Return the scores of fillers on values hidden in the year of the blocks."""
-    values, missed, warmth = [], [], []
-    year = blocks[0].year
-    days = np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="datetime64[D]")
+    found = []
     for block, sensors in zip(blocks, history, strict=True):
-        known = [one for one in (sensors.later, sensors.earlier) if one is not None]
-        for sensed in known:
-            own = np.isin(sensed.record.days, days)
-            if own.any():
-                record = SensorRecord(sensed.record.days[own], sensed.record.values[own])
-                values.append(record.on(days))
-                there = SensorRecord(record.days, sensed.missed[own].astype(np.float64)).on(days)
-                missed.append(there == 1.0)
-                skin = skin_temperature(block, DERIVED[name].schema.on, days)
-                unknown = np.full((1, *values[-1].shape), np.nan)
-                warmth.append(unknown if skin is None else skin[:, :, ::CELL_STRIDE])
-                break
-    if not values:
-        untold.append(f"no sensor measured in {year}: no seam is scored")
+        try:
+            scores = _seams_of(block, sensors, name, CELL_STRIDE)
+        except UserError as err:
+            untold.append(str(err))
+            continue
+        found += [] if scores is None else [scores]
+    if not found:
+        if not untold:
+            untold.append(f"no sensor measured in {blocks[0].year}: no seam is scored")
         return {}
-    predictors = np.concatenate(warmth, axis=2)
+    untold.clear()
+    return by_filler(reduce(add, found))
+
+
+def seam_scores(block: DerivedBlock, name: str) -> HiddenScores | None:
+    """Return how well the seams of a block are filled, on values hidden in its year.
+
+    None where no sensor measured in the year, or no value could be hidden.
+    """
     try:
-        return _scored(
-            np.concatenate(values, 1),
-            np.concatenate(missed, 1),
-            predictors if np.isfinite(predictors).any() else None,
-            days,
-        )
-    except UserError as err:
-        untold.append(str(err))
-        return {}
+        return _seams_of(block, sensors_of(block, JOINED[name], {block.year}), name, 1)
+    except UserError:
+        return None
 
 
-def _scored(
-    values: Floats, missed: Bools, predictors: Floats | None, days: Days
-) -> Mapping[str, Mapping[str, float]]:
+def by_filler(scores: HiddenScores) -> dict[str, dict[str, float]]:
+    """Return filler to its scores: n, share, R, RMSE, ubRMSE, MAE, bias."""
+    return {
+        str(name): {str(score): float(value) for score, value in row.items()}
+        for name, row in scores.table().iterrows()
+    }
+
+
+def _seams_of(block: DerivedBlock, sensors: Sensors, name: str, stride: int) -> HiddenScores | None:
+    """Return the scores of a block by its later sensor, else its earlier; None without either."""
+    days = np.arange(f"{block.year}-01-01", f"{block.year + 1}-01-01", dtype="datetime64[D]")
+    for sensed in (sensors.later, sensors.earlier):
+        own = np.zeros(0, bool) if sensed is None else np.isin(sensed.record.days, days)
+        if sensed is None or not own.any():
+            continue
+        record = SensorRecord(sensed.record.days[own], sensed.record.values[own])
+        there = SensorRecord(record.days, sensed.missed[own].astype(np.float64)).on(days)
+        skin = skin_temperature(block, DERIVED[name].schema.on, days)
+        warmth = None if skin is None else skin[:, :, ::stride]
+        return _scored(record.on(days), there == 1.0, warmth, days)
+    return None
+
+
+def _scored(values: Floats, missed: Bools, predictors: Floats | None, days: Days) -> HiddenScores:
     """Return the scores by filler: the one in use first."""
 
     def filled(with_predictors: Floats | None) -> Filler:
@@ -214,8 +233,4 @@ def _scored(
         fillers["seams without temperature"] = filled(None)
     fillers["linear in time"] = lambda seen, _: linear_in_time(seen, RULE.days)
     fillers["climatology"] = lambda seen, _: monthly_climatology(seen, days)
-    table = score_hidden(values, missed, fillers, HidingRule()).table()
-    return {
-        str(name): {str(score): float(value) for score, value in row.items()}
-        for name, row in table.iterrows()
-    }
+    return score_hidden(values, missed, fillers, HidingRule())

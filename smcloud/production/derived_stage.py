@@ -10,7 +10,7 @@ from distributed import Client
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import PlanError, UserError
 from smcloud.core.layout import join, year_store
-from smcloud.core.listener import Listener, counted
+from smcloud.core.listener import Listener, Silent, counted
 from smcloud.core.memory import peak_bytes
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import shard_index
@@ -128,6 +128,11 @@ def run_derived(
     return tuple(_Making(config, DERIVED[name], client, listener).run(redo=redo) for name in names)
 
 
+def derived_tasks(config: RunConfig, name: str, year: int) -> list[DerivedTask]:
+    """Return the blocks of one year of a derived cube of a run, whether they are made or not."""
+    return list(_Making(config, DERIVED[name], None, Silent()).tasks(year))
+
+
 class _Making:
     """The work on one derived cube."""
 
@@ -143,7 +148,7 @@ class _Making:
 
     def run(self, *, redo: bool) -> DerivedSummary:
         """Make what is missing, year by year."""
-        tasks = [task for year in self._config.ingested_years for task in self._tasks(year)]
+        tasks = [task for year in self._config.ingested_years for task in self.tasks(year)]
         if not tasks:
             raise UserError(
                 f"no land for {self._derived.name} in {', '.join(self._config.tiles)}: name other "
@@ -216,7 +221,8 @@ class _Making:
                 self._listener.end()
         return found
 
-    def _tasks(self, year: int) -> Iterator[DerivedTask]:
+    def tasks(self, year: int) -> Iterator[DerivedTask]:
+        """Yield the task of every block that a year needs."""
         derived, config = self._derived, self._config
         layout, states = config.layout, self._states(year)
         settings = self._settings()

@@ -14,7 +14,7 @@ from distributed import Client
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import NotFoundError
 from smcloud.core.layout import join, year_store
-from smcloud.core.listener import Listener
+from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import open_objects
 from smcloud.grids.grid import Window
 from smcloud.models.base import ModelCard
@@ -30,6 +30,7 @@ from smcloud.production.findings import (
     TruthFinding,
 )
 from smcloud.production.gain_examination import GainExamination
+from smcloud.production.hidden_scores import hidden_findings
 from smcloud.production.references_stage import read_selection, station_truth, thresholds_of
 from smcloud.production.station_pairs import (
     RAIN,
@@ -80,7 +81,7 @@ class Examiner:
         baseline = baseline_of(self.product)
         layer = baseline_layer(self.config, baseline, self.year.year)
         truth = self._truth_layer()
-        test, region, seen = self._stations(baseline, layer)
+        test, region, why_none = self._stations(baseline, layer)
         return Findings(
             self.year,
             self._overview(cell),
@@ -88,16 +89,19 @@ class Examiner:
             None if truth is None else self._truth(truth, layer, cell),
             test,
             region,
-            seen,
+            why_none,
             Comparer(self.config, self.year, self.client, self.listener, truth).compare(cell),
             baseline.title,
             None if self.product.downscaling is None else self._gain(layer, truth),
+            hidden=hidden_findings(
+                self.config, self.product, self.year, self.client, self.listener
+            ),
         )
 
     def _stations(
         self, baseline: Baseline, layer: Layer | None
-    ) -> tuple[StationFinding | None, StationFinding | None, int]:
-        """Return the scores of unseen stations everywhere and inside, and how many were seen."""
+    ) -> tuple[StationFinding | None, StationFinding | None, str]:
+        """Return the scores of unseen stations everywhere and inside, or why there are none."""
         config, seed, year = self.config, self.config.train.seed, self.year.year
         stations = stations_of(config, self.product, self.listener)
         unseen = test_pairs(config, stations, baseline)
@@ -107,10 +111,12 @@ class Examiner:
             is_unseen[:] = True  # its model learned from coarse cells alone
         test = scored(unseen, seed, "block", baseline.title)
         region = scored(inside[is_unseen], seed, title=baseline.title)
+        seen = int(inside.loc[~is_unseen, "station"].nunique())
+        why_none = "" if region else why_no_stations(stations, inside, seen)
         return (
             with_rain(config, stations, test, year),
             with_rain(config, stations, region, year),
-            int(inside.loc[~is_unseen, "station"].nunique()),
+            why_none,
         )
 
     def _gain(self, coarse: Layer | None, truth: Layer | None) -> GainFinding | None:
@@ -121,7 +127,11 @@ class Examiner:
             )
             return None
         rain = baseline_layer(self.config, RAIN, self.year.year)
-        asked = GainExamination(self.config, self.year, coarse, truth, rain)
+        how = self.product.downscaling
+        origin = None
+        if how is not None and how.filled:
+            origin = replace(coarse, variable=how.filled)
+        asked = GainExamination(self.config, self.product, self.year, coarse, origin, truth, rain)
         return asked.examine(self.client, self.listener)
 
     def _overview(self, cell: int) -> Overview:
@@ -227,6 +237,31 @@ def with_rain(
     if found is None or stations is None:
         return found
     return replace(found, rain=rain_at(config, stations, found.shown(year)))
+
+
+def why_no_stations(stations: Stations | None, inside: pd.DataFrame, seen: int) -> str:
+    """Return why no station can be scored inside the produced blocks, in a sentence.
+
+    `inside` are the days of stations there; `seen` is how many of them have taught the model.
+    """
+    if stations is None:
+        return (
+            "There are no stations to score at: none was ingested ([stations] archive and csv name "
+            "them)."
+        )
+    held = inside["station"].nunique()
+    if not held:
+        everywhere = counted(len(stations.sites), "stations")
+        return f"There are no stations to score at: of {everywhere} none lies inside what was made."
+    if seen == held:
+        return (
+            "There are no stations to score at: the model was made with all "
+            f"{held} that lie inside."
+        )
+    return (
+        f"There are no stations to score at: of {counted(held - seen, 'stations')} inside that the "
+        f"model has not seen none has {MIN_STATION_DAYS} days on which the maps are known too."
+    )
 
 
 def last_year(found: StationFinding | None) -> int:

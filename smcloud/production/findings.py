@@ -10,15 +10,18 @@ from smcloud.models.base import ModelCard
 from smcloud.models.scoring import SplitScores
 from smcloud.production.assessment import Assessment
 from smcloud.production.comparison import ComparisonFindings
+from smcloud.production.hidden_scores import HiddenFindings
 from smcloud.production.station_pairs import REANALYSIS
 from smcloud.production.store_year import StoreYear
 from smcloud.validation.collocation import BlockScores
-from smcloud.validation.gain import Gain
+from smcloud.validation.gain import COARSE, ESTIMATES, Gain
+from smcloud.validation.gain_squares import Scored
 from smcloud.validation.metrics import Interval, StationScores
 from smcloud.validation.overview import Overview
 from smcloud.validation.pairs import PairStats
 from smcloud.validation.precipitation import RainResponse
 from smcloud.validation.splits import SplitKind
+from smcloud.validation.state_scores import StationState
 
 SERIES_SHOWN = 4
 """Stations whose series are drawn."""
@@ -78,31 +81,55 @@ class GainFinding:
         Sums over all blocks.
     states : tuple of str
         Names of the states, in the order of its sums.
-    scores : mapping
-        Every score with its interval (bootstrap over blocks) by ``product``, ``coarse``,
-        ``within_product``, ``within_coarse``; empty without a truth.
+    overall, within : Scored or None
+        Scores of `gain.ESTIMATES` against the truth, as they are and with the mean of each cell
+        and day removed; None without a truth.
+    at_stations : tuple of StationState
+        The maps at stations by state, and on all days last; empty without a station.
     rain : mapping
-        Answer to rain by name of the soil moisture; empty where no cube holds precipitation.
+        By whose rain it is, the answers to it by name of the soil moisture; empty where neither a
+        cube nor a gauge has precipitation.
     """
 
     gain: Gain
     states: tuple[str, ...]
-    scores: Mapping[str, Mapping[str, Interval]]
-    rain: Mapping[str, RainResponse]
+    overall: Scored | None
+    within: Scored | None
+    at_stations: tuple[StationState, ...]
+    rain: Mapping[str, Mapping[str, RainResponse]]
 
-    def value(self, which: str, name: str) -> float:
-        """Return a score; NaN without a truth."""
-        return float(self.scores[which][name].value) if which in self.scores else float("nan")
+    def value(self, estimate: str, score: str, *, within: bool = False) -> float:
+        """Return a score of one of `gain.ESTIMATES`; NaN without a truth."""
+        found = self.within if within else self.overall
+        if found is None:
+            return float("nan")
+        return float(found.values[ESTIMATES.index(estimate)][score].value)
+
+    def difference(self, estimate: str, score: str, *, within: bool = False) -> Interval:
+        """Return the score of the maps less that of an estimate, with its interval."""
+        found = self.within if within else self.overall
+        if found is None:
+            return Interval(*np.full((3, 1), np.nan)[:, 0])
+        return found.less[ESTIMATES.index(estimate)][score]
+
+    def knows(self, estimate: str) -> bool:
+        """Return whether an estimate has scores."""
+        return self.overall is not None and np.isfinite(self.value(estimate, "RMSE"))
 
     @property
     def is_better(self) -> bool:
         """Return whether the maps are nearer to the truth than their input, interpolated."""
-        return self.value("product", "RMSE") < self.value("coarse", "RMSE")
+        return _is_below_zero(self.difference(COARSE, "RMSE"))
 
     @property
     def is_better_within(self) -> bool:
         """Return the same of what lies within cells, the mean of each cell and day removed."""
-        return self.value("within_product", "ubRMSE") < self.value("within_coarse", "ubRMSE")
+        return _is_below_zero(self.difference(COARSE, "ubRMSE", within=True))
+
+
+def _is_below_zero(found: Interval) -> bool:
+    """Return whether a difference is below zero for certain; as it is where it has no interval."""
+    return bool(found.high < 0 if np.isfinite(found.high) else found.value < 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +144,15 @@ class Findings:
     """The model at all stations it has never seen, wherever they are."""
     region: StationFinding | None
     """The product at those of them that lie inside the produced blocks."""
-    stations_seen: int
-    """Stations inside the produced blocks that the model was made with: not scored."""
+    no_stations: str = ""
+    """Why no station inside the produced blocks is scored, in a sentence; empty where some are."""
     comparison: ComparisonFindings = field(default_factory=ComparisonFindings)
     """The maps beside other products."""
     baseline_title: str = REANALYSIS.title
     gain: GainFinding | None = None
     """Of a product that comes down from coarse cells: the maps beside their own input."""
+    hidden: HiddenFindings = field(default_factory=HiddenFindings)
+    """How well gaps in what it was made of were filled."""
 
 
 @dataclass(frozen=True, eq=False)

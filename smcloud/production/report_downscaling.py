@@ -1,6 +1,6 @@
 """The page of what downscaling gains: maps beside their own input, by state, by period, in rain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,31 +9,21 @@ from smcloud.models.families import TITLES
 from smcloud.models.periods import PeriodsCard
 from smcloud.production.downscalers import DownscalerCard
 from smcloud.production.findings import Findings, GainFinding
-from smcloud.production.gain_examination import PAIRED
+from smcloud.production.gain_examination import MAPS
 from smcloud.production.report_downscalers import downscaler_sections
+from smcloud.production.report_gain import gain_section, gain_tiles, states_section
+from smcloud.production.report_hidden import hidden_sections
 from smcloud.production.report_provenance import FOOTER
 from smcloud.production.report_splits import published_pieces
-from smcloud.production.station_pairs import COARSE_INPUT
 from smcloud.products.base import Product
-from smcloud.products.downscaled import (
-    DOWNSCALED_FLAGS,
-    MEAN_NOT_MET,
-    NO_COARSE_VALUE,
-)
-from smcloud.validation import figures, report
-from smcloud.validation.downscaling_figures import coverage_picture, rain_picture
-from smcloud.validation.gain import LARGEST_RATIO
+from smcloud.validation import report
+from smcloud.validation.downscaling_figures import rain_picture
+from smcloud.validation.gain import COARSE, LARGEST_RATIO, PRODUCT
 from smcloud.validation.metrics import all_scores
-from smcloud.validation.precipitation import EVENT_MM, LAGS
+from smcloud.validation.precipitation import EVENT_MM, LAGS, LEAST_EVENTS, RainResponse
 
-ROWS = {
-    "product": "product, where its input is known",
-    "coarse": f"{COARSE_INPUT}, the same pixels and days",
-    "within_product": "product, within cells",
-    "within_coarse": f"{COARSE_INPUT}, within cells",
-}
-SHOWN = ("R", "RMSE", "ubRMSE", "bias")
-BY_FAMILY = (("RMSE", "product"), ("ubRMSE", "within_product"), ("R", "within_product"))
+BY_FAMILY = (("RMSE", False), ("ubRMSE", True), ("R", True))
+"""Scores by family, and whether within cells."""
 EXPECTED_LAGS = (0, 1)
 """Days since the rain on which soil moisture should rise."""
 
@@ -47,9 +37,12 @@ def downscaling_page(
 ) -> report.Report:
     """Return the page; `periods` is the table of scores by period and family, if there is one."""
     gain = found.gain
-    sections = [] if gain is None else [_gain(found, gain), _states(found, gain), _edges(gain)]
-    if isinstance(card, PeriodsCard) and gain is not None and gain.scores:
+    sections = []
+    if gain is not None:
+        sections += [gain_section(gain), states_section(found, gain), _edges(gain)]
+    if isinstance(card, PeriodsCard) and gain is not None and gain.overall is not None:
         sections.append(_by_family(found, gain, card))
+    sections += hidden_sections(found.hidden)
     sections += [] if card is None else downscaler_sections(card, periods, found.year.year)
     sections += [] if gain is None else [_rain(gain)]
     if product.published:
@@ -58,92 +51,11 @@ def downscaling_page(
     return report.Report(
         title=f"{product.name} {found.year.year}: what does downscaling gain?",
         subtitle=product.title,
-        tiles=_tiles(gain),
+        tiles=gain_tiles(gain),
         sections=sections,
         footer=FOOTER,
         pages=pages,
     )
-
-
-def verdict(found: GainFinding) -> str:
-    """Return in words whether the maps beat the interpolation of their input; empty if unknown."""
-    if not found.scores:
-        return ""
-    overall = _compared(found, "RMSE", "product", "coarse")
-    within = _compared(found, "ubRMSE", "within_product", "within_coarse")
-    r = found.value("within_product", "R"), found.value("within_coarse", "R")
-    within += f", R {r[0]:.3f} against {r[1]:.3f}"
-    if found.is_better and found.is_better_within:
-        start = "The maps beat the bilinear interpolation of their own input"
-    elif found.is_better or found.is_better_within:
-        where = "within cells" if found.is_better else "over all pixels"
-        start = f"The maps DO NOT beat the bilinear interpolation of their own input {where}"
-    else:
-        start = "The maps DO NOT beat the bilinear interpolation of their own input"
-    return f"{start}: {overall}; {within}."
-
-
-def _compared(found: GainFinding, score: str, first: str, second: str) -> str:
-    one, other = found.value(first, score), found.value(second, score)
-    where = "within cells" if first.startswith("within") else "all pixels"
-    return f"{where}, {score} {one:.3f} against {other:.3f} m³ m⁻³ ({one / other - 1:+.0%})"
-
-
-def _tiles(gain: GainFinding | None) -> list[report.Tile]:
-    if gain is None or not gain.scores:
-        return []
-    found = []
-    for label, score, one, other in (
-        ("RMSE, all pixels", "RMSE", "product", "coarse"),
-        ("ubRMSE within cells", "ubRMSE", "within_product", "within_coarse"),
-        ("R within cells", "R", "within_product", "within_coarse"),
-    ):
-        reference = report.number(score, gain.value(other, score))
-        value = report.number(score, gain.value(one, score))
-        found.append(report.Tile(label, value, f"{COARSE_INPUT}: {reference}"))
-    return found
-
-
-def _gain(found: Findings, gain: GainFinding) -> report.Section:
-    if not gain.scores:
-        text = (
-            "Nobody knows the soil moisture of every pixel of this Earth, so the gain over the "
-            "coarse input is not known. Stations and rain say what they can."
-        )
-        return report.Section("gain", "Against its own input", [report.paragraph(text)])
-    is_good = gain.is_better and gain.is_better_within
-    by_month = gain.gain.by_month(found.year.schema.times(found.year.year))
-    months = figures.month_picture(*by_month, COARSE_INPUT)
-    pieces = [
-        report.paragraph(verdict(gain), is_warning=not is_good),
-        report.paragraph(
-            "The coarse input, interpolated bilinearly to the same pixels, is what anybody has "
-            "without a model. Within cells the mean of each cell and day is taken out of "
-            "estimate, input and truth alike: what is left is the pattern that downscaling adds, "
-            "which no accuracy of the input can lend it."
-        ),
-        report.score_table("Product and input against the truth", "pixel-days", gain_rows(gain)),
-        report.figure(
-            report.Picture(
-                months, "All pixels, month by month.", "R and ubRMSE by month, product and input"
-            )
-        ),
-    ]
-    return report.Section("gain", "Against its own input", pieces)
-
-
-def gain_rows(found: GainFinding) -> list[report.ScoreRow]:
-    """Return the scores of product and input, all pixels and within cells; none without a truth."""
-    return [
-        report.ScoreRow(
-            title,
-            f"{int(getattr(found.gain, name).n.sum()):,}",
-            {score: report.Value.of(value) for score, value in found.scores[name].items()},
-            name.endswith("product"),
-        )
-        for name, title in ROWS.items()
-        if name in found.scores
-    ]
 
 
 def _by_family(found: Findings, gain: GainFinding, card: PeriodsCard) -> report.Section:
@@ -156,14 +68,12 @@ def _by_family(found: Findings, gain: GainFinding, card: PeriodsCard) -> report.
     rows = []
     for family, title in TITLES.items():
         mine = chosen == family
-        sums = {name: getattr(gain.gain, name).at(mine).total() for name in PAIRED}
-        if not sums["product"].n:
+        if not gain.gain.of(PRODUCT).at(mine).n.sum():
             continue
-        scores = {name: all_scores(pairs) for name, pairs in sums.items()}
         numbers = [
-            report.number(score, float(scores[name][score]))
-            for score, ours in BY_FAMILY
-            for name in (ours, ours.replace("product", "coarse"))
+            report.number(score, float(all_scores(sums.at(mine).total())[score]))
+            for score, within in BY_FAMILY
+            for sums in (gain.gain.of(name, within=within) for name in (PRODUCT, COARSE))
         ]
         rows.append([title, f"{int(mine.sum())}", *numbers])
     heads = ["", "days", "RMSE", "input's", "within: ubRMSE", "input's", "within: R", "input's"]
@@ -176,69 +86,6 @@ def _by_family(found: Findings, gain: GainFinding, card: PeriodsCard) -> report.
         report.text_table("Against the truth, by the family of the period", heads, rows),
     ]
     return report.Section("by-family", "Which family gains?", pieces)
-
-
-def _states(found: Findings, gain: GainFinding) -> report.Section:
-    sums = gain.gain
-    days = found.year.schema.times(found.year.year)
-    land = max(int(sums.land.sum()), 1)
-    scores, shown = all_scores(sums.states), SHOWN if sums.has_truth else ()
-    rows = []
-    for number, name in enumerate(gain.states):
-        known = int(sums.known[number].sum())
-        if not known:
-            continue
-        numbers = [report.number(score, float(scores[score][number])) for score in shown]
-        rows.append([name, f"{known:,}", f"{known / land:.1%}", *numbers])
-    whole = sums.known.sum() / land
-    empty = int((sums.known.sum(axis=0) == 0).sum())
-    pieces = [
-        report.paragraph(
-            f"{whole:.1%} of all land pixels and days have a value; {empty} of {len(days)} days "
-            "have none anywhere. A pixel-day is in the first state that applies, from the top."
-        ),
-        report.text_table(
-            "The maps by state" + (", against the truth" if sums.has_truth else ""),
-            ["state of the pixel-day", "with a value", "of land", *shown],
-            rows,
-        ),
-        report.figure(
-            report.Picture(
-                coverage_picture(days, sums.coverage, gain.states),
-                "Share of land with a value on each day, by state. White: no value.",
-                "Coverage by day and state",
-            )
-        ),
-        _means_met(gain),
-        report.folded("What the flags say", _flags(gain)),
-    ]
-    return report.Section("states", "By state and by day", pieces)
-
-
-def _means_met(gain: GainFinding) -> str:
-    """Return in words where the mean of a cell is the coarse value, and where it is not."""
-    known = max(int(gain.gain.known.sum()), 1)
-    missed, without = (
-        int(gain.gain.flags[bit.bit_length() - 1]) for bit in (MEAN_NOT_MET, NO_COARSE_VALUE)
-    )
-    met = known - missed - without
-    return report.paragraph(
-        f"On {met / known:.2%} of the pixel-days with a value, the mean of the cell is its coarse "
-        f"value, to 0.0001 before packing. On {without / known:.2%} there is no such value, or too "
-        "few pixels of the cell are known, and the correction is that of the neighbouring cells; "
-        f"on {missed / known:.2%} ({missed:,}) the value cannot be met, because pixels would have "
-        "to leave their physical range: those are flagged."
-    )
-
-
-def _flags(gain: GainFinding) -> str:
-    land = max(int(gain.gain.land.sum()), 1)
-    rows = []
-    for mask, meaning in DOWNSCALED_FLAGS.items():
-        count = int(gain.gain.flags[mask.bit_length() - 1])
-        rows.append([meaning.replace("_", " "), f"{mask}", f"{count:,}", f"{count / land:.2%}"])
-    caption = "Pixel-days of land on which each bit of quality_flag is raised"
-    return report.text_table(caption, ["meaning", "bit", "pixel-days", "of land"], rows)
 
 
 def _edges(gain: GainFinding) -> report.Section:
@@ -263,22 +110,28 @@ def _rain(gain: GainFinding) -> report.Section:
             'this year, so the answer is not told. [compare] products = ["era5land"] brings it.'
         )
         return report.Section("rain", "Does it answer to rain?", [report.paragraph(text)])
-    rows = [
-        [name, *(report.number("R", value) for value in one.correlations), f"{one.events:,}"]
-        for name, one in gain.rain.items()
-    ]
-    ours = next(one for name, one in gain.rain.items() if name.startswith("product"))
-    best = LAGS[int(np.nanargmax(ours.correlations))]
-    fits = best in EXPECTED_LAGS
     pieces = [
         report.paragraph(
-            "Rain is that of ERA5-Land at every tenth pixel, or of gauges of stations where a row "
-            "says so; the maps saw neither. A change from "
-            "one day to the next should go with the rain of its own day or of the day before "
-            "(satellites pass in the morning), and not with rain still to come. After an event "
-            f"(a day of {EVENT_MM:g} mm or more after one with less, until the next such day) soil "
-            "is wetter than on the day before it, and dries."
-        ),
+            "The maps saw no rain. A change from one day to the next should go with the rain of "
+            "its own day or of the day before (satellites pass in the morning), and not with rain "
+            f"still to come. After an event (a day of {EVENT_MM:g} mm or more after one with less, "
+            "until the next such day) soil is wetter than on the day before it, and dries."
+        )
+    ]
+    for whose, found in gain.rain.items():
+        pieces += [report.subheading(f"Rain of {whose}"), *_answers(whose, found)]
+    return report.Section("rain", "Does it answer to rain?", pieces)
+
+
+def _answers(whose: str, found: Mapping[str, RainResponse]) -> list[str]:
+    """Return what is told of the answers to one rain."""
+    best = LAGS[int(np.nanargmax(found[MAPS].correlations))]
+    fits = best in EXPECTED_LAGS
+    rows = [
+        [name, *(report.number("R", value) for value in one.correlations), f"{one.events:,}"]
+        for name, one in found.items()
+    ]
+    return [
         report.paragraph(
             f"The change of the maps goes best with the rain of {_when(best)}: "
             + ("as it should." if fits else "not as it should."),
@@ -286,10 +139,11 @@ def _rain(gain: GainFinding) -> report.Section:
         ),
         report.figure(
             report.Picture(
-                rain_picture(gain.rain),
+                rain_picture(found),
                 "Left: correlation of the daily change with the rain so many days earlier. Right: "
-                "mean difference from the day before the event.",
-                "Answer of soil moisture to rain",
+                "mean difference from the day before the event, where there are "
+                f"{LEAST_EVENTS} events.",
+                f"Answer of soil moisture to the rain of {whose}",
             )
         ),
         report.text_table(
@@ -298,7 +152,6 @@ def _rain(gain: GainFinding) -> report.Section:
             rows,
         ),
     ]
-    return report.Section("rain", "Does it answer to rain?", pieces)
 
 
 def _when(lag: int) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from smcloud.core.config import RunConfig
 from smcloud.models.scoring import headline
 from smcloud.production.findings import Findings, StationFinding
-from smcloud.production.report_downscaling import gain_rows, verdict
+from smcloud.production.report_gain import gain_rows, verdicts
 from smcloud.production.report_provenance import FOOTER, AnyCard, provenance_section
 from smcloud.production.report_splits import (
     SPLIT_LABELS,
@@ -201,21 +201,12 @@ def _scores(product: Product, found: Findings) -> report.Section:
         ),
         report.score_table("Product and baseline on the same pairs", "pairs", rows),
     ]
-    if found.gain is not None and (text := verdict(found.gain)):
+    if found.gain is not None and (told := verdicts(found.gain)):
         is_good = found.gain.is_better and found.gain.is_better_within
-        pieces.insert(0, report.paragraph(text, is_warning=not is_good))
+        pieces.insert(0, report.paragraph(told[0], is_warning=not is_good))
     if found.region is None:
-        pieces.append(report.paragraph(_no_station(product, found)))
+        pieces.append(report.paragraph(found.no_stations, is_warning=True))
     return report.Section("scores", "Scores", pieces)
-
-
-def _no_station(product: Product, found: Findings) -> str:
-    if product.downscaling is not None:
-        return "No station with days enough lies inside the produced blocks."
-    return (
-        "No station that the model has never seen lies inside the produced blocks "
-        f"({found.stations_seen} that it was made with do, and are not scored)."
-    )
 
 
 def _station_rows(where: str, finding: StationFinding | None) -> list[report.ScoreRow]:

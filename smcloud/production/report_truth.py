@@ -8,6 +8,7 @@ from smcloud.grids.grid import Window
 from smcloud.production.findings import Findings
 from smcloud.publish.map import Panel, Style, map_picture
 from smcloud.validation import figures, report
+from smcloud.validation.gain import COARSE, PRODUCT
 from smcloud.validation.metrics import bias, correlation, rmse, unbiased_rmse
 from smcloud.validation.overview import Overview, cells_of
 from smcloud.validation.pairs import Floats, PairStats
@@ -23,7 +24,8 @@ def truth_sections(found: Findings) -> list[report.Section]:
     truth, months = found.truth, found.truth.months()
     paired = months, truth.months(of_baseline=True)
     if found.gain is not None:  # its coarse input is known on fewer days: the same ones for both
-        paired = found.gain.gain.by_month(found.year.schema.times(found.year.year))
+        sums_of = found.gain.gain.by_month
+        paired = sums_of(PRODUCT), sums_of(COARSE)
     density = np.sum([part.density for part in truth.parts], axis=0)
     pieces = [
         report.paragraph(

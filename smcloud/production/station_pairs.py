@@ -13,6 +13,7 @@ from smcloud.core.errors import NotFoundError
 from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
+from smcloud.cube.schema import Days
 from smcloud.features.derived import schema_named
 from smcloud.features.spec import split_input
 from smcloud.features.table import TargetRule, daily_target
@@ -75,6 +76,12 @@ class Stations:
         """Return the global row and column of each site."""
         rows, cols = (self.sites[name].to_numpy(np.int64) for name in ("row", "col"))
         return rows, cols
+
+    def measured(self, days: Days) -> Floats32:
+        """Return what each site measured on consecutive days, (days, sites); NaN for unknown."""
+        series = self.daily.pivot(index="time", columns="station", values="soil_moisture")
+        wanted = series.reindex(index=days.astype(TIME), columns=self.sites["station"])
+        return wanted.to_numpy(np.float32)
 
     def only(self, chosen: NDArray[np.bool_]) -> "Stations":
         """Return the chosen sites."""

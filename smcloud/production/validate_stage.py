@@ -22,12 +22,17 @@ from smcloud.production.assessment import Assessment, read_assessment
 from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.examination import Examiner, examine_model
-from smcloud.production.findings import Findings, StudyFindings
+from smcloud.production.findings import Findings, GainFinding, StudyFindings
+from smcloud.production.hidden_scores import HiddenFindings
 from smcloud.production.report_comparison import comparison_page
-from smcloud.production.report_downscaling import downscaling_page, verdict
+from smcloud.production.report_downscaling import downscaling_page
+from smcloud.production.report_gain import TITLES as GAIN_TITLES
+from smcloud.production.report_gain import station_states, verdicts
+from smcloud.production.report_hidden import GapTable, gap_tables, hidden_lines
 from smcloud.production.report_page import page_of
 from smcloud.production.report_provenance import AnyCard
 from smcloud.production.report_splits import SPLIT_LABELS
+from smcloud.production.report_stations import in_situ_line
 from smcloud.production.report_strategies import AGAINST_WORDS, gain_lines, label_of, variants_of
 from smcloud.production.report_study import FIRST, study_pages
 from smcloud.production.store_year import StoreYear, published_year
@@ -44,6 +49,7 @@ log = logging.getLogger(__name__)
 REPORT, MAP, SCORES_FILE, STATIONS_FILE = "report.html", "map.png", "scores.json", "stations.csv"
 COMPARISON = "comparison.html"
 DOWNSCALING = "downscaling.html"
+HIDDEN_FILE = "hidden.json"
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ class ValidateResult:
         what selection gains, what is absent.
     thresholds : DataFrame or None
         What other thresholds of the selection would keep, as `validation.verdicts.by_threshold`.
+    gaps : tuple of GapTable
+        How well gaps in surface temperature were filled, by their size.
     """
 
     lines: tuple[ScoreLine, ...]
@@ -81,6 +89,7 @@ class ValidateResult:
     pages: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     thresholds: pd.DataFrame | None = None
+    gaps: tuple[GapTable, ...] = ()
 
 
 def run(config: RunConfig, client: Client | None, listener: Listener) -> ValidateResult:
@@ -110,17 +119,20 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
     splits = read_scores(models, card.name) if isinstance(card, ModelCard) and published else {}
     lines: list[ScoreLine] = []
     told: list[str] = []
+    gaps: list[GapTable] = []
     folders = []
     for year in published:
         found = Examiner(config, product, published[year], client, listener).examine(splits)
         folder = join(config.layout.reports(product.name), str(year))
         _write_year(folder, config, product, card, found, assessment)
-        lines += _lines(found)
-        told += _gain_lines(found) + _collocation_lines(found)
+        lines += _lines(found, product)
+        told += _gain_lines(found) + _station_lines(found, product) + _collocation_lines(found)
+        told += [f"{year}: {text}" for text in hidden_lines(found.hidden)]
+        gaps += _gap_tables(found)
         folders.append(folder)
     reports, maps = (tuple(join(folder, name) for folder in folders) for name in (REPORT, MAP))
     if assessment is None:
-        return ValidateResult(tuple(lines), reports, maps, told=tuple(told))
+        return ValidateResult(tuple(lines), reports, maps, told=tuple(told), gaps=tuple(gaps))
     stated = card if isinstance(card, ModelCard) else None
     study, pages = _write_model(config, product, stated, assessment, tuple(published), listener)
     return ValidateResult(
@@ -130,6 +142,7 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
         pages,
         (*told, *gain_lines(assessment), *study.absent),
         study.thresholds,
+        tuple(gaps),
     )
 
 
@@ -205,13 +218,24 @@ def _write_year(
             "counted": line.counted,
             "scores": {n: round(v, 6) for n, v in line.scores.items() if np.isfinite(v)},
         }
-        for line in _lines(found)
+        for line in _lines(found, product)
     ]
     target.put(SCORES_FILE, (json.dumps(lines, sort_keys=True, indent=1) + "\n").encode())
+    if product.downscaling is not None:
+        target.put(HIDDEN_FILE, _hidden_json(found.hidden))
     stations = found.test or found.region
     if stations is not None:
         table = stations.product.stations.to_csv(index=False, float_format="%.6g")
         target.put(STATIONS_FILE, table.encode())
+
+
+def _hidden_json(found: HiddenFindings) -> bytes:
+    """Return the scores of filled gaps as JSON: those of temperatures in rows, seams by filler."""
+    table = None if found.lst is None else found.lst.table.round(6)
+    rows = [] if table is None else json.loads(table.to_json(orient="records"))
+    seams = {name: {n: round(v, 6) for n, v in one.items()} for name, one in found.seams.items()}
+    body = {"temperature": rows, "seams": seams}
+    return (json.dumps(body, sort_keys=True, indent=1) + "\n").encode()
 
 
 def _period_scores(config: RunConfig, card: DownscalerCard | None) -> pd.DataFrame | None:
@@ -237,13 +261,11 @@ def _links(config: RunConfig, product: Product, assessment: Assessment | None) -
     return [Link("The maps", REPORT), *links] if links else []
 
 
-def _lines(found: Findings) -> list[ScoreLine]:
+def _lines(found: Findings, product: Product) -> list[ScoreLine]:
     """Return the lines of one year: test stations, the truth where there is one, other products."""
     year, lines = found.year.year, []
-    for where, finding in (
-        ("unseen stations, median", found.test),
-        ("unseen stations inside, median", found.region),
-    ):
+    unseen = "unseen stations" if product.downscaling is None else "stations"
+    for where, finding in ((unseen, found.test), (f"{unseen} inside", found.region)):
         if finding is None:
             continue
         for name, scores in (
@@ -252,7 +274,9 @@ def _lines(found: Findings) -> list[ScoreLine]:
             ("product on the same days", finding.paired),
         ):
             if scores is not None:
-                lines.append(_median_line(year, name, where, scores))
+                lines.append(_summary_line(year, name, f"{where}, median", scores, scores.median))
+            if scores is not None and product.downscaling is not None:
+                lines.append(_summary_line(year, name, f"{where}, mean", scores, scores.mean))
     if found.truth is not None:
         total = found.truth.months().total()
         lines += _sum_line(year, "product", "truth, every pixel", total)
@@ -260,14 +284,10 @@ def _lines(found: Findings) -> list[ScoreLine]:
         total = found.truth.months(of_baseline=True).total()
         lines += _sum_line(year, found.baseline_title, "truth, every pixel", total)
     if found.gain is not None:
-        sums, title = found.gain.gain, found.baseline_title
-        for name, against, pairs in (
-            ("product", "truth, where the input is known", sums.product),
-            (title, "truth, where it is known", sums.coarse),
-            ("product", "truth, within cells", sums.within_product),
-            (title, "truth, within cells", sums.within_coarse),
-        ):
-            lines += _sum_line(year, name, against, pairs.total())
+        lines += _lines_of_gain(year, found.gain)
+    for filler, one in found.hidden.seams.items():
+        counted = f"{int(one['n']):,} values"
+        lines.append(ScoreLine(year, filler, "hidden swaths", counted, one))
     return lines + _comparison_lines(found)
 
 
@@ -279,10 +299,34 @@ def _sum_line(year: int, estimate: str, against: str, total: PairStats) -> list[
     return [ScoreLine(year, estimate, against, f"{int(total.n):,} pairs", scores)]
 
 
+def _lines_of_gain(year: int, gain: GainFinding) -> list[ScoreLine]:
+    """Return maps beside what knows no pixel; then the maps by state, at pixels and stations."""
+    sums, lines = gain.gain, []
+    for within, against in (
+        (False, "truth, where the input is known"),
+        (True, "truth, within cells"),
+    ):
+        for name, title in GAIN_TITLES.items():
+            lines += _sum_line(year, title, against, sums.of(name, within=within).total())
+    for number, state in enumerate(gain.states):
+        lines += _sum_line(year, "product", f"truth, {state}", sums.states.at(number))
+    for state, one in station_states(gain):
+        scores = {"R": one.r, "ubRMSE": one.ubrmse}
+        counted = f"{one.stations} stations"
+        lines.append(ScoreLine(year, "product", f"stations, mean, {state}", counted, scores))
+    return lines
+
+
 def _gain_lines(found: Findings) -> list[str]:
-    """Return in words whether the maps beat their coarse input, where that is known."""
-    text = "" if found.gain is None else verdict(found.gain)
-    return [f"{found.year.year}: {text}"] if text else []
+    """Return in words whether the maps beat what knows no pixel, where that is known."""
+    told = [] if found.gain is None else verdicts(found.gain)
+    return [f"{found.year.year}: {text}" for text in told]
+
+
+def _gap_tables(found: Findings) -> list[GapTable]:
+    """Return the tables of filled temperatures, the year in their titles."""
+    tables = [] if found.hidden.lst is None else gap_tables(found.hidden.lst)
+    return [one._replace(title=f"{found.year.year}: {one.title}") for one in tables]
 
 
 def _comparison_lines(found: Findings) -> list[ScoreLine]:
@@ -323,9 +367,20 @@ def _collocation_lines(found: Findings) -> list[str]:
     return lines
 
 
-def _median_line(year: int, estimate: str, where: str, scores: StationScores) -> ScoreLine:
-    median = {str(name): float(row["value"]) for name, row in scores.median.iterrows()}
-    return ScoreLine(year, estimate, where, f"{len(scores.stations)} stations", median)
+def _summary_line(
+    year: int, estimate: str, where: str, scores: StationScores, summary: pd.DataFrame
+) -> ScoreLine:
+    values = {str(name): float(row["value"]) for name, row in summary.iterrows()}
+    return ScoreLine(year, estimate, where, f"{len(scores.stations)} stations", values)
+
+
+def _station_lines(found: Findings, product: Product) -> list[str]:
+    """Return in words what stations say of maps that none has taught, or why they say nothing."""
+    if product.downscaling is None:
+        return []
+    if found.region is None:
+        return [f"{found.year.year}: {found.no_stations}"]
+    return [f"{found.year.year}: {in_situ_line(found.region, product)}"]
 
 
 def _model_lines(found: Assessment) -> list[ScoreLine]:

@@ -47,6 +47,17 @@ def _skin_temperature(name: str, hour: str) -> Variable:
     )
 
 
+def _cloud(name: str, hour: str) -> Variable:
+    return Variable(
+        name,
+        "uint8",
+        "1",
+        f"1 where a cloud of the simulated Earth hides the ground at {hour} local solar time",
+        valid=(0.0, 1.0),
+        fill=255,
+    )
+
+
 def _schema(name: str, title: str, *variables: Variable) -> CubeSchema:
     return CubeSchema(
         name,
@@ -62,9 +73,11 @@ def _schema(name: str, title: str, *variables: Variable) -> CubeSchema:
 TRUTH_SCHEMA = _schema("truth", "Truth of the simulated Earth", SOIL_MOISTURE)
 TRUTH_LST_SCHEMA = _schema(
     "truth_lst",
-    "True skin temperature of the simulated Earth",
+    "True skin temperature and clouds of the simulated Earth",
     _skin_temperature("lst_day", "10:30"),
     _skin_temperature("lst_night", "22:30"),
+    _cloud("cloud_day", "10:30"),
+    _cloud("cloud_night", "22:30"),
 )
 
 
@@ -101,7 +114,14 @@ class TruthCube:
 TRUTHS: Mapping[str, TruthCube] = {
     "truth": TruthCube("truth", TRUTH_SCHEMA, {"soil_moisture": "soil_moisture"}),
     "truth_lst": TruthCube(
-        "truth-lst", TRUTH_LST_SCHEMA, {"lst_day": "lst_day_k", "lst_night": "lst_night_k"}
+        "truth-lst",
+        TRUTH_LST_SCHEMA,
+        {
+            "lst_day": "lst_day_k",
+            "lst_night": "lst_night_k",
+            "cloud_day": "cloud_day",
+            "cloud_night": "cloud_night",
+        },
     ),
 }
 """Word that asks for it to each cube of the truth."""
@@ -145,7 +165,8 @@ class Scratch:
         day = int((state.day - self.cube.schema.times(self.year)[0]).astype(int))
         for name, field in self.cube.fields.items():
             variable = self.cube.schema.variable(name)
-            self._mapped(variable, "r+")[day] = variable.pack(getattr(state, field))
+            values = np.asarray(getattr(state, field), np.float32)
+            self._mapped(variable, "r+")[day] = variable.pack(values)
 
     def finish(self, out: str) -> None:
         """Cut the files into shards of the store below `out`, and remove them."""

@@ -2,7 +2,9 @@
 
 A downscaler that does not beat the bilinear interpolation of what it was given has failed, and so
 has one that beats it only because the coarse field is right: hence the scores within cells, where
-the mean of each cell and day is taken out of all three fields. Edges of cells must not show: steps
+the mean of each cell and day is taken out of all fields. Three things that know no pixel stand
+beside the product: its input interpolated, its input constant in each cell, and the smooth
+correction that it is anchored with, without any pattern. Edges of cells must not show: steps
 between neighbouring pixels across an edge are held against those inside cells.
 
 Without a truth there are no scores; states, flags, coverage and edges are counted all the same.
@@ -13,14 +15,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import reduce
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smcloud.cube.schema import Days
 from smcloud.cube.store import open_cube
+from smcloud.grids.cells import totals
 from smcloud.grids.grid import SIN1KM, Window
 from smcloud.grids.land import land_mask
+from smcloud.grids.regrid import nearest
 from smcloud.validation.collocation import (
     MONTHS,
     CoarseReader,
@@ -31,7 +36,13 @@ from smcloud.validation.collocation import (
     coarse_reader,
     month_of,
 )
+from smcloud.validation.gain_squares import SquareSums, squares_of
 from smcloud.validation.pairs import PairStats
+
+PRODUCT, COARSE, CONSTANT, SMOOTH = "product", "coarse", "constant", "smooth"
+ESTIMATES = (PRODUCT, COARSE, CONSTANT, SMOOTH)
+"""The maps; their coarse input, bilinear between the centres of cells; the same, constant in each
+cell; the smooth correction of nothing, which is what the maps are without their pattern."""
 
 STEP_WIDTH = 1e-4
 """Width of the bins of the step between two neighbours, m3 m-3: what products are stored with.
@@ -45,6 +56,32 @@ INSIDE, ACROSS = 0, 1
 FLAG_BITS = 16
 LARGEST_RATIO = 1.2
 """Median step across edges over that inside from which the edges of cells begin to show."""
+
+
+class Smooth(Protocol):
+    """The smooth correction alone, at the pixels of a block; travels in tasks."""
+
+    def at_points(self, steps: slice, window: Window, points: Indices) -> Floats32:
+        """Return the values of some days (days, points); NaN where the product has none."""
+        ...
+
+
+@dataclass(frozen=True)
+class PixelState:
+    """What a pixel-day may be.
+
+    Attributes
+    ----------
+    name : str
+    mask : int
+        Bits of the product's flag, one of which puts a pixel-day here; 0 takes every one.
+    origin : int
+        Or what the coarse cube's own flag says of the cell; below 0 nothing does.
+    """
+
+    name: str
+    mask: int = 0
+    origin: int = -1
 
 
 @dataclass(frozen=True)
@@ -61,8 +98,12 @@ class GainRequest:
         What the product was made from; interpolated to the pixels.
     flag : str
         Variable of the product's store whose bits name states.
-    states : tuple of (name, mask)
-        A pixel-day is in the first state whose mask its flag meets, else in the last one.
+    states : tuple of PixelState
+        A pixel-day is in the first state that applies, else in the last one.
+    origin : Layer or None
+        Flag of the coarse cube; None where no state asks for it.
+    smooth : Smooth or None
+        The smooth correction alone; where nobody has it, it is unknown everywhere.
     step : int
         Days read at once, which bounds memory.
     """
@@ -71,7 +112,9 @@ class GainRequest:
     truth: Layer | None
     coarse: Layer
     flag: str
-    states: tuple[tuple[str, int], ...]
+    states: tuple[PixelState, ...]
+    origin: Layer | None = None
+    smooth: Smooth | None = None
     step: int = 46
 
 
@@ -81,12 +124,15 @@ class Gain:
 
     Attributes
     ----------
-    product, coarse : PairStats (days,)
-        Estimate and interpolated coarse value against the truth, on the same pixel-days, by day.
-    within_product, within_coarse : PairStats (days,)
-        The same with the mean of each cell and day removed.
+    pixels, within : PairStats (estimates, days)
+        `ESTIMATES` against the truth on the same pixel-days, as they are and with the mean of each
+        cell and day removed.
+    by_state : PairStats (estimates, states)
+        The same pixel-days by state.
     states : PairStats (states,)
         The product against the truth by state, wherever both are known.
+    squares, squares_within : SquareSums
+        As `pixels` and `within`, by square of cells and month.
     steps : int64 (2, bins)
         Steps between neighbours inside cells, and across their edges, by size.
     known : int64 (states, days)
@@ -97,11 +143,12 @@ class Gain:
         Pixel-days of land on which each bit of the flag is raised.
     """
 
-    product: PairStats
-    coarse: PairStats
-    within_product: PairStats
-    within_coarse: PairStats
+    pixels: PairStats
+    within: PairStats
+    by_state: PairStats
     states: PairStats
+    squares: SquareSums
+    squares_within: SquareSums
     steps: NDArray[np.int64]
     known: NDArray[np.int64]
     land: NDArray[np.int64]
@@ -115,16 +162,16 @@ class Gain:
     @property
     def has_truth(self) -> bool:
         """Return whether any pixel-day has estimate, coarse value and truth."""
-        return bool(self.product.n.sum() > 0)
+        return bool(self.pixels.n.sum() > 0)
 
-    def by_month(self, days: Days) -> tuple[PairStats, PairStats]:
-        """Return the sums of product and coarse input by month, (12,), given the days."""
-        months = [month_of(days) == month for month in range(MONTHS)]
-        product, coarse = (
-            PairStats.stacked([sums.at(month).total() for month in months])
-            for sums in (self.product, self.coarse)
-        )
-        return product, coarse
+    def of(self, estimate: str, *, within: bool = False) -> PairStats:
+        """Return the sums of one of `ESTIMATES` by day, (days,)."""
+        return (self.within if within else self.pixels).at(ESTIMATES.index(estimate))
+
+    def by_month(self, estimate: str, *, within: bool = False) -> PairStats:
+        """Return the sums of one of `ESTIMATES` by month, (12,)."""
+        squares = self.squares_within if within else self.squares
+        return squares.sums.at(ESTIMATES.index(estimate)).total(axis=0)
 
     @property
     def edge_ratio(self) -> float:
@@ -164,35 +211,59 @@ class _Block:
 
     window: Window
     points: Indices
-    reader: CoarseReader
+    coarse: CoarseReader
+    constant: CoarseReader
+    origin: CoarseReader | None
     cells: Indices
+    square: Indices
+    squares: Indices
     pairs: _Neighbours
-    n_days: int
+    days: Days
 
     @classmethod
     def of(cls, asked: GainRequest, window: Window, part: Window | None) -> _Block | None:
         """Return what the days share; None for a block without land."""
-        is_asked = land_mask(window)
-        if part is not None:
-            inside = np.zeros_like(is_asked)
-            if (cut := window.intersect(part)) is not None:
-                inside[cut.within(window)] = True
-            is_asked = is_asked & inside
-        points = np.flatnonzero(is_asked)
-        reader = coarse_reader(asked.coarse, window, points)
-        if reader is None:
+        points = _asked_points(window, part)
+        coarse = coarse_reader(asked.coarse, window, points)
+        if coarse is None:
             return None
-        cells = _cell_numbers(asked.coarse, window, points)
-        pairs = _Neighbours.of(window, points, cells)
-        return cls(window, points, reader, cells, pairs, len(asked.product.open().times))
+        grid = asked.coarse.schema.on
+        lon, lat = (values.reshape(-1)[points] for values in SIN1KM.lonlat(window))
+        at_cell = nearest(grid, lon, lat)
+        rows, cols = grid.pixel_of(lon, lat)
+        _, cells = np.unique(rows * grid.cols + cols, return_inverse=True)
+        squares, square = np.unique(squares_of(grid, rows, cols), return_inverse=True)
+        return cls(
+            window,
+            points,
+            coarse,
+            CoarseReader(asked.coarse, at_cell),
+            None if asked.origin is None else CoarseReader(asked.origin, at_cell),
+            cells.astype(np.int64),
+            square.astype(np.int64),
+            squares.astype(np.int64),
+            _Neighbours.of(window, points, cells.astype(np.int64)),
+            asked.product.open().times,
+        )
+
+
+def _asked_points(window: Window, part: Window | None) -> Indices:
+    """Return the land pixels, flat in the window, that the product was asked for."""
+    is_asked = land_mask(window)
+    if part is not None:
+        inside = np.zeros_like(is_asked)
+        if (cut := window.intersect(part)) is not None:
+            inside[cut.within(window)] = True
+        is_asked = is_asked & inside
+    return np.flatnonzero(is_asked)
 
 
 def _slab(asked: GainRequest, block: _Block, steps: slice) -> Gain:
     estimate = at_points(asked.product, steps, block.window, block.points)
     flags = _flags(asked, steps, block)
-    state = _states(asked, flags)
+    state = states_of(asked.states, flags, block.origin.read(steps) if block.origin else None)
     known = np.isfinite(estimate)
-    found = _nothing(len(asked.states), block.n_days)
+    found = _nothing(len(asked.states), len(block.days))
     for number in range(len(asked.states)):
         found.known[number, steps] = (known & (state == number)).sum(axis=1)
     found.land[steps] = len(block.points)
@@ -201,45 +272,82 @@ def _slab(asked: GainRequest, block: _Block, steps: slice) -> Gain:
     if asked.truth is None:
         return found
     truth = at_points(asked.truth, steps, block.window, block.points)
-    return _with_scores(found, (estimate, block.reader.read(steps), truth), state, block, steps)
+    found = replace(found, states=PairStats.grouped(estimate, truth, state, len(asked.states)))
+    values = [estimate, block.coarse.read(steps), block.constant.read(steps)]
+    if asked.smooth is not None:
+        values.append(asked.smooth.at_points(steps, block.window, block.points))
+    return _with_scores(found, values, truth, state, block, steps)
 
 
 def _with_scores(
     found: Gain,
-    values: tuple[Floats32, Floats32, Floats32],
+    values: list[Floats32],
+    truth: Floats32,
     state: Indices,
     block: _Block,
     steps: slice,
 ) -> Gain:
-    """Return what was counted of a slab with the scores of its estimate, coarse value and truth."""
-    estimate, coarse, truth = values
-    states = PairStats.grouped(estimate, truth, state, len(found.known))
-    unpaired = np.isnan(truth) | np.isnan(estimate) | np.isnan(coarse)
+    """Return what was counted of a slab with the scores of its estimates against the truth."""
+    unpaired = np.isnan(truth)
     for one in values:
+        unpaired |= np.isnan(one)
+    for one in (*values, truth):
         one[unpaired] = np.nan
+    n_states, n_squares = len(found.known), block.squares.size
+    n_days = steps.stop - steps.start
+    place = np.arange(n_days)[:, None] * n_squares + block.square[None, :]
+    shape = n_days, n_squares, n_states
+    whole = _grouped(values, truth, place * n_states + state, shape)
+    inner_truth = _within(truth, block.cells)
     inner = [_within(one, block.cells) for one in values]
-    day = np.broadcast_to(np.arange(steps.start, steps.stop)[:, None], estimate.shape)
-
-    def by_day(one: NDArray[np.floating], other: NDArray[np.floating]) -> PairStats:
-        return PairStats.grouped(one, other, day, block.n_days)
-
+    within = _grouped(inner, inner_truth, place, shape[:2])
+    month = month_of(block.days[steps])
+    by_square = whole.total(axis=3)
     return replace(
         found,
-        product=by_day(estimate, truth),
-        coarse=by_day(coarse, truth),
-        within_product=by_day(inner[0], inner[2]),
-        within_coarse=by_day(inner[1], inner[2]),
-        states=states,
+        pixels=_in_year(by_square.total(axis=2), steps, len(block.days)),
+        within=_in_year(within.total(axis=2), steps, len(block.days)),
+        by_state=whole.total(axis=(1, 2)),
+        squares=SquareSums(block.squares, _by_month(by_square, month)),
+        squares_within=SquareSums(block.squares, _by_month(within, month)),
     )
 
 
+def _grouped(
+    values: list[Floats32], truth: Floats32, groups: Indices, shape: tuple[int, ...]
+) -> PairStats:
+    """Return the sums (estimates, *shape) by group; of estimates that nobody has there are none."""
+    size = int(np.prod(shape))
+    parts = [PairStats.grouped(one, truth, groups, size).reshaped(*shape) for one in values]
+    parts += [PairStats.zero(shape)] * (len(ESTIMATES) - len(values))
+    return PairStats.stacked(parts)
+
+
+def _in_year(sums: PairStats, steps: slice, n_days: int) -> PairStats:
+    """Return sums (estimates, days of a slab) as those of the year's days."""
+    place = np.clip(np.arange(n_days) - steps.start, 0, steps.stop - steps.start - 1)
+    inside = np.zeros(n_days)
+    inside[steps] = 1.0
+    return sums.at((slice(None), place)).weighted(inside)
+
+
+def _by_month(sums: PairStats, month: Indices) -> PairStats:
+    """Return sums (estimates, days, squares) as (estimates, squares, 12)."""
+    months = [sums.at((slice(None), month == number)).total(axis=1) for number in range(MONTHS)]
+    estimates, squares = months[0].shape
+    each = np.ix_(range(estimates), range(squares), range(MONTHS))
+    return PairStats.stacked(months).at((each[2], each[0], each[1]))
+
+
 def _nothing(n_states: int, n_days: int) -> Gain:
+    number = len(ESTIMATES)
     return Gain(
-        PairStats.zero((n_days,)),
-        PairStats.zero((n_days,)),
-        PairStats.zero((n_days,)),
-        PairStats.zero((n_days,)),
+        PairStats.zero((number, n_days)),
+        PairStats.zero((number, n_days)),
+        PairStats.zero((number, n_states)),
         PairStats.zero((n_states,)),
+        SquareSums.zero(number),
+        SquareSums.zero(number),
         np.zeros((2, STEP_BINS), np.int64),
         np.zeros((n_states, n_days), np.int64),
         np.zeros(n_days, np.int64),
@@ -247,27 +355,15 @@ def _nothing(n_states: int, n_days: int) -> Gain:
     )
 
 
-def _cell_numbers(coarse: Layer, window: Window, points: Indices) -> Indices:
-    """Return the cell of each point, numbered from 0 in the order of the coarse grid."""
-    lon, lat = (values.reshape(-1)[points] for values in SIN1KM.lonlat(window))
-    rows, cols = coarse.schema.on.pixel_of(lon, lat)
-    _, numbers = np.unique(rows * coarse.schema.on.cols + cols, return_inverse=True)
-    return np.asarray(numbers, np.int64)
-
-
-def _within(values: Floats32, cells: Indices) -> NDArray[np.float64]:
+def _within(values: Floats32, cells: Indices) -> Floats32:
     """Return departures (days, points) from the mean of each day over the known points of a cell.
 
     NaN where a cell has fewer than `LEAST_PIXELS` known points.
     """
-    n_cells = int(cells.max()) + 1
-    groups = np.arange(len(values))[:, None] * n_cells + cells[None, :]
-    known = np.isfinite(values)
-    count = np.bincount(groups[known], minlength=len(values) * n_cells)
-    sums = np.bincount(groups[known], values[known], minlength=len(values) * n_cells)
-    mean = np.full(count.shape, np.nan)
-    np.divide(sums, count, out=mean, where=count >= LEAST_PIXELS)
-    return np.asarray(values - mean[groups])
+    total, count = totals(values, cells, int(cells.max()) + 1)
+    mean = np.full(total.shape, np.nan)
+    np.divide(total, count, out=mean, where=count >= LEAST_PIXELS)
+    return np.asarray(values - mean[:, cells].astype(np.float32), np.float32)
 
 
 def _flags(asked: GainRequest, steps: slice, block: _Block) -> NDArray[np.int64]:
@@ -277,12 +373,26 @@ def _flags(asked: GainRequest, steps: slice, block: _Block) -> NDArray[np.int64]
     return stored.astype(np.int64)
 
 
-def _states(asked: GainRequest, flags: NDArray[np.int64]) -> Indices:
-    """Return the state of each day and point, by the first mask that its flag meets."""
-    state = np.full(flags.shape, len(asked.states) - 1, np.int64)
-    for number in reversed(range(len(asked.states) - 1)):
-        np.putmask(state, (flags & asked.states[number][1]) != 0, number)
-    return state
+def states_of(
+    states: tuple[PixelState, ...], flags: NDArray[np.int64], origin: Floats32 | None
+) -> Indices:
+    """Return the number of the state of each day and point: the first that applies.
+
+    Parameters
+    ----------
+    flags
+        (days, points), of the product.
+    origin
+        (days, points), flag of the coarse cell; None where nobody keeps one.
+    """
+    found = np.full(flags.shape, len(states) - 1, np.int64)
+    for number in reversed(range(len(states) - 1)):
+        one = states[number]
+        applies = (flags & one.mask) != 0
+        if origin is not None and one.origin >= 0:
+            applies |= origin == one.origin
+        np.putmask(found, applies, number)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

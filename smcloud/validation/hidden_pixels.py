@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,11 @@ WIDTHS_KM = (5.0, 15.0, 50.0)
 """Classes of the distance to the nearest clear pixel of the day begin at 0 and at these."""
 REACH_DAYS = 60
 """How far linear interpolation in time looks for a look."""
-NO_CLIMATE = "linear in time"
+FILLED, NO_REANALYSIS = "filled", "clear sky alone"
+CLIMATOLOGY, NO_CLIMATE = "climatology alone", "linear in time"
+FILLERS = (FILLED, NO_REANALYSIS, CLIMATOLOGY, NO_CLIMATE)
+KEYS = ["grouping", "class", "filler"]
+"""Columns of a table of scores that say what a row is about."""
 
 
 @dataclass(frozen=True)
@@ -128,25 +132,30 @@ def _inside(places: NDArray[np.int64], low: int, high: int) -> slice:
     return slice(int(np.searchsorted(places, low)), int(np.searchsorted(places, high)))
 
 
-def fillings(data: LstWindow, hidden: Bools) -> tuple[Estimates, NDArray[np.uint8]]:
+def fillings(
+    data: LstWindow, hidden: Bools, names: Sequence[str] = FILLERS
+) -> tuple[Estimates, NDArray[np.uint8]]:
     """Return what each way of filling makes of a window with pixels hidden, and `filled`'s states.
 
-    The filling itself; without the reanalysis; its climatology alone; looks interpolated in time.
+    The filling itself, always; without the reanalysis; its climatology alone; looks interpolated in
+    time.
     """
     rules = {
-        "filled": data.rules,
-        "clear sky alone": replace(data.rules, uses_departure=False),
-        "climatology alone": replace(data.rules, uses_departure=False, uses_anomalies=False),
+        FILLED: data.rules,
+        NO_REANALYSIS: replace(data.rules, uses_departure=False),
+        CLIMATOLOGY: replace(data.rules, uses_departure=False, uses_anomalies=False),
     }
-    scene = data.scene(hidden)
-    results = {name: filled(scene, rule) for name, rule in rules.items()}
-    shape = data.looks.shape
+    scene, shape = data.scene(hidden), data.looks.shape
+    whole = filled(scene, data.rules)
     found: dict[str, NDArray[np.floating]] = {
-        name: data.variable.unpack(result.stored).reshape(shape) for name, result in results.items()
+        FILLED: data.variable.unpack(whole.stored).reshape(shape)
     }
-    seen = data.variable.unpack(scene.looks).astype(np.float64)
-    found[NO_CLIMATE] = linear_in_time(seen, REACH_DAYS).reshape(shape)
-    return found, results["filled"].state.reshape(shape)
+    for name in (name for name in names if name not in (FILLED, NO_CLIMATE)):
+        found[name] = data.variable.unpack(filled(scene, rules[name]).stored).reshape(shape)
+    if NO_CLIMATE in names:
+        seen = data.variable.unpack(scene.looks).astype(np.float64)
+        found[NO_CLIMATE] = linear_in_time(seen, REACH_DAYS).reshape(shape)
+    return found, whole.state.reshape(shape)
 
 
 def hidden_clouds(known: Bools, rule: CloudHiding, fold: int) -> Bools:
@@ -182,19 +191,34 @@ def score_hidden_pixels(
     UserError
         If no clear pixel could be hidden.
     """
-    rule = rule or CloudHiding()
-    seen = data.variable.unpack(data.looks).astype(np.float64)
-    sums = _Sums()
-    for fold in folds:
-        hidden = hidden_clouds(data.known, rule, fold)
-        estimates, state = fillings(data, hidden)
-        sums.add(estimates, seen, hidden, _groups(data.known & ~hidden, state))
+    sums = hidden_sums(data, rule or CloudHiding(), folds)
     if not sums.pairs:
         raise UserError(
             f"no clear pixel could be hidden in {len(data.days)} days: choose another shift than "
-            f"{rule.shift_days} days, or a longer series"
+            f"{(rule or CloudHiding()).shift_days} days, or a longer series"
         )
     return sums.table()
+
+
+def hidden_sums(
+    data: LstWindow,
+    rule: CloudHiding,
+    folds: Sequence[int],
+    names: Sequence[str] = FILLERS,
+    where: Bools | None = None,
+) -> GapSums:
+    """Return the sums behind `score_hidden_pixels`; none where no pixel could be hidden.
+
+    `where` (rows, cols) are the pixels that are judged, all by default.
+    """
+    seen = data.variable.unpack(data.looks)
+    sums = GapSums()
+    for fold in folds:
+        hidden = hidden_clouds(data.known, rule, fold)
+        estimates, state = fillings(data, hidden, names)
+        judged = hidden if where is None else hidden & where
+        sums.add(estimates, seen, judged, gap_classes(data.known & ~hidden, state))
+    return sums
 
 
 def score_cloudy_pixels(data: LstWindow, truth: Floats, is_cloudy: Bools) -> pd.DataFrame:
@@ -209,8 +233,8 @@ def score_cloudy_pixels(data: LstWindow, truth: Floats, is_cloudy: Bools) -> pd.
     """
     nothing = np.zeros(data.looks.shape, bool)
     estimates, state = fillings(data, nothing)
-    sums = _Sums()
-    sums.add(estimates, truth, is_cloudy & ~data.known, _groups(data.known, state))
+    sums = GapSums()
+    sums.add(estimates, truth, is_cloudy & ~data.known, gap_classes(data.known, state))
     return sums.table()
 
 
@@ -239,10 +263,11 @@ def distance_to_a_look(known: Bools) -> Floats:
 
 
 Groups = Mapping[str, Mapping[str, Bools]]
+Key = tuple[str, str, str]
 
 
-def _groups(known: Bools, state: NDArray[np.uint8]) -> Groups:
-    """Return the classes (days, rows, cols) of each grouping of values."""
+def gap_classes(known: Bools, state: NDArray[np.uint8]) -> Groups:
+    """Return the classes (days, rows, cols) of each grouping: by size of gap, by state."""
     age, width = days_since_a_look(known), distance_to_a_look(known)
     edges = (0.0, *WIDTHS_KM, np.inf)
     rests = (LstState.CLEAR_SKY_ANOMALY, LstState.CLOUD_DEPARTURE, LstState.CLIMATOLOGY)
@@ -266,13 +291,19 @@ def _class(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-class _Sums:
-    """Sums over pairs by grouping, class and filler; rounds add up."""
+class GapSums:
+    """Sums over pairs by grouping, class and filler; rounds and blocks add up."""
 
-    def __init__(self) -> None:
-        self.pairs: dict[tuple[str, str, str], PairStats] = {}
+    def __init__(self, pairs: Mapping[Key, PairStats] | None = None) -> None:
+        self.pairs: dict[Key, PairStats] = dict(pairs or {})
 
-    def add(self, estimates: Estimates, reference: Floats, where: Bools, groups: Groups) -> None:
+    def add(
+        self,
+        estimates: Estimates,
+        reference: NDArray[np.floating],
+        where: Bools,
+        groups: Groups,
+    ) -> None:
         """Add the values of one round that every filler has."""
         common = where & np.isfinite(reference)
         for values in estimates.values():
@@ -283,15 +314,42 @@ class _Sums:
                 if not chosen.any():
                     continue
                 for filler, values in estimates.items():
-                    key = grouping, name, filler
-                    more = PairStats.of(values[chosen], reference[chosen])
-                    self.pairs[key] = self.pairs[key] + more if key in self.pairs else more
+                    self._merge(
+                        (grouping, name, filler), PairStats.of(values[chosen], reference[chosen])
+                    )
+
+    def __add__(self, other: GapSums) -> GapSums:
+        """Return the sums over the union of both."""
+        found = GapSums(self.pairs)
+        for key, more in other.pairs.items():
+            found._merge(key, more)
+        return found
+
+    def _merge(self, key: Key, more: PairStats) -> None:
+        self.pairs[key] = self.pairs[key] + more if key in self.pairs else more
 
     def table(self) -> pd.DataFrame:
-        """Return one row a grouping, class and filler."""
+        """Return one row a grouping, class and filler: n, RMSE and bias."""
         rows = [
             (*key, int(pairs.n), float(rmse(pairs)), float(bias(pairs)))
             for key, pairs in self.pairs.items()
         ]
-        columns = ["grouping", "class", "filler", "n", "RMSE", "bias"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=[*KEYS, "n", "RMSE", "bias"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the sums themselves, one row a grouping, class and filler."""
+        names = [part.name for part in fields(PairStats)]
+        rows = [
+            (*key, *(float(getattr(pairs, name)) for name in names))
+            for key, pairs in self.pairs.items()
+        ]
+        return pd.DataFrame(rows, columns=[*KEYS, *names])
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> GapSums:
+        """Return the sums that `to_frame` wrote."""
+        names = [part.name for part in fields(PairStats)]
+        keys = frame[KEYS].astype(str).itertuples(index=False, name=None)
+        values = frame[names].to_numpy(np.float64)
+        pairs = (PairStats(*(np.asarray(value) for value in row)) for row in values)
+        return cls(dict(zip(keys, pairs, strict=True)))

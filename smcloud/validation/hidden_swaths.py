@@ -57,14 +57,29 @@ class HiddenScores:
         Filler to sums over the values that all fillers estimated, in units of the series.
     hidden, judged : int
         Values hidden, and those of them that all fillers estimated.
-    alone : mapping
-        Filler to its share of the hidden values that it estimated.
+    found : mapping
+        Filler to the number of hidden values that it estimated.
     """
 
     pairs: Mapping[str, PairStats]
     hidden: int
     judged: int
-    alone: Mapping[str, float]
+    found: Mapping[str, int]
+
+    @property
+    def alone(self) -> Mapping[str, float]:
+        """Return the share of the hidden values that each filler estimated."""
+        return {name: count / self.hidden for name, count in self.found.items()}
+
+    def __add__(self, other: HiddenScores) -> HiddenScores:
+        """Return the scores over both sets of values, of the fillers that both have."""
+        shared = [name for name in self.pairs if name in other.pairs]
+        return HiddenScores(
+            {name: self.pairs[name] + other.pairs[name] for name in shared},
+            self.hidden + other.hidden,
+            self.judged + other.judged,
+            {name: self.found[name] + other.found[name] for name in shared},
+        )
 
     def table(self) -> pd.DataFrame:
         """Return one row per filler: n, share estimated, and every score."""
@@ -130,8 +145,7 @@ def score_hidden(
             f"no value could be hidden: no cell known on a day is missed {rule.shift_days} days "
             "later; choose another shift"
         )
-    alone = {name: count / hidden_values for name, count in found.items()}
-    return HiddenScores(pairs, hidden_values, judged, alone)
+    return HiddenScores(pairs, hidden_values, judged, found)
 
 
 def linear_in_time(values: Floats, reach_days: int) -> Floats:

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from smcloud.validation.pair_kernels import sum_groups
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 PIECE_PAIRS = 2**16
 """Pairs that are summed at once where groups are many: ten arrays of so many fit a cache."""
@@ -109,14 +111,10 @@ class PairStats:
                 f"expected group numbers from 0 to {n_groups - 1}, "
                 f"found {index.min()} to {index.max()}"
             )
-        known = np.isfinite(x) & np.isfinite(y)
-        x, y, index = x[known], y[known], index[known]
-
-        def total(values: Floats) -> Floats:
-            return np.bincount(index, weights=values, minlength=n_groups).astype(np.float64)
-
-        n = np.bincount(index, minlength=n_groups).astype(np.float64)
-        return _moments(x, y, np.ones(x.shape, bool), n, total, lambda means: means[index])
+        sums = np.zeros((len(fields(cls)), n_groups))
+        flat = np.ascontiguousarray(index.ravel(), np.int64)
+        sum_groups(x.ravel(), y.ravel(), flat, sums)
+        return cls(*sums)
 
     @classmethod
     def stacked(cls, parts: Sequence[PairStats]) -> PairStats:

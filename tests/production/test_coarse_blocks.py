@@ -13,7 +13,7 @@ from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import ERA5LAND, GLOBAL025, Window
 from smcloud.models.coarse_moisture import SourceFlag
 from smcloud.production.coarse_blocks import _nodes, joined_block
-from smcloud.production.coarse_report import join_figures
+from smcloud.production.coarse_report import by_filler, join_figures, seam_scores
 from smcloud.sources.amsr import RetrievalState
 
 WINDOW = Window(200, 225, 1100, 1125)
@@ -152,3 +152,15 @@ def test_every_joined_cube_is_a_derived_one_of_its_sources():
     for name, made_of in JOINED.items():
         assert schema_named(name).name == name
         assert schema_named(made_of.later).grid == schema_named(name).grid
+
+
+def test_seams_of_a_block_are_scored_on_hidden_swaths_and_blocks_add_up(root):
+    one = seam_scores(block_of(root, 2011), "coarse_moisture")
+    assert one.hidden > 1000
+    twice = by_filler(one + one)
+    assert list(twice) == ["seams", "linear in time", "climatology"]
+    for filler, scores in by_filler(one).items():
+        assert twice[filler]["RMSE"] == pytest.approx(scores["RMSE"])
+        assert twice[filler]["share"] == pytest.approx(scores["share"])
+        assert twice[filler]["n"] == 2 * scores["n"]
+    assert seam_scores(block_of(root, 2020), "coarse_moisture") is None

@@ -1,24 +1,33 @@
 """Cubes made of other cubes: made once, again where inputs changed, and read as others are."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smcloud.core.errors import NotFoundError, UserError
 from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Silent
-from smcloud.cube.store import open_cube
+from smcloud.cube.schema import shard_index
+from smcloud.cube.store import create_store, open_cube, write_shard
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
 from smcloud.features.cloud_filling import LstState
 from smcloud.features.derived import DERIVED, with_inputs
+from smcloud.features.lst_filled import OVERPASSES
 from smcloud.features.spec import CubeSet, Driver
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import TileYear, parse_window
-from smcloud.production.derived_stage import run_derived
+from smcloud.production import hidden_scores
+from smcloud.production.derived_stage import derived_tasks, run_derived
+from smcloud.production.hidden_scores import CLOUDY, HIDDEN, BlockTask, score_lst_block
 from smcloud.production.ledger import Ledger
+from smcloud.simulate.truth import TRUTH_LST_SCHEMA, TRUTHS
 from smcloud.sources.registry import SOURCES
+from smcloud.validation.collocation import Layer
+from smcloud.validation.hidden_pixels import GapSums
 from tests.production.filled_root import BLOCKS, TEXT, fill, make_inputs, write_input
 from tests.production.small_world import (
     TILE,
@@ -156,3 +165,60 @@ def test_a_cube_that_was_never_ingested_is_named(folder):
 def test_a_part_without_land_is_refused(folder):
     with pytest.raises(UserError, match="no land for lst_filled in h18v04"):
         fill(folder, window="10x8+760+872")
+
+
+def write_truth(folder, config, block):
+    """Write a truth in which every gap is one kelvin warmer than what filled it, under cloud."""
+    url = TRUTHS["truth_lst"].url(str(folder), YEAR)
+    create_store(url, TRUTH_LST_SCHEMA, YEAR)
+    for name in OVERPASSES:
+        values = stored(config, name, block).astype(np.int64)
+        warmer = np.where(values == 0, 0, values + 50)
+        for variable, whole in ((name, warmer), (name.replace("lst", "cloud"), values * 0 + 1)):
+            packed = whole.astype(TRUTH_LST_SCHEMA.variable(variable).dtype)
+            index = shard_index(TRUTH_LST_SCHEMA, block, 0)
+            write_shard(url, TRUTH_LST_SCHEMA, variable, index, packed)
+    return Layer(url, TRUTH_LST_SCHEMA, YEAR, "lst_day", required=False)
+
+
+def test_a_filled_block_is_scored_where_pixels_are_hidden_and_under_true_clouds(
+    made, tmp_path, monkeypatch
+):
+    _, config, _ = made
+    block = derived_tasks(config, "lst_filled", YEAR)[0]
+    truth = write_truth(tmp_path, config, block.block.window)
+    task = BlockTask(block, truth, 0, str(tmp_path / "scores"), "block")
+    monkeypatch.setattr(hidden_scores, "OVERPASSES", ("lst_day",))
+    found = score_lst_block(task)
+    by_kind = {
+        judged: GapSums.from_frame(found[found["judged"] == judged]).table()
+        for judged in (HIDDEN, CLOUDY)
+    }
+    for table in by_kind.values():
+        assert set(table["filler"]) == {"filled", "climatology alone"}
+        assert set(table["grouping"]) == {
+            "all",
+            "days since a look",
+            "km to a clear pixel",
+            "rests on",
+        }
+    cloudy = by_kind[CLOUDY].query("filler == 'filled' and grouping == 'all'").iloc[0]
+    assert cloudy["bias"] == pytest.approx(-1.0, abs=1e-3)
+    assert cloudy["RMSE"] == pytest.approx(1.0, abs=1e-3)
+    looks = GapSums.from_frame(found[found["judged"] == HIDDEN]).pairs["all", "", "filled"]
+    assert 0 < looks.n < land_mask(PART).sum() * 37
+    monkeypatch.setattr(hidden_scores, "_overpass", None)  # what is kept is not made again
+    pd.testing.assert_frame_equal(score_lst_block(task), found)
+
+
+def test_scores_of_gaps_are_named_by_what_they_depend_on(made):
+    _, config, _ = made
+    year = SimpleNamespace(year=YEAR, schema=SimpleNamespace(name="all-weather"))
+    blocks = derived_tasks(config, "lst_filled", YEAR)
+    one, other = (
+        hidden_scores.block_tasks(config.model_copy(update={"train": train}), year, blocks, None)
+        for train in (config.train, config.train.model_copy(update={"seed": 13}))
+    )
+    assert len(one) == len(blocks) == BLOCKS
+    assert {task.name for task in one}.isdisjoint(task.name for task in other)
+    assert [task.fold for task in other] == [3] * BLOCKS

@@ -14,9 +14,13 @@ from smcloud.models.periods import SCORES
 from smcloud.production import publish_stage, validate_stage
 from smcloud.production.findings import GainFinding
 from smcloud.production.report_downscalers import downscaler_sections
-from smcloud.production.report_downscaling import verdict
-from smcloud.production.station_pairs import COARSE_INPUT, REANALYSIS, baseline_of
+from smcloud.production.report_gain import TITLES, verdicts
+from smcloud.production.smooth_correction import smooth_correction
+from smcloud.production.station_pairs import COARSE_INPUT, REANALYSIS, baseline_layer, baseline_of
+from smcloud.production.store_year import published_year
 from smcloud.products.registry import product_named
+from smcloud.validation.gain import COARSE, SMOOTH
+from smcloud.validation.gain_squares import Scored
 from smcloud.validation.metrics import Interval
 
 from . import downscaled_root, product_root
@@ -28,7 +32,10 @@ class Heard(Silent):
     """Keeps what it is told."""
 
     def __init__(self):
-        self.warnings = []
+        self.warnings, self.stages = [], []
+
+    def begin(self, stage, total, unit):
+        self.stages.append(stage)
 
     def warn(self, text):
         self.warnings.append(text)
@@ -69,7 +76,7 @@ def test_a_product_must_beat_its_own_input_and_one_of_stations_the_reanalysis():
 def test_maps_that_know_half_of_the_pattern_halve_the_error_of_their_input(result):
     for against in ("input is known", "within cells"):
         product = line_of(result, "product", against)
-        coarse = line_of(result, COARSE_INPUT, against.replace("input", "it"))
+        coarse = line_of(result, COARSE_INPUT, against)
         assert product.counted == coarse.counted
         assert product.scores["ubRMSE"] == pytest.approx(0.5 * coarse.scores["ubRMSE"], rel=0.02)
     assert line_of(result, "product", "within cells").scores["R"] > 0.99
@@ -77,21 +84,62 @@ def test_maps_that_know_half_of_the_pattern_halve_the_error_of_their_input(resul
 
 def test_what_is_gained_is_said_in_words(result):
     assert result.told[0].startswith("2019: The maps beat the bilinear interpolation")
+    assert re.search(
+        "smooth correction alone: .* \\(gains\\); within cells, .* \\(gains\\)", result.told[1]
+    )
 
 
-def gained(product, coarse, within_product, within_coarse):
-    """Findings in which every score of the four has one value."""
-    values = {
-        "product": product,
-        "coarse": coarse,
-        "within_product": within_product,
-        "within_coarse": within_coarse,
-    }
-    scores = {
-        which: {name: Interval(*np.full(3, value)) for name in ("R", "RMSE", "ubRMSE")}
-        for which, value in values.items()
-    }
-    return GainFinding(None, (), scores, {})
+def test_what_knows_no_pixel_stands_beside_the_maps(result, page):
+    smooth, coarse = (
+        line_of(result, title, "within cells") for title in (TITLES[SMOOTH], TITLES[COARSE])
+    )
+    # Cells of this world are alike on a day, so that neither has a pattern.
+    assert smooth.scores["ubRMSE"] == pytest.approx(coarse.scores["ubRMSE"], rel=0.01)
+    assert "constant in each cell, all pixels" in page
+    assert "squares of 3 x 3 cells in months" in page
+
+
+def test_states_are_scored_at_pixels_and_at_stations(result):
+    silent = line_of(result, "product", "truth, no coarse value")
+    assert silent.counted == f"{10 * LAND:,} pairs"
+    clear = line_of(result, "product", "stations, mean, clear")
+    assert clear.counted == "6 stations"
+    assert clear.scores["ubRMSE"] == pytest.approx(0.04, abs=0.005)
+    whole = line_of(result, "product", "stations, mean, all days")
+    mean = line_of(result, "product", "stations inside, mean")
+    assert whole.scores["ubRMSE"] == pytest.approx(mean.scores["ubRMSE"], rel=1e-4)
+    assert not any("stations, mean, no coarse" in line.against for line in result.lines)
+
+
+def test_the_smooth_correction_is_found_once(config, result):
+    folder = open_objects(f"{config.layout.reports('smap-downscaling')}/2019/smooth")
+    first = {info.key: folder.get(info.key) for info in folder.list()}
+    assert all("nodes/settled/" in key for key in first)
+    listener, year = Heard(), published_year(config, 2019)
+    coarse = baseline_layer(config, baseline_of(product_named("smap-downscaling")), 2019)
+    smooth_correction(config, year, coarse, None, listener)
+    assert listener.stages == []
+    assert {info.key: folder.get(info.key) for info in folder.list()} == first
+
+
+def gained(product, coarse, within_product, within_coarse, half=0.001):
+    """Findings in which every score of an estimate has one value, differences certain to `half`."""
+
+    def of(*values):
+        names = ("R", "RMSE", "ubRMSE")
+        nowhere = np.nan, np.nan
+        own = [dict.fromkeys(names, Interval(value, *nowhere)) for value in values]
+        less = [
+            dict.fromkeys(
+                names, Interval(values[0] - v, values[0] - v - half, values[0] - v + half)
+            )
+            for v in values
+        ]
+        return Scored(tuple(own), tuple(less), 10)
+
+    overall = of(product, coarse, coarse, coarse)
+    within = of(within_product, within_coarse, within_coarse, within_coarse)
+    return GainFinding(None, (), overall, within, (), {})
 
 
 @pytest.mark.parametrize(
@@ -105,10 +153,19 @@ def gained(product, coarse, within_product, within_coarse):
         (gained(0.05, 0.06, 0.05, 0.04), "DO NOT .* own input within cells:"),
         (gained(0.07, 0.06, 0.03, 0.04), "DO NOT .* own input over all pixels:"),
         (gained(0.06, 0.06, 0.04, 0.04), "DO NOT beat"),
+        (gained(0.05, 0.06, 0.03, 0.04, half=0.02), "DO NOT beat .* own input:"),
     ],
 )
 def test_maps_that_are_no_better_than_their_input_are_said_to_be(found, words):
-    assert re.search(words, verdict(found))
+    assert re.search(words, verdicts(found)[0])
+
+
+def test_the_pattern_is_judged_beside_the_smooth_correction_alone():
+    told = verdicts(gained(0.05, 0.06, 0.05, 0.04))[1]
+    assert re.search("alone: all pixels, RMSE 0.0500 .* \\(gains\\); within cells", told)
+    assert told.endswith("(loses).")
+    unsure = verdicts(gained(0.05, 0.06, 0.03, 0.04, half=0.02))[1]
+    assert unsure.count("cannot be told apart") == 2
 
 
 def test_every_station_inside_is_scored_for_none_has_taught_the_model(result):
@@ -147,7 +204,7 @@ def test_without_truth_rain_and_table_of_scores_the_page_tells_the_rest(tmp_path
     open_objects(config.layout.model("")).delete(f"smap-downscaling/{SCORES}")
     found = validate_stage.run(config, None, Silent())
     assert not any("truth" in line.against for line in found.lines)
-    assert found.told == ()
+    assert not any("The maps" in text for text in found.told)
     report = Path(found.reports[0].removeprefix("file://"))
     page = (report.parent / "downscaling.html").read_text()
     for text in ("Nobody knows", "Neither a cube", "no coarse value"):

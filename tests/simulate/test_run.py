@@ -298,6 +298,9 @@ def test_true_skin_temperature_is_written_when_asked_for(tmp_path):
         for name, truth in (("lst_day", state.lst_day_k), ("lst_night", state.lst_night_k)):
             found = cube.read_physical(name, slice(day, day + 1), window)
             np.testing.assert_allclose(found.ravel(), truth, atol=0.0101)
+        for name, clouds in (("cloud_day", state.cloud_day), ("cloud_night", state.cloud_night)):
+            found = cube.read(name, slice(day, day + 1), window)
+            np.testing.assert_array_equal(found.ravel(), clouds)
     assert not (tmp_path / "truth").exists()
     before = tree_of(tmp_path)
     assert simulate(request(tmp_path, sources=("truth_lst",)), Silent()).written == 0

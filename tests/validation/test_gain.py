@@ -1,6 +1,6 @@
 """Gain over the coarse input, in worlds whose answer is known, and blocks that add up."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,18 @@ from smcloud.cube.store import create_store, write_shard
 from smcloud.grids.grid import SIN1KM, Window, grid_named
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import tile_window
-from smcloud.validation.collocation import Layer
-from smcloud.validation.gain import GainRequest, gain_of_block, total
+from smcloud.validation.collocation import Layer, at_points
+from smcloud.validation.gain import (
+    COARSE,
+    CONSTANT,
+    ESTIMATES,
+    PRODUCT,
+    SMOOTH,
+    GainRequest,
+    PixelState,
+    gain_of_block,
+    total,
+)
 from smcloud.validation.metrics import all_scores
 
 YEAR, DAYS, SIDE = 2019, 365, 50
@@ -20,10 +30,8 @@ MOISTURE = Variable(
 )
 FLAG = Variable("quality_flag", "uint16", "1", "flag", (0.0, 65535.0))
 FINE = CubeSchema("fine", "sin1km", (MOISTURE, FLAG), 1, (46, 50, 50), (368, 50, 50), "Fine")
-COARSE = CubeSchema(
-    "coarse", "ease2_36km", (MOISTURE,), 1, (46, 100, 100), (46, 100, 100), "Coarse"
-)
-STATES = (("filled", 1), ("clear", 0))
+CELLS = CubeSchema("coarse", "ease2_36km", (MOISTURE,), 1, (46, 100, 100), (46, 100, 100), "Coarse")
+STATES = (PixelState("filled", 1), PixelState("clear"))
 TILE = tile_window(SIN1KM, "h18v04")
 WINDOW = Window(TILE.row0 + 600, TILE.row0 + 700, TILE.col0 + 750, TILE.col0 + 850)
 
@@ -76,8 +84,8 @@ def world(tmp_path_factory):
         fields = {"soil_moisture": MOISTURE.pack(field), "quality_flag": flag}
         layers[name] = written(f"{folder}/{name}.zarr", FINE, blocks_of(fields))
     url = f"{folder}/coarse.zarr"
-    create_store(url, COARSE, YEAR, {})
-    side = COARSE.shards[1]
+    create_store(url, CELLS, YEAR, {})
+    side = CELLS.shards[1]
     whole = np.full((DAYS, grid.rows, grid.cols), -9999, np.int16)
     whole[:, window.row0 : window.row1, window.col0 : window.col1] = MOISTURE.pack(coarse)
     for row in range(window.row0 // side, (window.row1 - 1) // side + 1):
@@ -88,8 +96,8 @@ def world(tmp_path_factory):
                     row * side : (row + 1) * side,
                     col * side : (col + 1) * side,
                 ]
-                write_shard(url, COARSE, "soil_moisture", (slab, row, col), part)
-    layers["coarse"] = Layer(url, COARSE, YEAR, "soil_moisture", required=False)
+                write_shard(url, CELLS, "soil_moisture", (slab, row, col), part)
+    layers["coarse"] = Layer(url, CELLS, YEAR, "soil_moisture", required=False)
     return layers
 
 
@@ -101,8 +109,8 @@ def asked(world, **changes):
 def test_a_product_that_knows_the_pattern_beats_its_input_within_cells(world):
     found = gain_of_block(asked(world), WINDOW)
     product, coarse = (
-        all_scores(found.within_product.total()),
-        all_scores(found.within_coarse.total()),
+        all_scores(found.of(PRODUCT, within=True).total()),
+        all_scores(found.of(COARSE, within=True).total()),
     )
     assert product["R"] > 0.85
     assert abs(coarse["R"]) < 0.1
@@ -112,7 +120,9 @@ def test_a_product_that_knows_the_pattern_beats_its_input_within_cells(world):
 def test_the_input_shifted_by_a_constant_gains_nothing_within_cells(world):
     same = replace(asked(world), product=world["truth"])
     found = gain_of_block(same, WINDOW)
-    assert all_scores(found.within_product.total())["ubRMSE"] == pytest.approx(0.0, abs=1e-6)
+    assert all_scores(found.of(PRODUCT, within=True).total())["ubRMSE"] == pytest.approx(
+        0.0, abs=1e-6
+    )
 
 
 def test_blocks_add_up_to_the_region_in_any_slabs(world):
@@ -122,8 +132,10 @@ def test_blocks_add_up_to_the_region_in_any_slabs(world):
     ]
     whole = gain_of_block(asked(world), WINDOW)
     parts = total([gain_of_block(asked(world, step=31), half) for half in halves])
-    for score, value in all_scores(whole.product.total()).items():
-        np.testing.assert_allclose(all_scores(parts.product.total())[score], value, rtol=1e-9)
+    for name in ("pixels", "by_state"):  # a cell that is cut has a mean of its own in each part
+        one, other = (getattr(found, name).total(axis=1).at(slice(3)) for found in (whole, parts))
+        for score, value in all_scores(one).items():
+            np.testing.assert_allclose(all_scores(other)[score], value, rtol=1e-9)
     np.testing.assert_array_equal(parts.known, whole.known)
     np.testing.assert_array_equal(parts.states.n, whole.states.n)
 
@@ -141,14 +153,45 @@ def test_a_field_that_prints_its_cells_has_larger_steps_across_edges(world):
     assert found.edge_ratio > 1.5  # the truth of this world itself jumps at the edges of cells
 
 
-def test_months_hold_the_sums_of_their_days(world):
+def test_months_and_squares_hold_the_sums_of_their_days(world):
     found = gain_of_block(asked(world), WINDOW)
-    days = world["product"].open().times
-    product, coarse = found.by_month(days)
-    january = found.product.at(slice(0, 31)).total()
-    np.testing.assert_allclose(product.n[0], january.n)
-    np.testing.assert_allclose(product.m2_d[0], january.m2_d)
-    assert coarse.n.sum() == found.coarse.n.sum() > 0
+    january = found.of(PRODUCT).at(slice(0, 31)).total()
+    np.testing.assert_allclose(found.by_month(PRODUCT).n[0], january.n)
+    np.testing.assert_allclose(found.by_month(PRODUCT).m2_d[0], january.m2_d)
+    for whole, squares in ((found.pixels, found.squares), (found.within, found.squares_within)):
+        one, other = whole.total(axis=1), squares.blocks().total(axis=1)
+        np.testing.assert_allclose(other.n, one.n)
+        np.testing.assert_allclose(other.m2_d, one.m2_d, rtol=1e-9)
+
+
+def test_the_input_constant_in_each_cell_has_no_pattern_within_it(world):
+    found = gain_of_block(asked(world), WINDOW)
+    inner = all_scores(found.of(CONSTANT, within=True).total())
+    assert inner["ubRMSE"] == pytest.approx(0.03, rel=0.05)  # the whole pattern of the truth
+    overall = {name: all_scores(found.of(name).total())["RMSE"] for name in (COARSE, CONSTANT)}
+    assert overall[CONSTANT] < 0.8 * overall[COARSE]  # cells of this world are constant but for it
+
+
+@dataclass(frozen=True)
+class Nowhere:
+    """A smooth correction that is the truth, known on the first ten days only."""
+
+    layer: Layer
+
+    def at_points(self, steps, window, points):
+        values = at_points(self.layer, steps, window, points)
+        values[np.arange(steps.start, steps.stop) >= 10] = np.nan
+        return values
+
+
+def test_all_estimates_are_scored_on_the_pixel_days_that_all_of_them_know(world):
+    found = gain_of_block(asked(world, smooth=Nowhere(world["truth"])), WINDOW)
+    counts = found.pixels.n
+    assert (counts[:, :10] > 0).all()
+    assert (counts[:, 10:] == 0).all()
+    assert (counts == counts[0]).all()
+    assert all_scores(found.of(SMOOTH).total())["RMSE"] == pytest.approx(0.0, abs=1e-9)
+    assert len(ESTIMATES) == len(counts)
 
 
 def test_without_a_truth_everything_but_scores_is_counted(world):
