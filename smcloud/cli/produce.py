@@ -140,7 +140,7 @@ def show_plan(plan: YearPlan, config: RunConfig) -> None:
             *_year_rows(plan, config),
         ],
     )
-    if plan.passes:
+    if any(one.rows for one in plan.passes):
         table(
             f"Passes of {plan.year}",
             ["pass", "tasks", "land rows", "memory of a task", "core-hours"],

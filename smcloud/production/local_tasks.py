@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -22,7 +21,7 @@ import pandas as pd
 from distributed import Client
 from threadpoolctl import threadpool_limits
 
-from smcloud.core.errors import ModelError, NotFoundError, StoreError, UserError
+from smcloud.core.errors import ModelError, NotFoundError, UserError
 from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener, Silent
 from smcloud.core.objects import open_objects
@@ -44,14 +43,12 @@ from smcloud.models.gwr_files import (
     save_card,
     save_year,
 )
-from smcloud.production.cluster import worker_threads
 from smcloud.production.coarse_request import CoarseModelRequest
-from smcloud.production.runner import Task, run_tasks
+from smcloud.production.training_jobs import Result, TrainingJob, TrainingJobs
 from smcloud.version import __version__
 
-log = logging.getLogger(__name__)
-
 NOTES = "local"
+YEAR_FILE = ".local.npz"
 FORMAT = 1
 """Raised when equal rows and settings give other files."""
 DAYS_AT_ONCE = 31
@@ -194,13 +191,13 @@ def train_local(
         )
     stamps = [job.stamp for job in jobs]
     card = _card(request, rule, scores, slope, window, notes, stamps)
-    repeated = runner.done == 0 and _is_stored(request, card)
+    repeated = runner.jobs.done == 0 and _is_stored(request, card)
     save_card(request.models, request.name, card)
     runner.tidy(card)
-    return LocalSummary(card, repeated, runner.done, runner.kept)
+    return LocalSummary(card, repeated, runner.jobs.done, runner.jobs.kept)
 
 
-def perform(request: LocalRequest, job: _Job) -> dict[str, Any]:
+def perform(request: LocalRequest, job: _Job) -> Result:
     """Do one job and note what it finds: the task of a worker."""
     data = open_objects(request.samples_url).get(f"{job.samples}.npz")
     # With more threads BLAS sums in another order, and the last bits would differ.
@@ -208,7 +205,7 @@ def perform(request: LocalRequest, job: _Job) -> dict[str, Any]:
         found = job.work(request, _series(data), job.settings)
     note = json.dumps(found, sort_keys=True).encode()
     request.models.put(_note_key(request, job), note)
-    return found
+    return note
 
 
 def _search(
@@ -260,14 +257,18 @@ def _months(series: CoarseDays, weights: Any, rule: LocalRule) -> list[LocalFit]
 
 
 class _Runner:
-    """Runs the jobs of one training, and knows which were done before."""
+    """The jobs of one training and their rows."""
 
     def __init__(self, request: LocalRequest, client: Client | None, listener: Listener) -> None:
-        self.request, self.client, self.listener = request, client, listener
-        self.samples = open_objects(request.samples_url)
-        self.done = self.kept = 0
-        self._used: set[str] = set()
-        self._stored = {info.key for info in request.models.list(f"{request.name}/")}
+        self.request = request
+        self.jobs = TrainingJobs(
+            request.models,
+            f"{request.name}/",
+            lambda sha256: _year_key(request.name, sha256),
+            open_objects(request.samples_url),
+            client,
+            listener,
+        )
 
     def job(
         self,
@@ -280,54 +281,24 @@ class _Runner:
         data = _to_bytes(series)
         sha256 = content_hash(data)
         job = _Job(name, sha256, self.request.stamp({"rows": sha256, **settings}), work, settings)
-        if self._noted(job) is None:
+        if not self.jobs.is_known(_note_key(self.request, job)):
             # Written at once: the rows of all years together may not fit this process.
-            self.samples.put(f"{sha256}.npz", data)
+            self.jobs.samples.put(f"{sha256}.npz", data)
         return job
 
     def run(self, jobs: Sequence[_Job], stage: str) -> dict[str, dict[str, Any]]:
         """Return what each job finds, by name; what was noted before is read, not redone."""
-        self.listener.begin(stage, len(jobs), "tasks")
-        notes = {job.name: self._noted(job) for job in jobs}
-        found = {name: note for name, note in notes.items() if note is not None}
-        self.kept += len(found)
-        self.listener.advance(len(found))
-
-        def keep(task: Task[dict[str, Any]], note: dict[str, Any]) -> None:
-            found[task.key] = note
-            self.done += 1
-            self.listener.advance(1, last=task.key)
-
-        left = [
-            Task(job.name, perform, (self.request, job)) for job in jobs if job.name not in found
+        tasks = [
+            TrainingJob(job.name, _note_key(self.request, job), perform, (self.request, job))
+            for job in jobs
         ]
-        window = 1 if self.client is None else 2 * worker_threads(self.client)
-        run_tasks(self.client, left, window=window, on_done=keep, listener=self.listener)
-        self.listener.end()
-        return found
+        notes = self.jobs.run(tasks, stage, "tasks")
+        return {job.name: json.loads(note) for job, note in zip(jobs, notes, strict=True)}
 
     def tidy(self, card: LocalCard) -> None:
         """Delete rows, notes and years that the card does not need, where credentials may."""
-        years = {f"{card.name}/{note.sha256}.local.npz" for note in card.years.values()}
-        try:
-            for info in self.request.models.list(f"{card.name}/"):
-                is_ours = info.key.endswith(".local.npz") or f"/{NOTES}/" in info.key
-                if is_ours and info.key not in years | self._used:
-                    self.request.models.delete(info.key)
-            for info in self.samples.list():
-                self.samples.delete(info.key)
-        except StoreError as err:
-            log.warning("files of earlier trainings stay below %s: %s", self.request.root, err)
-
-    def _noted(self, job: _Job) -> dict[str, Any] | None:
-        """Return what was noted of a job, if the file that the note names is there too."""
-        key = _note_key(self.request, job)
-        self._used.add(key)
-        if key not in self._stored:
-            return None
-        note: dict[str, Any] = json.loads(self.request.models.get(key))
-        file = f"{self.request.name}/{note.get('sha256')}.local.npz"
-        return note if "sha256" not in note or file in self._stored else None
+        years = {_year_key(card.name, note.sha256) for note in card.years.values()}
+        self.jobs.tidy(years, lambda key: key.endswith(YEAR_FILE) or f"/{NOTES}/" in key)
 
 
 def _with_bandwidth(
@@ -426,6 +397,10 @@ def _is_stored(request: LocalRequest, card: LocalCard) -> bool:
         return load_local(request.models, request.name).card == card
     except (ModelError, NotFoundError):
         return False
+
+
+def _year_key(model: str, sha256: str) -> str:
+    return f"{model}/{sha256}{YEAR_FILE}"
 
 
 def _note_key(request: LocalRequest, job: _Job) -> str:

@@ -54,8 +54,8 @@ class YearPasses:
     passes : tuple of PassPlan
         In their order, the blocks last.
     work_bytes : int
-        What lies below the work of the version until it is published, uncompressed: first guesses,
-        flags, and the sums of all blocks twice.
+        What will lie below the work of the version until it is published, uncompressed: first
+        guesses, flags, and the sums of all blocks twice; 0 where nothing waits.
     """
 
     passes: tuple[PassPlan, ...]
@@ -103,8 +103,10 @@ def year_passes(
         for name, (tasks, rows) in left.items()
     )
     pixels = recipe.schema.shards[1] * recipe.schema.shards[2]
-    guesses = 4 * pixels * region.days * region.blocks
-    return YearPasses(passes, guesses + PARTS * SUMS_BYTES * region.cells_of_blocks * region.days)
+    of_guesses = 4 * pixels * region.blocks
+    of_sums = PARTS * SUMS_BYTES * region.cells_of_blocks
+    is_waiting = any(one.rows for one in passes)
+    return YearPasses(passes, region.days * (of_guesses + of_sums) if is_waiting else 0)
 
 
 def speeds_of(records: Iterable[Record]) -> dict[str, float]:

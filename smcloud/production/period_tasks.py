@@ -13,20 +13,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 from distributed import Client
 from threadpoolctl import threadpool_limits
 
-from smcloud.core.errors import ModelError, NotFoundError, StoreError, UserError
+from smcloud.core.errors import ModelError, NotFoundError, UserError
 from smcloud.core.layout import join
 from smcloud.core.listener import Listener, Silent
-from smcloud.core.objects import Objects, in_order, open_objects
+from smcloud.core.objects import Objects, open_objects
 from smcloud.models.base import CARD, content_hash
 from smcloud.models.families import CellSamples, Family, Parameters
 from smcloud.models.family_fits import to_bytes
@@ -43,7 +42,6 @@ from smcloud.models.periods import (
     score_rows,
     to_parquet,
 )
-from smcloud.production.cluster import worker_threads
 from smcloud.production.period_samples import (
     PeriodSamples,
     PeriodsRequest,
@@ -53,12 +51,10 @@ from smcloud.production.period_samples import (
     samples_data,
     samples_key,
 )
-from smcloud.production.runner import Task, run_tasks
-
-log = logging.getLogger(__name__)
+from smcloud.production.training_jobs import FILE, Result, TrainingJob, TrainingJobs
 
 WORK = f"{PERIODS}/work"
-FITTED, REFUSED = "sha256", "why_not"
+REFUSED = "why_not"
 
 
 @dataclass(frozen=True)
@@ -123,10 +119,6 @@ class Place:
         return f"{self.model}/{WORK}/{_hash(json.dumps(shaping))[:32]}.json"
 
 
-Result: TypeAlias = bytes
-"""What a task returns and stores: a `FamilyResult` or the hash of a model, as JSON."""
-
-
 def train_periods(
     table: pd.DataFrame,
     request: PeriodsRequest,
@@ -165,11 +157,11 @@ def train_periods(
     request.models.put(f"{request.name}/{SCORES}", to_parquet(scores))
     request.models.put(f"{request.name}/{CARD}", card.to_json())
     runner.tidy(card)
-    return PeriodsSummary(card, scores, dropped, runner.done, runner.kept)
+    return PeriodsSummary(card, scores, dropped, runner.jobs.done, runner.jobs.kept)
 
 
 def perform(place: Place, job: PeriodJob) -> Result:
-    """Do one job and store what it finds: the task of a worker."""
+    """Do one job and store a `FamilyResult` or the hash of a model: the task of a worker."""
     samples = read_samples(place.samples_url, job.samples)
     models = open_objects(place.models_url)
     # With more threads BLAS sums in another order, and the last bits would differ.
@@ -191,23 +183,26 @@ def _fitted(place: Place, job: PeriodJob, samples: CellSamples, models: Objects)
         return json.dumps({REFUSED: str(err)}).encode()
     sha256 = content_hash(data)
     models.put(model_key(place.model, sha256), data)
-    return json.dumps({FITTED: sha256}).encode()
+    return json.dumps({FILE: sha256}).encode()
 
 
 class _Runner:
-    """Runs the jobs of one training, and knows which were done before."""
+    """The jobs of one training and their samples."""
 
     def __init__(self, request: PeriodsRequest, client: Client | None, listener: Listener) -> None:
         models_url = join(request.root, "models")
         self.place = Place(
             request.samples_url, models_url, request.name, request.stamp(), request.rules
         )
-        self.models, self.client, self.listener = request.models, client, listener
-        self.samples = open_objects(request.samples_url)
-        self.done = self.kept = 0
-        self._used: set[str] = set()
+        self.jobs = TrainingJobs(
+            request.models,
+            f"{request.name}/{PERIODS}",
+            partial(model_key, request.name),
+            open_objects(request.samples_url),
+            client,
+            listener,
+        )
         self._written: set[str] = set()
-        self._stored = {info.key for info in self.models.list(f"{request.name}/{PERIODS}")}
 
     def assessed(self, parts: Sequence[PeriodSamples]) -> dict[Period, list[FamilyResult]]:
         """Return what every family finds in every period that may be modelled."""
@@ -243,57 +238,28 @@ class _Runner:
 
     def tidy(self, card: PeriodsCard) -> None:
         """Delete samples, models and results that no card needs, where the credentials may."""
-        kept = {f"{card.name}/{CARD}", f"{card.name}/{SCORES}"} | self._used
+        kept = {f"{card.name}/{CARD}", f"{card.name}/{SCORES}"}
         kept |= {model_key(card.name, entry.sha256) for entry in card.periods if entry.sha256}
-        try:
-            for info in self.models.list(f"{card.name}/{PERIODS}"):
-                if info.key not in kept:
-                    self.models.delete(info.key)
-            for info in self.samples.list():
-                self.samples.delete(info.key)
-        except StoreError as err:
-            log.warning("files of earlier trainings stay at %s: %s", self.models.url, err)
+        self.jobs.tidy(kept, lambda key: True)
 
     def _run(self, jobs: Sequence[tuple[PeriodSamples, PeriodJob]], stage: str) -> list[Result]:
         """Return the results of jobs, in order; those finished before are read, not redone."""
-        self.listener.begin(stage, len(jobs), "fits")
-        found = self._known([job for _, job in jobs])
-        self.kept += len(found)
-        self.listener.advance(len(found))
-        left = {job.name: (part, job) for part, job in jobs if job.name not in found}
-
-        def tasks() -> Iterator[Task[Result]]:
-            for part, job in left.values():
-                self._write(part)
-                yield Task(job.name, perform, (self.place, job))
-
-        def keep(task: Task[Result], data: Result) -> None:
-            found[task.key] = data
-            self.done += 1
-            self.listener.advance(1, last=task.key)
-
-        window = 2 if self.client is None else 2 * worker_threads(self.client)
-        run_tasks(self.client, tasks(), window=window, on_done=keep, listener=self.listener)
-        self.listener.end()
-        return [found[job.name] for _, job in jobs]
-
-    def _known(self, jobs: Sequence[PeriodJob]) -> dict[str, Result]:
-        """Return the results that lie in the store and whose models do too, by job."""
-        keys = {job.name: self.place.key(job) for job in jobs}
-        self._used |= set(keys.values())
-        there = [name for name, key in keys.items() if key in self._stored]
-        reads: list[Callable[[], bytes]] = [partial(self.models.get, keys[name]) for name in there]
-        found = dict(zip(there, in_order(reads), strict=True))
-        return {name: data for name, data in found.items() if self._is_whole(data)}
-
-    def _is_whole(self, data: Result) -> bool:
-        sha256 = json.loads(data).get(FITTED)
-        return sha256 is None or model_key(self.place.model, sha256) in self._stored
+        tasks = [
+            TrainingJob(
+                job.name,
+                self.place.key(job),
+                perform,
+                (self.place, job),
+                before=partial(self._write, part),
+            )
+            for part, job in jobs
+        ]
+        return self.jobs.run(tasks, stage, "fits")
 
     def _write(self, part: PeriodSamples) -> None:
         """Write the samples of a period before the first of its tasks."""
         if part.sha256 not in self._written:
-            self.samples.put(samples_key(part.sha256), samples_data(part.samples))
+            self.jobs.samples.put(samples_key(part.sha256), samples_data(part.samples))
             self._written.add(part.sha256)
 
 
@@ -331,7 +297,7 @@ def _entry(
     known |= {"parameters": dict(best.parameters), "inner_degrees": best.inner_degrees}
     if best.inner_degrees:
         known |= {name: getattr(best, name) for name in ("inner_covariance", "inner_variance")}
-    return PeriodEntry(**known, family=best.family, sha256=found[FITTED])
+    return PeriodEntry(**known, family=best.family, sha256=found[FILE])
 
 
 def _score_table(
