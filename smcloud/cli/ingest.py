@@ -83,7 +83,8 @@ def ingest(
     if what == "ismn":
         rules = StationRules(tuple(_words(flags)), minimum_hours)
         with cluster_from(cluster, listener) as client:
-            show_stations(ingest_stations(from_url, to_url, rules, client, listener, redo=redo))
+            archive = (from_url, to_url, rules, client, listener)
+            show_stations(ingest_stations(*archive, redo=redo, needs_moisture=False))
         return
     source_named(what)
     asked = IngestRequest(what, from_url, to_url, tuple(_words(tiles)), _years(year), quality)
@@ -194,8 +195,8 @@ def _rain(summary: StationsSummary) -> list[str]:
     rain = summary.rain
     if rain is None:
         return []
-    found = f"{rain.stations:,} gauges on {rain.days:,} days, of {counted(rain.files, 'files')}"
-    return [f"rain: {found} ({rain.files_skipped} read earlier)"]
+    found = f"{counted(rain.stations, 'gauges')}, {counted(rain.days, 'days')}"
+    return [f"rain: {found}, of {counted(rain.files, 'files')} ({rain.files_skipped} read earlier)"]
 
 
 def _left_alone(summary: StationsSummary) -> list[str]:

@@ -142,8 +142,8 @@ def ingest_stations(
     also
         Further archives, whose stations go to the same tables.
     needs_moisture
-        Whether it is an error if no series of soil moisture can be used. If not, the tables of an
-        earlier run are left as they are.
+        Whether it is an error if there is rain and no series of soil moisture that can be used. If
+        not, the tables of an earlier run are left as they are.
 
     Raises
     ------
@@ -157,7 +157,6 @@ def ingest_stations(
     refuse_memory_urls(client, (*urls, to_url))
     url = Layout(to_url).stations
     found = _joined([find_station_files(place) for place in urls])
-    rain = _rain(found.rain, url, client, listener, redo=redo)
     done = {} if redo else finished(found.tasks, rules, url)
     receipts = dict(done)
     waiting = [task for task in found.tasks if task not in done]
@@ -167,12 +166,14 @@ def ingest_stations(
     rows, doubles = _without_doubles(ordered)
     broken = tuple(sorted({*found.broken, *doubles, *(b for r in ordered for b in r.broken)}))
     named = ", ".join(urls)
-    _tell(tuple(sorted({*broken, *(rain.broken if rain else ())})), listener)
-    if not rows and needs_moisture:
+    _tell(broken, listener)
+    if not rows and (needs_moisture or not found.rain):
+        first = f"; the first: {broken[0].reason}" if broken else ""
         raise UserError(
             f"no soil moisture series below {named} can be used: {len(broken)} files are "
-            f"malformed, {found.other_variables} hold other variables"
+            f"malformed, {found.other_variables} hold other variables{first}"
         )
+    rain = _rain(found.rain, url, client, listener, redo=redo)
     stations = write_table(rows, url) if rows else pd.DataFrame(columns=[*COLUMNS])
     for task, receipt in receipts.items():
         if task not in done and not receipt.rows:
@@ -225,6 +226,7 @@ def _rain(
         if waiting:
             listener.end()
     summary = write_rain(found, url)
+    _tell(summary.broken, listener)
     return replace(summary, files_skipped=len(done)) if files else None
 
 

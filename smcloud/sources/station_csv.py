@@ -173,12 +173,12 @@ def _rows(content: bytes, name: str) -> pd.DataFrame:
         )
     except (ValueError, UnicodeDecodeError) as err:  # pandas' own errors are ValueErrors
         raise GranuleError(f"{name}: expected CSV, found {' '.join(str(err).split())}") from err
-    if not isinstance(rows.index, pd.RangeIndex):  # pandas takes surplus values for row names
-        raise GranuleError(f"{name}: expected {len(COLUMNS)} values in each row, found more")
     rows.columns = [str(column).strip().lower() for column in rows.columns]
     if tuple(rows.columns) != COLUMNS:
         shown = ",".join(rows.columns)[:80]
         raise GranuleError(f"{name}: expected the columns {','.join(COLUMNS)}, found {shown}")
+    if not isinstance(rows.index, pd.RangeIndex):  # pandas takes surplus values for row names
+        raise GranuleError(f"{name}: expected {len(COLUMNS)} values in each row, found more")
     rows["line"] = np.arange(2, len(rows) + 2)
     rows = rows[(rows[list(COLUMNS)] != "").any(axis=1)].reset_index(drop=True)
     if rows.empty:

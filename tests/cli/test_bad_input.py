@@ -184,6 +184,17 @@ def malformed_station(world: Path) -> None:
     (world / "in" / name).write_text("not a header\n2019/01/01 nor a row\n")
 
 
+def plain_station(*rows: str, variable: str = "soil_moisture") -> Arrange:
+    """Write plain station CSV with these rows below its columns."""
+
+    def arrange(world: Path) -> None:
+        (world / "in").mkdir()
+        text = "\n".join(("network,station,lat,lon,depth,time,value", *rows)) + "\n"
+        (world / "in" / f"babao_{variable}.csv").write_text(text)
+
+    return arrange
+
+
 def granules_of_a_year(world: Path) -> None:
     (world / "in").mkdir()
     write_sample("glass_lai", world / "in")
@@ -271,6 +282,11 @@ CASES = (
          "ingest ismn --from {w}/in --to {w}/new", 2, r"is unsafe: .*unpacks .* fold, expected"),
     Case("malformed station file", malformed_station, "ingest ismn --from {w}/in --to {w}/new", 2,
          r"no soil moisture series .* can be used: 1 files are malformed"),
+    Case("station CSV with a time twice", plain_station(*["N,S,38,100,0.05,2019-06-01,0.2"] * 2),
+         "ingest ismn --from {w}/in --to {w}/new", 2,
+         r"babao_soil_moisture.csv, line 3: expected each time of N/S .* again, as in line 2"),
+    Case("station CSV in per cent", plain_station("N,S,38,100,0.05,2019-06-01,21"),
+         "ingest ismn --from {w}/in --to {w}/new", 2, r"found a median of 21: divide per cent"),
     Case("no stations in the region", stations_elsewhere, "train {w}/run.toml", 2,
          rf"no station of .* has a day in {TILE} in {YEAR}; there are stations in h27v05 in 2019"),
     Case("no stations at all", nothing, "train {w}/run.toml", 4,

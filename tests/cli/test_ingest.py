@@ -44,6 +44,18 @@ def test_a_run_with_granule_problems_ends_with_zero_and_names_them(capsys, monke
     assert "reports/ingest/fake.json" in out
 
 
+def test_gauges_alone_are_ingested_and_a_broken_file_is_named(capsys, monkeypatch, tmp_path):
+    (tmp_path / "in").mkdir()
+    head = "network,station,lat,lon,depth,time,value\n"
+    (tmp_path / "in/a_precipitation.csv").write_text(head + "CMA,A,38,100,,2019-06-01,3.4\n")
+    (tmp_path / "in/b_precipitation.csv").write_text("station;rain\nB;3,4\n")
+    code, out, _ = ingest(capsys, monkeypatch, tmp_path, source="ismn")
+    told = " ".join(out.split())
+    assert code == 0
+    assert "rain: 1 gauge, 1 day, of 2 files (0 read earlier)" in told
+    assert "left out: b_precipitation.csv: expected the columns network,station," in told
+
+
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
