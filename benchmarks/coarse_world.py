@@ -46,12 +46,15 @@ def coarse_world(
     noise_cells: float = 0.0,
     varying: float = 0.0,
     hidden: float = 0.0,
+    alike: float = 0.0,
 ) -> CoarseWorld:
     """Return a world.
 
     noise: standard deviation of the retrievals' errors and, alike, of what no predictor sees, both
     correlated over `noise_cells`; varying: how far slopes differ in space, as a share of
-    themselves; hidden: share of cells without a value, beside those that the orbits missed.
+    themselves; hidden: share of cells without a value, beside those that the orbits missed; alike:
+    correlation of the three predictors from cell to cell through one climate, which is also in the
+    errors: the part of them that goes with it is as large as the rest.
     """
     rng = np.random.default_rng(seed)
     lon, lat = (values.reshape(-1) for values in EASE2_36KM.lonlat(area))
@@ -61,6 +64,9 @@ def coarse_world(
     ndvi = 0.4 + 0.15 * (0.7 * field(rng, (1, rows, cols), 2) + 0.3 * field(rng, lst.shape, 1))
     swir = 0.1 + 0.8 * (ndvi - 0.4) + 0.05 * field(rng, lst.shape, 1.5)
     predictors = np.stack([lst, ndvi, swir], axis=1).reshape(days, 3, -1)
+    climate = field(rng, (1, rows, cols), 2.5).reshape(1, -1) if alike else np.zeros((1, lon.size))
+    if alike:
+        predictors = _alike(predictors, climate, alike)
     base = np.array([1.7, -0.005, 0.1, 0.2])
     change = 1 + varying * np.stack([field(rng, (rows, cols), 6) for _ in base[1:]])
     slopes = np.empty((4, lon.size))
@@ -69,12 +75,20 @@ def coarse_world(
     slopes[0] = 0.2 - (slopes[1:] * np.array([300, 0.4, 0.1])[:, None]).sum(axis=0)
     truth = slopes[0] + (slopes[1:] * predictors).sum(axis=1)
     errors = noise * field(rng, (days, rows, cols), noise_cells).reshape(days, -1)
-    causes = noise * field(rng, (days, rows, cols), 1.5).reshape(days, -1)
+    causes = noise * (field(rng, (days, rows, cols), 1.5).reshape(days, -1) + climate)
     missed = missed_by_orbits(lon, lat, dates)
     is_hidden = rng.random(truth.shape) < hidden
     seen = np.where(missed | is_hidden if hidden else False, np.nan, truth + errors + causes)
     series = CoarseDays(lon, lat, dates, predictors, seen)
     return CoarseWorld(series, slopes, truth, missed, area)
+
+
+def _alike(predictors: Floats, climate: Floats, alike: float) -> Floats:
+    """Return predictors (days, 3, cells) that one climate (1, cells) makes go together."""
+    mean, spread = predictors.mean(axis=2, keepdims=True), predictors.std(axis=2, keepdims=True)
+    own = (predictors - mean) / spread
+    sign = np.array([-1.0, 1.0, 1.0])[:, None]
+    return mean + spread * (np.sqrt(alike) * sign * climate[:, None] + np.sqrt(1 - alike) * own)
 
 
 def missed_by_orbits(lon: Floats, lat: Floats, dates: Days) -> Bools:

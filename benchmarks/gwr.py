@@ -47,6 +47,19 @@ class Kind:
     varying: float
     noise: float
     noise_cells: float
+    alike: float = 0.0
+
+    def world(self, seed: int) -> CoarseWorld:
+        """Return a world of six days."""
+        return coarse_world(
+            seed,
+            days=6,
+            noise=self.noise,
+            noise_cells=self.noise_cells,
+            varying=self.varying,
+            hidden=0.2,
+            alike=self.alike,
+        )
 
 
 KINDS = (
@@ -56,6 +69,14 @@ KINDS = (
     Kind("slopes vary, errors like neighbours'", 0.5, 0.02, 1.5),
     Kind("slopes vary much, small errors", 0.8, 0.01, 1.5),
 )
+RIDGED = (
+    Kind("predictors on their own", 0.5, 0.02, 1.5),
+    Kind("predictors alike (r 0.80)", 0.5, 0.02, 1.5, 0.80),
+    Kind("predictors alike (r 0.95)", 0.5, 0.02, 1.5, 0.95),
+    Kind("predictors alike (r 0.99)", 0.5, 0.02, 1.5, 0.99),
+)
+RIDGES = (0.0, 0.1, 0.3, 1.0, 3.0)
+RIDGED_DAYS_AROUND = (0, 2)
 
 
 def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -97,6 +118,7 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
         "tile_pixels": pixels.lon.size,
         "tile_day_seconds": spreads["tile"].best,
         "criteria": [_criterion(kind, scale, seed) for kind in KINDS],
+        "ridges": [_ridges(kind, scale, seed) for kind in RIDGED],
     }
 
 
@@ -137,14 +159,7 @@ def _criterion(kind: Kind, scale: str, seed: int) -> dict[str, Any]:
     ratios: dict[str, list[float]] = {name: [] for name in CRITERIA}
     chosen: dict[str, list[float]] = {name: [] for name in CRITERIA}
     for number in range(SEEDS[scale]):
-        world = coarse_world(
-            seed + number,
-            days=6,
-            noise=kind.noise,
-            noise_cells=kind.noise_cells,
-            varying=kind.varying,
-            hidden=0.2,
-        )
+        world = kind.world(seed + number)
         errors = {width: slope_error(world, width) for width in CANDIDATES}
         for name in CRITERIA:
             search = search_bandwidth(
@@ -160,10 +175,31 @@ def _criterion(kind: Kind, scale: str, seed: int) -> dict[str, Any]:
     return found
 
 
-def slope_error(world: CoarseWorld, bandwidth_km: float) -> float:
+def _ridges(kind: Kind, scale: str, seed: int) -> dict[str, Any]:
+    """Return what slopes do to pixels at each ridge, as a share of what no slopes do.
+
+    The bandwidth is that which blocks choose.
+    """
+    shares: dict[str, list[float]] = {}
+    for number in range(SEEDS[scale]):
+        world = kind.world(seed + number)
+        rule = LocalRule(CANDIDATES[0])
+        rule = replace(
+            rule, bandwidth_km=search_bandwidth(world.series, rule, CANDIDATES).chosen_km
+        )
+        none = float(np.sqrt(((world.slopes[1:] * DEPARTURES[:, None]) ** 2).sum(axis=0).mean()))
+        for days in RIDGED_DAYS_AROUND:
+            for ridge in RIDGES:
+                asked = replace(rule, ridge=ridge, days_around=days)
+                error = slope_error(world, rule.bandwidth_km, asked)
+                shares.setdefault(f"{ridge:g}/{days}", []).append(error / none)
+    return {"world": kind.name, **{name: float(np.mean(found)) for name, found in shares.items()}}
+
+
+def slope_error(world: CoarseWorld, bandwidth_km: float, rule: LocalRule | None = None) -> float:
     """Return the RMSE that slopes cause in pixels that lie `DEPARTURES` from their cell's mean."""
     weights = kernel(world.places, world.places, bandwidth_km)
-    fit = fit_days(world.series, weights, replace(LocalRule(1.0), bandwidth_km=bandwidth_km))
+    fit = fit_days(world.series, weights, rule or LocalRule(bandwidth_km))
     wrong = (fit.coefficients[:, 1:] - world.slopes[1:]) * DEPARTURES[:, None]
     return float(np.sqrt((wrong**2).sum(axis=1).mean()))
 
@@ -190,6 +226,16 @@ def show(found: Mapping[str, Any]) -> str:
             for name in CRITERIA
         ]
         lines.append(f"{row['world']:<40}{cells[0]:>26}{cells[1]:>26}")
+    ridges = [f"{ridge:g}/{days}" for days in RIDGED_DAYS_AROUND for ridge in RIDGES]
+    lines += [
+        "",
+        "error that slopes leave in pixels, 1 is no slopes at all, by ridge / days around",
+    ]
+    lines.append(f"{'world':<28}" + "".join(f"{name:>8}" for name in ridges))
+    lines += [
+        f"{row['world']:<28}" + "".join(f"{row[name]:>8.2f}" for name in ridges)
+        for row in found["ridges"]
+    ]
     return "\n".join(lines)
 
 

@@ -213,6 +213,11 @@ class DownscaleConfig(_Section):
     """Bandwidth of local regressions; 0 finds it by cross-validation."""
     minimum_cells: Annotated[int, Field(ge=2)] = 30
     """A day has local regressions where so many of its coarse cells are known."""
+    ridge: Annotated[float, Field(ge=0.0)] = 1.0
+    """What holds the slopes of local regressions back: predictors that go together between cells do
+    not inside them. 0 is none, 1 halves the slope of a predictor that stands alone."""
+    days_around: Annotated[int, Field(ge=0, le=60)] = 16
+    """Days to either side that share the slopes of a local regression, each about its own level."""
     bridge: Literal["sensor", "climatology", "none"] = "sensor"
     """How AMSR-E and AMSR2, which never overlap, are joined. `sensor`: a third one (WindSat, or
     MWRI at 36 km) carries the scale from one to the other and stands in between them, 2011-10 to

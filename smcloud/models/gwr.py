@@ -4,7 +4,8 @@ At a node i the moisture of the cells j of one day is regressed on their predict
 w_ij = exp(-d_ij^2 / 2 b^2), d the great-circle distance and b the bandwidth (Brunsdon, Fotheringham
 and Charlton 1996, doi:10.1111/j.1538-4632.1996.tb00936.x). Weights depend on places alone: they are
 computed once, as one sparse matrix, and all sums that the regressions of all nodes and days need
-are products with it. docs/design/all-weather.md has the mathematics and the fall-backs.
+are products with it. Slopes may be shared by neighbouring days, each about its own level, and a
+ridge holds them back. docs/design/all-weather.md has the mathematics and the fall-backs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from smcloud.grids.regrid import FloatArray, Weights
 
 States = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 REACH_BANDWIDTHS = 3.0
 """Cells further away weigh less than 1.1 % and are left out."""
@@ -63,6 +65,8 @@ class LocalRule:
     root is the index of 30 above which Belsley, Kuh and Welsch (1980) speak of harm."""
     ridge: float = 0.0
     """Least ridge, added to the diagonal of the correlations."""
+    days_around: int = 0
+    """Days to either side whose cells have a say in a day's slopes, each about its own level."""
 
     def __post_init__(self) -> None:
         if not self.bandwidth_km > 0:
@@ -72,6 +76,8 @@ class LocalRule:
                 "local regression needs a condition number above 1, a ridge of at least 0 and at "
                 f"least 2 cells, found {self.condition}, {self.ridge}, {self.minimum_cells}"
             )
+        if self.days_around < 0:
+            raise UserError(f"days_around must be at least 0, found {self.days_around}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,30 +201,39 @@ def kernel(
     return csr_array(vstack(parts, format="csr"))
 
 
-def fit_days(series: CoarseDays, weights: csr_array, rule: LocalRule) -> LocalFit:
-    """Return the coefficients of all days at the nodes (rows) of `weights`.
+def fit_days(
+    series: CoarseDays, weights: csr_array, rule: LocalRule, wanted: Indices | None = None
+) -> LocalFit:
+    """Return the coefficients of days at the nodes (rows) of `weights`.
 
-    Days are independent: fits of parts of the days, one after the other, are the fit of all. Memory
-    grows with them: about 8 bytes for each day, cell and 14 sums (three predictors).
+    A day hangs on the days around it that the rule names, and on no others: fits of parts of the
+    days, given with those around, are the fit of all to the bit. Memory grows with the days: about
+    8 bytes for each day, cell and 14 sums (three predictors).
+
+    Parameters
+    ----------
+    wanted : (n,)
+        Positions of the days whose coefficients are asked for; None for all.
     """
     known = series.known
+    days = np.arange(len(series.days)) if wanted is None else wanted
     scaling = Scaling.of(series, known)
     products = _products(series, scaling, known)
     nodes, n_days = weights.shape[0], len(series.days)
     sums = (weights @ products.reshape(products.shape[0], -1)).reshape(nodes, -1, n_days)
-    n_features = series.predictors.shape[1]
-    slopes, intercept, state = _solved(np.moveaxis(sums, 1, -1), n_features, rule)
-    over_all = _solved(products.sum(axis=0).T[None], n_features, rule)
-    is_thin = sums[:, 0] < rule.minimum_support
+    near = _around(series.days, days, rule.days_around)
+    slopes, intercept, state = _solved(np.moveaxis(sums, 1, -1), scaling, near, rule)
+    over_all = _solved(products.sum(axis=0).T[None], scaling, near, rule)
+    is_thin = sums[:, 0, days] < rule.minimum_support
     slopes = np.where(is_thin[..., None], over_all[0], slopes)
     intercept = np.where(is_thin, over_all[1], intercept)
     state = np.where(is_thin, np.uint8(State.GLOBAL), state)
-    cells = known.sum(axis=1).astype(np.int32)
+    cells = known[days].sum(axis=1).astype(np.int32)
     is_modelled = cells >= rule.minimum_cells
     state = np.where(is_modelled, state, np.uint8(State.NONE))
-    coefficients = scaling.undone(slopes, intercept)
+    coefficients = np.concatenate([intercept[..., None], slopes], axis=-1)
     coefficients[:, ~is_modelled] = np.nan
-    return LocalFit(series.days, np.moveaxis(coefficients, 0, -1), state.T.copy(), cells)
+    return LocalFit(series.days[days], np.moveaxis(coefficients, 0, -1), state.T.copy(), cells)
 
 
 def evaluate(coefficients: FloatArray, weights: Weights, columns: FloatArray) -> FloatArray:
@@ -264,12 +279,6 @@ class Scaling:
         spread[:, -1] = 1.0
         return cls(mean, np.where(spread > 0, spread, 1.0))
 
-    def undone(self, slopes: Floats, intercept: Floats) -> Floats:
-        """Return coefficients (nodes, days, 1 + features) in the series' own units."""
-        own = slopes / self.spread[:, :-1]
-        at_zero = self.mean[:, -1] + intercept - (own * self.mean[:, :-1]).sum(axis=-1)
-        return np.concatenate([at_zero[..., None], own], axis=-1)
-
 
 def _products(series: CoarseDays, scaling: Scaling, known: Bools) -> Floats:
     """Return what is summed, (cells, sums, days): 1, z, then z_a z_b for a <= b.
@@ -289,30 +298,80 @@ def _pairs(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return first[:-1], second[:-1]
 
 
-def _solved(sums: Floats, n_features: int, rule: LocalRule) -> tuple[Floats, Floats, States]:
-    """Return slopes (..., features), intercepts (...) and states from weighted sums (..., sums).
+Near = Sequence[tuple[Indices, Indices]]
+"""For each lag in days: positions among the wanted days, and among all, of days so far apart."""
 
-    Correlations, not covariances, are solved, so that a ridge weighs alike on all predictors.
+
+def _around(days: Days, wanted: Indices, reach: int) -> Near:
+    """Return which days have a say in the wanted ones, lag by lag."""
+    found = []
+    for lag in range(-reach, reach + 1):
+        _, here, there = np.intersect1d(days[wanted] + lag, days, return_indices=True)
+        found.append((here, there))
+    return found
+
+
+def _pooled(values: Floats, near: Near, n_wanted: int) -> Floats:
+    """Return the sums over the days around of values (..., days, k), (..., wanted days, k).
+
+    They are summed lag by lag: the last bits do not hang on which other days there are.
     """
+    found = np.zeros((*values.shape[:-2], n_wanted, values.shape[-1]))
+    for here, there in near:
+        found[..., here, :] += values[..., there, :]
+    return found
+
+
+def _solved(
+    sums: Floats, scaling: Scaling, near: Near, rule: LocalRule
+) -> tuple[Floats, Floats, States]:
+    """Return slopes (nodes, wanted days, features), intercepts and states (nodes, wanted days).
+
+    Weighted sums are (nodes, days, sums). Each day's products are taken about its own weighted
+    means, so that days may be put together whatever their levels. Correlations, not covariances,
+    are solved, so that a ridge weighs alike on all predictors.
+    """
+    n_features = scaling.mean.shape[1] - 1
+    (now, then), n_wanted = near[len(near) // 2], near[len(near) // 2][0].size
+    days = then[np.argsort(now)]
     total = np.maximum(sums[..., :1], np.finfo(float).tiny)
     mean = sums[..., 1 : n_features + 2] / total
     first, second = _pairs(n_features)
-    products = sums[..., n_features + 2 :] / total - mean[..., first] * mean[..., second]
-    joint = np.zeros((*sums.shape[:-1], n_features + 1, n_features + 1))
+    unit = scaling.spread[:, first] * scaling.spread[:, second]
+    about = sums[..., n_features + 2 :] - total * mean[..., first] * mean[..., second]
+    weight = np.maximum(_pooled(sums[..., :1], near, n_wanted), np.finfo(float).tiny)
+    products = _pooled(about * unit, near, n_wanted) / weight
+    joint = np.zeros((*products.shape[:-1], n_features + 1, n_features + 1))
     joint[..., first, second] = joint[..., second, first] = products
     variance = np.diagonal(joint, axis1=-2, axis2=-1)[..., :-1]
-    varies = variance > CONSTANT
+    varies = variance > CONSTANT * _largest(scaling.spread[:, :-1] ** 2, near, n_wanted)
+    slopes, is_ridged = _slopes(joint, variance, varies, rule)
+    own = scaling.mean[days] + scaling.spread[days] * mean[:, days]
+    intercept = own[..., -1] - (slopes * own[..., :-1]).sum(axis=-1)
+    state = np.where(is_ridged | ~varies.all(axis=-1), np.uint8(State.RIDGE), np.uint8(State.LOCAL))
+    state = np.where(varies.any(axis=-1), state, np.uint8(State.MEAN))
+    return slopes, intercept, state
+
+
+def _largest(values: Floats, near: Near, n_wanted: int) -> Floats:
+    """Return the largest of values (days, k) over the days around, (wanted days, k)."""
+    found = np.zeros((n_wanted, values.shape[1]))
+    for here, there in near:
+        found[here] = np.maximum(found[here], values[there])
+    return found
+
+
+def _slopes(
+    joint: Floats, variance: Floats, varies: Bools, rule: LocalRule
+) -> tuple[Floats, Bools]:
+    """Return slopes in units of target and predictors, 0 where one does not vary, and ridges."""
     spread = np.sqrt(np.where(varies, variance, 1.0))
     with_target = np.where(varies, joint[..., :-1, -1] / spread, 0.0)
     both = varies[..., :, None] & varies[..., None, :]
     correlation = joint[..., :-1, :-1] / (spread[..., :, None] * spread[..., None, :])
-    correlation = np.where(both, correlation, np.eye(n_features))
+    correlation = np.where(both, correlation, np.eye(spread.shape[-1]))
     scaled, is_ridged = _ridged(correlation, with_target, rule)
-    slopes = np.where(varies, scaled / spread, 0.0)
-    intercept = mean[..., -1] - (slopes * mean[..., :-1]).sum(axis=-1)
-    state = np.where(is_ridged | ~varies.all(axis=-1), np.uint8(State.RIDGE), np.uint8(State.LOCAL))
-    state = np.where(varies.any(axis=-1), state, np.uint8(State.MEAN))
-    return slopes, intercept, state
+    return np.where(varies, scaled / spread, 0.0), is_ridged
 
 
 def _ridged(correlation: Floats, with_target: Floats, rule: LocalRule) -> tuple[Floats, Bools]:

@@ -8,6 +8,10 @@ there for comparison. It rewards bandwidths so small that the intercept follows 
 errors and unseen causes, which are like its own (Telford and Birks 2009,
 doi:10.1016/j.quascirev.2008.12.020; Le Rest et al. 2014, doi:10.1111/geb.12161), and slopes are
 the worse for it. docs/design/all-weather.md has both on worlds whose slopes are known.
+
+The ridge is not found this way: from cell to cell predictors are nearly one (heat, leaves and bare
+soil all follow the climate), and slopes that cancel out there score well. Inside a cell they do
+not, and the same slopes make a pattern out of nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +22,18 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smcloud.core.errors import UserError
 from smcloud.grids.grid import Floats
-from smcloud.models.gwr import REACH_BANDWIDTHS, CoarseDays, LocalFit, LocalRule, fit_days, kernel
-
-Indices = NDArray[np.intp]
+from smcloud.models.gwr import (
+    REACH_BANDWIDTHS,
+    CoarseDays,
+    Indices,
+    LocalFit,
+    LocalRule,
+    fit_days,
+    kernel,
+)
 
 Criterion = Literal["block", "cell"]
 
@@ -38,6 +47,35 @@ FEWEST_IN_BLOCK = 4
 """Known cells of a block, the judged one among them, for its mean to be a mean."""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Which cells and days a search looks at, thinned where there are more.
+
+    Attributes
+    ----------
+    block_km : float
+        Radius of the blocks that are left out.
+    most_cells, most_days : int
+        Cells are drawn at random from `seed`, days lie evenly among those with enough cells.
+    seed : int
+    """
+
+    block_km: float = BLOCK_KM
+    most_cells: int = 1000
+    most_days: int = 24
+    seed: int = 0
+
+    def days_of(self, known: Indices, rule: LocalRule) -> Indices:
+        """Return the positions of the days, given the known cells of each, (days,)."""
+        return _evenly(np.flatnonzero(known >= rule.minimum_cells), self.most_days)
+
+    def of(self, series: CoarseDays, rule: LocalRule) -> tuple[Indices, Indices]:
+        """Return the positions of days and cells; none where no day has enough cells."""
+        days = self.days_of(series.known.sum(axis=1), rule)
+        cells = np.flatnonzero(series.known[days].any(axis=0))
+        return days, _drawn(cells, self.most_cells, self.seed)
+
+
 @dataclass(frozen=True, eq=False)
 class BandwidthSearch:
     """What each bandwidth scores.
@@ -45,19 +83,17 @@ class BandwidthSearch:
     Attributes
     ----------
     bandwidth_km : (candidates,)
+        Ascending.
     rmse : (candidates,)
         Over the cells and days that every candidate estimates, in units of the target: of
         departures from the block's mean, or of values.
     pairs : int
         Cells and days judged.
-    criterion : str
-        ``block`` or ``cell``.
     """
 
     bandwidth_km: Floats
     rmse: Floats
     pairs: int
-    criterion: Criterion
 
     @property
     def chosen_km(self) -> float:
@@ -72,10 +108,7 @@ def search_bandwidth(
     candidates: Sequence[float] = BANDWIDTHS_KM,
     *,
     criterion: Criterion = "block",
-    block_km: float = BLOCK_KM,
-    most_cells: int = 1000,
-    most_days: int = 24,
-    seed: int = 0,
+    judged: Judged | None = None,
 ) -> BandwidthSearch:
     """Return the scores of candidate bandwidths, the rule's own being ignored.
 
@@ -87,54 +120,41 @@ def search_bandwidth(
     ----------
     criterion
         ``block``, the default, or ``cell``; see the head of this file.
-    block_km
-        Radius of blocks.
-    most_cells, most_days
-        A search over more is thinned: cells at random from `seed`, days evenly.
+    judged
+        Which cells and days are looked at, and how large blocks are.
 
     Raises
     ------
     UserError
         If no cell of any day can be estimated.
     """
-    widths = np.sort(np.asarray(candidates, np.float64))
-    chosen = series.known.sum(axis=1) >= rule.minimum_cells
-    if not chosen.any():
-        raise _nothing_to_judge(rule)
-    days = _evenly(np.flatnonzero(chosen), most_days)
-    part = series.at(days)
-    at = _drawn(np.flatnonzero(part.known.any(axis=0)), most_cells, seed)
+    judged = judged or Judged()
+    widths = sorted(candidates)
     rules = [replace(rule, bandwidth_km=width) for width in widths]
+    days, at = judged.of(series, rules[0])
+    if not days.size:
+        raise _nothing_to_judge(rules[0])
     if criterion == "block":
-        errors = _departure_errors(part, at, rules, block_km)
+        errors = _departure_errors(series, days, at, rules, judged.block_km)
     else:
-        errors = _value_errors(part, at, rules)
-    judged = np.isfinite(errors).all(axis=0)
-    if not judged.any():
-        raise _nothing_to_judge(rule)
-    squares = np.array([np.mean(found[judged] ** 2) for found in errors])
-    return BandwidthSearch(widths, np.sqrt(squares), int(judged.sum()), criterion)
+        errors = _value_errors(series, days, at, rules)
+    known = np.isfinite(errors).all(axis=0)
+    if not known.any():
+        raise _nothing_to_judge(rules[0])
+    squares = np.array([np.mean(found[known] ** 2) for found in errors])
+    return BandwidthSearch(np.array(widths, np.float64), np.sqrt(squares), int(known.sum()))
 
 
-def departure_slope(
-    series: CoarseDays,
-    rule: LocalRule,
-    *,
-    block_km: float = BLOCK_KM,
-    most_cells: int = 1000,
-    most_days: int = 24,
-    seed: int = 0,
-) -> float:
+def departure_slope(series: CoarseDays, rule: LocalRule, judged: Judged | None = None) -> float:
     """Return the slope of true on estimated departures from block means.
 
     Each departure is estimated from slopes of cells outside its block. NaN where none can be.
     """
-    chosen = np.flatnonzero(series.known.sum(axis=1) >= rule.minimum_cells)
-    if not chosen.size:
+    judged = judged or Judged()
+    days, at = judged.of(series, rule)
+    if not days.size:
         return math.nan
-    part = series.at(_evenly(chosen, most_days))
-    at = _drawn(np.flatnonzero(part.known.any(axis=0)), most_cells, seed)
-    estimated, target = _departures(part, at, rule, block_km)
+    estimated, target = _departures(series, days, at, rule, judged.block_km)
     known = np.isfinite(estimated) & np.isfinite(target)
     variance = float(np.square(estimated[known]).sum())
     return float((estimated[known] * target[known]).sum()) / variance if variance else math.nan
@@ -147,37 +167,43 @@ def _nothing_to_judge(rule: LocalRule) -> UserError:
     )
 
 
-def _value_errors(series: CoarseDays, at: Indices, rules: Sequence[LocalRule]) -> Floats:
+def _value_errors(
+    series: CoarseDays, days: Indices, at: Indices, rules: Sequence[LocalRule]
+) -> Floats:
     """Return estimate minus target of cells estimated from all others, (rules, days, cells)."""
-    fits = (_fit_apart(series, at, rule, OWN_CELL_KM) for rule in rules)
-    seen = series.target[:, at]
-    return np.array([fit.estimate(series.predictors[:, :, at]) - seen for fit in fits])
+    part = series.at(days)
+    fits = (_fit_apart(series, days, at, rule, OWN_CELL_KM) for rule in rules)
+    seen = part.target[:, at]
+    return np.array([fit.estimate(part.predictors[:, :, at]) - seen for fit in fits])
 
 
 def _departure_errors(
-    series: CoarseDays, at: Indices, rules: Sequence[LocalRule], block_km: float
+    series: CoarseDays, days: Indices, at: Indices, rules: Sequence[LocalRule], block_km: float
 ) -> Floats:
     """Return the errors of departures from block means, (rules, days, cells)."""
-    found = (_departures(series, at, rule, block_km) for rule in rules)
+    found = (_departures(series, days, at, rule, block_km) for rule in rules)
     return np.array([estimated - target for estimated, target in found])
 
 
 def _departures(
-    series: CoarseDays, at: Indices, rule: LocalRule, block_km: float
+    series: CoarseDays, days: Indices, at: Indices, rule: LocalRule, block_km: float
 ) -> tuple[Floats, Floats]:
     """Return estimated and true departures from block means, (days, cells) each."""
-    means = _block_means(series, at, block_km)
-    values = np.concatenate([series.predictors, series.target[:, None]], axis=1)[:, :, at]
+    part = series.at(days)
+    means = _block_means(part, at, block_km)
+    values = np.concatenate([part.predictors, part.target[:, None]], axis=1)[:, :, at]
     predictors, target = np.split(values - means, [-1], axis=1)
-    fit = _fit_apart(series, at, rule, block_km)
+    fit = _fit_apart(series, days, at, rule, block_km)
     return (fit.coefficients[:, 1:] * predictors).sum(axis=1), target[:, 0]
 
 
-def _fit_apart(series: CoarseDays, at: Indices, rule: LocalRule, apart_km: float) -> LocalFit:
+def _fit_apart(
+    series: CoarseDays, days: Indices, at: Indices, rule: LocalRule, apart_km: float
+) -> LocalFit:
     """Return the coefficients of cells from those further away than `apart_km`."""
     cells = series.lon, series.lat
     nodes = series.lon[at], series.lat[at]
-    return fit_days(series, kernel(nodes, cells, rule.bandwidth_km, apart_km), rule)
+    return fit_days(series, kernel(nodes, cells, rule.bandwidth_km, apart_km), rule, days)
 
 
 def _block_means(series: CoarseDays, at: Indices, block_km: float) -> Floats:

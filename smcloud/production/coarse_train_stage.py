@@ -15,7 +15,7 @@ from smcloud.grids.tiles import TileYear
 from smcloud.models.families import known_families
 from smcloud.models.family_search import SearchRules
 from smcloud.models.gwr import LocalRule
-from smcloud.models.gwr_bandwidth import BANDWIDTHS_KM
+from smcloud.models.gwr_bandwidth import BANDWIDTHS_KM, Judged
 from smcloud.models.gwr_files import LocalCard
 from smcloud.models.period_fits import PeriodRules
 from smcloud.models.periods import PeriodsCard
@@ -122,16 +122,20 @@ def _train_local(
     listener: Listener,
 ) -> LocalCard:
     """Return the card of local regressions; raises UserError if no day can be modelled."""
-    rules = config.downscale
-    features = features_of(config, product)
+    features, rules = features_of(config, product), config.downscale
     request = LocalRequest(
         root=config.store.root,
         name=config.model_name,
         grid=_cells_of(product),
         features=tuple(feature.name for feature in features),
         bandwidth_km=rules.bandwidth_km,
-        rule=LocalRule(BANDWIDTHS_KM[0], minimum_cells=rules.minimum_cells),
-        seed=config.train.seed,
+        rule=LocalRule(
+            BANDWIDTHS_KM[0],
+            minimum_cells=rules.minimum_cells,
+            ridge=rules.ridge,
+            days_around=rules.days_around,
+        ),
+        judged=Judged(seed=config.train.seed),
         units=tuple(feature.units for feature in features),
         target=product.target.column,
         target_units=product.target.units,

@@ -30,8 +30,8 @@ from smcloud.models.base import content_hash
 from smcloud.models.gwr import CoarseDays, LocalFit, LocalRule, fit_days, kernel
 from smcloud.models.gwr_bandwidth import (
     BANDWIDTHS_KM,
-    BLOCK_KM,
     Criterion,
+    Judged,
     departure_slope,
     search_bandwidth,
 )
@@ -52,7 +52,6 @@ YEAR_FILE = ".local.npz"
 FORMAT = 1
 """Raised when equal rows and settings give other files."""
 DAYS_AT_ONCE = 31
-SEARCH_DAYS = 24
 LIBRARIES = ("numpy", "scipy")
 
 
@@ -71,9 +70,8 @@ class LocalRequest(CoarseModelRequest):
     candidates : tuple of float
     criterion : "block" or "cell"
         How candidates are judged.
-    block_km : float
-    seed : int
-        Of the cells that the search looks at.
+    judged : Judged
+        What the search looks at.
     """
 
     grid: str
@@ -81,8 +79,7 @@ class LocalRequest(CoarseModelRequest):
     rule: LocalRule = field(default_factory=lambda: LocalRule(BANDWIDTHS_KM[0]))
     candidates: tuple[float, ...] = BANDWIDTHS_KM
     criterion: Criterion = "block"
-    block_km: float = BLOCK_KM
-    seed: int = 0
+    judged: Judged = field(default_factory=Judged)
 
     @property
     def samples_url(self) -> str:
@@ -216,9 +213,7 @@ def _search(
         LocalRule(**settings["rule"]),
         settings["candidates"],
         criterion=settings["criterion"],
-        block_km=settings["block_km"],
-        most_days=SEARCH_DAYS,
-        seed=settings["seed"],
+        judged=Judged(**settings["judged"]),
     )
     rmse = {f"{b:g}": float(e) for b, e in zip(found.bandwidth_km, found.rmse, strict=True)}
     return {"chosen": found.chosen_km, "rmse": rmse, "pairs": found.pairs}
@@ -230,9 +225,7 @@ def _judge_departures(
     found = departure_slope(
         series,
         LocalRule(**settings["rule"]),
-        block_km=settings["block_km"],
-        most_days=SEARCH_DAYS,
-        seed=settings["seed"],
+        judged=Judged(**settings["judged"]),
     )
     return {"slope": found if np.isfinite(found) else None}
 
@@ -249,9 +242,13 @@ def _fit_year(
 
 def _months(series: CoarseDays, weights: Any, rule: LocalRule) -> list[LocalFit]:
     """Return the fits of a year, a month's days at a time; coefficients as they are stored."""
-    found = []
-    for start in range(0, len(series.days), DAYS_AT_ONCE):
-        fit = fit_days(series.at(slice(start, start + DAYS_AT_ONCE)), weights, rule)
+    found, days = [], series.days
+    for start in range(0, len(days), DAYS_AT_ONCE):
+        month = slice(start, min(start + DAYS_AT_ONCE, len(days)))
+        reach = np.array([days[month][0] - rule.days_around, days[month][-1] + rule.days_around])
+        first, last = np.searchsorted(days, reach[0]), np.searchsorted(days, reach[1], "right")
+        wanted = np.arange(month.start, month.stop) - first
+        fit = fit_days(series.at(slice(int(first), int(last))), weights, rule, wanted)
         found.append(replace(fit, coefficients=fit.coefficients.astype(np.float32)))
     return found
 
@@ -314,8 +311,7 @@ def _with_bandwidth(
         "rule": asdict(request.rule),
         "candidates": list(request.candidates),
         "criterion": request.criterion,
-        "block_km": request.block_km,
-        "seed": request.seed,
+        "judged": asdict(request.judged),
     }
     job = runner.job("bandwidth", series, _search, settings)
     found = runner.run([job], "bandwidth")[job.name]
@@ -328,23 +324,24 @@ def _slope(runner: _Runner, table: pd.DataFrame, grid: Grid, rule: LocalRule) ->
     request = runner.request
     rows = _searched(table, request)
     series = CoarseDays.from_table(rows, grid, request.features, request.target)
-    settings = {"rule": asdict(rule), "block_km": request.block_km, "seed": request.seed}
+    settings = {"rule": asdict(rule), "judged": asdict(request.judged)}
     job = runner.job("departures", series, _judge_departures, settings)
     found = runner.run([job], "departures")[job.name]["slope"]
     return float("nan") if found is None else float(found)
 
 
 def _searched(table: pd.DataFrame, request: LocalRequest) -> pd.DataFrame:
-    """Return the rows of the days that the search looks at: evenly over all with enough cells."""
+    """Return the rows of the days that the search looks at, and of those around them."""
     days = table["time"].to_numpy("datetime64[D]")
     wanted = [name for name in (*request.features, request.target) if name in table.columns]
     known = table[wanted].notna().all(axis=1).to_numpy()
-    found, count = np.unique(days[known], return_counts=True)
-    usable = found[count >= request.rule.minimum_cells]
-    if usable.size == 0:
+    found, count = np.unique(days, return_inverse=True)
+    at = request.judged.days_of(np.bincount(count[known], minlength=found.size), request.rule)
+    if at.size == 0:
         return table
-    at = np.linspace(0, usable.size - 1, min(SEARCH_DAYS, usable.size)).round().astype(np.intp)
-    return table[np.isin(days, usable[at])]
+    reach = request.rule.days_around
+    around = found[at][:, None] + np.arange(-reach, reach + 1)
+    return table[np.isin(days, around)]
 
 
 def _node_window(table: pd.DataFrame, grid: Grid) -> tuple[int, int, int, int]:
@@ -383,7 +380,7 @@ def _card(
         grid=request.grid,
         window=window,
         bandwidth_km=rule.bandwidth_km,
-        params={**params, "criterion": request.criterion, "block_km": request.block_km},
+        params={**params, "criterion": request.criterion, "block_km": request.judged.block_km},
         scores=scores,
         versions=request.all_versions,
         input_hash=_hash(json.dumps([named, stamps])),

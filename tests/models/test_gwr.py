@@ -116,6 +116,59 @@ def test_parts_of_the_days_are_the_whole_bit_for_bit(cuts):
     np.testing.assert_array_equal(found, whole.coefficients)
 
 
+@settings(max_examples=3, deadline=None)
+@given(cuts=st.lists(st.integers(1, 11), max_size=2, unique=True), reach=st.integers(1, 4))
+def test_parts_of_the_days_with_those_around_are_the_whole_bit_for_bit(cuts, reach):
+    world = coarse_world(4, noise=0.02, varying=0.5, hidden=0.3)
+    weights = kernel(world.places, world.places, RULE.bandwidth_km)
+    rule = replace(RULE, days_around=reach, ridge=1.0)
+    whole = fit_days(world.series, weights, rule)
+    parts = []
+    for start, stop in pairwise([0, *sorted(cuts), 12]):
+        first, last = max(start - reach, 0), min(stop + reach, 12)
+        wanted = np.arange(start, stop) - first
+        parts.append(fit_days(world.series.at(slice(first, last)), weights, rule, wanted))
+    found = np.concatenate([part.coefficients for part in parts])
+    np.testing.assert_array_equal(found, whole.coefficients)
+
+
+def test_days_share_slopes_and_keep_their_levels():
+    # One slope for all days, levels that jump by more than all else from day to day.
+    world = coarse_world(2, days=9, noise=0.03, noise_cells=1.0)
+    level = np.linspace(-0.5, 0.5, 9)[np.random.default_rng(0).permutation(9)]
+    series = replace(world.series, target=world.series.target + level[:, None])
+    weights = kernel(world.places, world.places, 300.0)
+    alone = fit_days(series, weights, LocalRule(300.0))
+    shared = fit_days(series, weights, LocalRule(300.0, days_around=4))
+    wrong = [np.abs(fit.coefficients[4, 1:] - world.slopes[1:]).mean() for fit in (alone, shared)]
+    assert wrong[1] < 0.6 * wrong[0]
+    at_cells = shared.estimate(series.predictors)
+    np.testing.assert_allclose(at_cells.mean(axis=1), series.target.mean(axis=1), atol=0.01)
+
+
+def test_days_far_away_by_date_have_no_say():
+    world = coarse_world(4, days=3, noise=0.02)
+    weights = kernel(world.places, world.places, RULE.bandwidth_km)
+    apart = replace(world.series, days=world.series.days + np.array([0, 10, 20]))
+    shared = fit_days(apart, weights, replace(RULE, days_around=9))
+    np.testing.assert_array_equal(shared.coefficients, fit_days(apart, weights, RULE).coefficients)
+
+
+def test_a_ridge_keeps_slopes_of_predictors_that_go_together_from_cancelling_out():
+    world = coarse_world(1, days=4, noise=0.02, noise_cells=1.5, varying=0.3, alike=0.98)
+    weights = kernel(world.places, world.places, 200.0)
+    free, held = (
+        fit_days(world.series, weights, LocalRule(200.0, ridge=ridge)) for ridge in (0.0, 1.0)
+    )
+    # What slopes make of a pixel that departs from its cell by ways of its own.
+    away = np.array([2.0, 0.05, 0.04])[:, None]
+    right = (world.slopes[1:] * away).sum(axis=0)
+    errors = [
+        float(np.std((fit.coefficients[:, 1:] * away).sum(axis=1) - right)) for fit in (free, held)
+    ]
+    assert errors[1] < np.std(right) < errors[0] or errors[1] < 0.5 * errors[0]
+
+
 def test_a_cell_with_an_unknown_predictor_takes_no_part():
     world = coarse_world(5, days=1, noise=0.02)
     series = world.series

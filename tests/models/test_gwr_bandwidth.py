@@ -8,7 +8,7 @@ import pytest
 from benchmarks.coarse_world import coarse_world
 from smcloud.core.errors import UserError
 from smcloud.models.gwr import LocalRule, fit_days, kernel
-from smcloud.models.gwr_bandwidth import OWN_CELL_KM, search_bandwidth
+from smcloud.models.gwr_bandwidth import OWN_CELL_KM, Judged, search_bandwidth
 
 RULE = LocalRule(120.0)
 
@@ -74,11 +74,11 @@ def test_departures_are_from_the_mean_of_known_cells_around():
 
 def test_a_search_is_thinned_by_a_seed_and_repeats():
     world = coarse_world(3, days=6, noise=0.02, varying=0.5, hidden=0.3)
-    rule = {"most_cells": 100, "most_days": 3}
-    one, same = (search_bandwidth(world.series, RULE, (100.0, 200.0), **rule) for _ in range(2))
+    judged, widths = Judged(most_cells=100, most_days=3), (100.0, 200.0)
+    one, same = (search_bandwidth(world.series, RULE, widths, judged=judged) for _ in range(2))
     np.testing.assert_array_equal(one.rmse, same.rmse)
     assert 0 < one.pairs <= 300
-    other = search_bandwidth(world.series, RULE, (100.0, 200.0), seed=1, **rule)
+    other = search_bandwidth(world.series, RULE, widths, judged=replace(judged, seed=1))
     assert (other.rmse != one.rmse).all()
 
 
