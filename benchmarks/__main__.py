@@ -14,6 +14,7 @@ from benchmarks import (
     cloud_filling,
     collocation,
     compare,
+    downscaling,
     families,
     features,
     glass,
@@ -64,6 +65,7 @@ PARTS = {
     "collocation": Part(collocation.measure, collocation.show),
     "cloud_filling": Part(cloud_filling.measure, cloud_filling.show),
     "families": Part(families.measure, families.show),
+    "downscaling": Part(downscaling.measure, downscaling.show),
 }
 
 

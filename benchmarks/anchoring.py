@@ -59,7 +59,7 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
     methods = []
     for name, level in LEVELS.items():
         progress(f"a {name} of {side} x {side} pixels")
-        scene = _scene(np.random.default_rng(seed), side, days, level)
+        scene = scene_of(np.random.default_rng(seed), side, days, level)
         methods += [{"scene": name, **row} for row in _methods(scene)]
     progress("the solver")
     rng = np.random.default_rng(seed)
@@ -80,7 +80,8 @@ def _noise(
     return np.asarray(height * field / field.std(), np.float32)
 
 
-def _scene(rng: np.random.Generator, side: int, days: int, level: float) -> Scene:
+def scene_of(rng: np.random.Generator, side: int, days: int, level: float) -> Scene:
+    """Return a region of so many pixels along each side, of this mean soil moisture."""
     window = Window(CORNER[0], CORNER[0] + side, CORNER[1], CORNER[1] + side)
     shape, wet = (days, side, side), level / 0.18
     truth = np.full(shape, level, np.float32)
@@ -150,7 +151,7 @@ def _rounds(rng: np.random.Generator, side: int, days: int) -> dict[str, list[fl
     """Return, by the mean of a field, its clamped share, and what is missed before each round."""
     found = {}
     for level in DRY:
-        scene = _scene(rng, side, days, level)
+        scene = scene_of(rng, side, days, level)
         sums = cell_sums(scene.guess, scene.where, CEILING)
         nodes, missed = solve(sums, scene.anchors), []
         for _ in range(MOST_ROUNDS):

@@ -30,19 +30,21 @@ PARTS = 2
 SOLVER_BYTES = 800
 """Of a cell of the region and day: merged sums, and stencils of nine float64 while nodes are
 refined; 763 were measured."""
-POINT_BYTES = 32
-"""Of a pixel and day of a slab that is summed or corrected: the first guess as stored and as floats
-in three steps, what is made of it, flags and states."""
+POINT_BYTES = 24
+"""Of a pixel and day of a slab that is summed or corrected: the first guess as stored and as
+floats, what is made of it, flags and states; 12 were measured of a visit."""
 LINK_BYTES = 140
 """Of a pixel that is hung on its cells: coordinates, weights, cells; 132 were measured."""
+GUESS_RATES: Mapping[str, float] = {"periods": 500_000.0, "local": 2_500_000.0}
 RATES: Mapping[str, float] = {
-    "first guess": 400_000.0,
-    "sum": 10_000_000.0,
-    "anchor": 10_000_000.0,
-    "visit": 10_000_000.0,
-    FINISH: 10_000_000.0,
+    "sum": 9_000_000.0,
+    "anchor": 6_000_000.0,
+    "visit": 2_000_000.0,
+    FINISH: 5_000_000.0,
 }
-"""Pixel-days per core and second of each pass, until receipts of the product say what it is."""
+"""Pixel-days per core and second of each pass, and of first guesses by kind of model, until
+receipts of the product say what it is: round figures of `python -m benchmarks run --only
+downscaling`."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,21 @@ def year_passes(
     return YearPasses(passes, region.days * (of_guesses + of_sums) if is_waiting else 0)
 
 
-def speeds_of(records: Iterable[Record]) -> dict[str, float]:
+def speeds_of(records: Iterable[Record], kind: str) -> dict[str, float]:
     """Return the pixel-days per core and second of each pass, as records say, or a round figure.
 
     Visits count by the pixel-days of the year, not by those that they saw.
+
+    Parameters
+    ----------
+    kind
+        Of the models (`Downscaling.kind`).
     """
-    found = dict(RATES)
+    found = {"first guess": GUESS_RATES[kind], **RATES}
     known = [record.figures for record in records if record.figures.get("rows")]
-    for name in RATES:
+    having = [figures for figures in known if figure_of("first guess") in figures]
+    for name in found:
         keys = [figure_of(name)] if name in PASSES else [f"seconds_{step}" for step in STEPS]
-        having = [figures for figures in known if figure_of("first guess") in figures]
         seconds = sum(figures.get(key, 0.0) for figures in having for key in keys)
         rows = sum(figures["rows"] for figures in having)
         if rows:

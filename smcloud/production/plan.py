@@ -91,7 +91,7 @@ def plan_year(recipe: Recipe, year: int, *, anew: bool = False) -> YearPlan:
     measured = list(ledger.values()) or _of_other_years(stage, config.produced_years)
     passes = YearPasses((), 0)
     if recipe.product.downscaling is not None:
-        speeds = speeds_of(measured)
+        speeds = speeds_of(measured, recipe.product.downscaling.kind)
         passes = year_passes(recipe, year, tiles, memory, version, speeds)
     estimate = _estimate(recipe, tiles, measured, year, passes)
     return YearPlan(year, version, tiles, pointer, memory, estimate, receipts, passes.passes)
@@ -356,9 +356,10 @@ def _rate(recipe: Recipe, measured: Sequence[Record]) -> tuple[float, bool]:
     seconds = sum(record.figures.get("seconds", 0.0) for record in measured)
     if rows and seconds:
         return rows / seconds, True
-    if recipe.product.downscaling is None:
+    how = recipe.product.downscaling
+    if how is None:
         return ROWS_PER_CORE_SECOND, False
-    return 1.0 / sum(1.0 / speed for speed in speeds_of(()).values()), False
+    return 1.0 / sum(1.0 / speed for speed in speeds_of((), how.kind).values()), False
 
 
 def _mb(size: int) -> str:

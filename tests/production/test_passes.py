@@ -139,10 +139,11 @@ def test_a_measured_year_tells_the_hours_of_the_next(downscaled):
     plan = plan_year(recipe, YEAR, anew=True)
     assert plan.estimate.core_hours == pytest.approx(record.figures["seconds"] / 3600)
     slow = replace(record, figures={**record.figures, figure_of("anchor"): 3600.0})
-    speeds = pass_plan.speeds_of([slow])
+    speeds = pass_plan.speeds_of([slow], "periods")
     assert speeds["anchor"] == record.figures["rows"] / 3600
     without = {name: value for name, value in record.figures.items() if "guess" not in name}
-    assert pass_plan.speeds_of([replace(record, figures=without)]) == pass_plan.RATES
+    round_figures = pass_plan.speeds_of([], "periods")
+    assert pass_plan.speeds_of([replace(record, figures=without)], "periods") == round_figures
 
 
 def test_status_follows_the_passes_while_they_run(downscaling, downscaled, monkeypatch):
