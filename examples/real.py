@@ -18,7 +18,8 @@ from smcloud.cube.store import open_cube
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
 from smcloud.features.spec import CubeSet, Driver
-from smcloud.grids.grid import Window
+from smcloud.grids.cells import Aggregation, aggregate, cells_in, land_in, reach, sampled
+from smcloud.grids.grid import EASE2_36KM, Window
 from smcloud.grids.land import land_mask
 from smcloud.grids.tiles import TileYear
 from smcloud.publish.map import Panel, Style, map_picture
@@ -31,6 +32,8 @@ from smcloud.validation.pairs import PairStats
 LST_KEY = TileYear.parse("sin1km/h14v09/2019")
 DEM_KEY = TileYear.parse("sin1km/h18v04/static")
 LST_DAY = np.datetime64("2019-11-01")
+BANDS_KEY = TileYear.parse("sin1km/h18v04/2017")
+BANDS_DAY = np.datetime64("2017-07-16")
 MINIMUM_PAIRS = 8
 
 
@@ -73,6 +76,7 @@ def temperature_tile(real: Path, out: Path) -> None:
             f"{np.nanmin(lst):.1f} to {np.nanmax(lst):.1f} K, {on_land:.1%} of them on land"
         )
     temperature_features(f"file://{out.absolute()}/lst-all/cubes/mod11a1")
+    temperature_cells(f"file://{out.absolute()}/lst-good/cubes/mod11a1")
     _draw_temperature(cubes["all"], out / "mod11a1-h14v09.png")
 
 
@@ -88,6 +92,38 @@ def temperature_features(cubes: str) -> None:
         known = values[np.isfinite(values)]
         print(f"  feature {name}: {known.size:,} of {points.size:,} land pixels, "
               f"{known.min():.1f} to {known.max():.1f}, mean {known.mean():.1f} K")  # fmt: skip
+
+
+def temperature_cells(cubes: str) -> None:
+    """Print the strict temperature in SMAP's cells, as means of their land and as their centres."""
+    drivers = (Driver("mod11a1", to_grid="native", to_days="daily"),)
+    features = features_named(("lst_day",), drivers)
+    reader = FeatureReader(features, drivers, CubeSet({"mod11a1": cubes}))
+    cells = cells_in(EASE2_36KM, LST_KEY.window)
+    land = land_in(cells, reach(cells, LST_KEY.window))
+    for rule in (Aggregation("mean", 0.5), Aggregation("nearest")):
+        points, cell_of = sampled(cells, LST_KEY.window, rule)
+        found = reader.compute(reader.read(LST_KEY.window, np.array([LST_DAY]), points))
+        values = aggregate(found.values[0], cell_of, cells.rows.size, land, rule)
+        known = values[np.isfinite(values)]
+        print(f"  in cells of 36 km, {rule.rule}: {known.size} of {(land > 0).sum()} with land, "
+              f"{known.min():.1f} to {known.max():.1f} K")  # fmt: skip
+
+
+def reflectance(real: Path, out: Path) -> None:
+    """Bring the MOD09A1 cut-out to a cube, and print the water and soil indices of its land."""
+    smcloud("ingest", "mod09a1", "--from", real / "modis", "--to", out / "bands", "--tiles",
+            BANDS_KEY.tile, "--year", BANDS_KEY.year)  # fmt: skip
+    drivers = (Driver("mod09a1", to_grid="native", to_days="linear"),)
+    cubes = CubeSet({"mod09a1": f"file://{out.absolute()}/bands/cubes/mod09a1"})
+    features = features_named(("ndwi", "lswi", "nsdsi1", "nsdsi2", "nsdsi3"), drivers)
+    reader = FeatureReader(features, drivers, cubes)
+    points = np.flatnonzero(land_mask(BANDS_KEY.window))
+    columns = reader.compute(reader.read(BANDS_KEY.window, np.array([BANDS_DAY]), points))
+    for name, values in zip(columns.names, columns.values, strict=True):
+        known = values[np.isfinite(values)]
+        print(f"  feature {name}: {known.size:,} pixels, {known.min():.3f} to {known.max():.3f}, "
+              f"median {np.median(known):.3f}")  # fmt: skip
 
 
 def _draw_temperature(url: str, path: Path) -> None:
@@ -178,6 +214,7 @@ def main(out: Path) -> None:
     real = find_realdata()
     out.mkdir(parents=True, exist_ok=True)
     temperature_tile(real, out)
+    reflectance(real, out)
     station_archives(real, out)
     elevation(real, out)
     delaware(real, out)
