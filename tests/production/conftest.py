@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from smcloud.core.listener import Silent
+from smcloud.production import validate_stage
 from smcloud.production.produce_stage import run
-from tests.production import small_downscaling
+from tests.production import downscaled_root, small_downscaling
 from tests.production.small_world import make_world, write_run
 
 
@@ -46,6 +47,21 @@ def downscaling(downscaling_once, tmp_path):
 def downscaled(downscaling_once, tmp_path):
     """The run of a downscaled product whose year is published."""
     return small_downscaling.config_of(_copied(downscaling_once[1], tmp_path / "published"))
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory):
+    """The run of downscaled maps with truth, stations, rain of the reanalysis and of gauges."""
+    folder = tmp_path_factory.mktemp("maps")
+    config = downscaled_root.build(folder)
+    downscaled_root.write_rain(config)
+    return downscaled_root.with_gauges(config, folder)
+
+
+@pytest.fixture(scope="session")
+def maps_validated(maps):
+    """What validate found of these maps."""
+    return validate_stage.run(maps, None, Silent())
 
 
 def _copied(source, folder):

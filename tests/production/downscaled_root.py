@@ -8,11 +8,13 @@ import pandas as pd
 
 from smcloud.core.config import RunConfig, StoreConfig
 from smcloud.core.layout import join, year_store
+from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import shard_index
 from smcloud.cube.store import create_store, write_shard
 from smcloud.grids.grid import SIN1KM
 from smcloud.models.periods import BEST, SCORES, PeriodEntry, PeriodsCard, to_parquet
+from smcloud.production.stations_stage import ingest_named_stations
 from smcloud.production.versions import Pointer, write_pointer
 from smcloud.products.downscaled import MEAN_NOT_MET, NO_COARSE_VALUE
 from smcloud.products.registry import product_named
@@ -129,6 +131,25 @@ def write_rain(config):
         whole = np.broadcast_to(rain[steps, None, None], (steps.stop - steps.start, rows, cols))
         for place in {(int(r) // rows, int(c) // cols) for r, c in zip(row, col, strict=True)}:
             write_shard(url, schema, "tp", (slab, *place), schema.variable("tp").pack(whole))
+
+
+def with_gauges(config, folder):
+    """Ingest a gauge inside the maps, with the rain of `write_rain`, one elsewhere, a broken file.
+
+    Returns the run that names them.
+    """
+    lon, lat = (values[75, 75] for values in SIN1KM.lonlat(BLOCKS[0]))
+    rain = 12.0 * (np.random.default_rng(5).random(DAYS.size) < 0.12)
+    rows = ["network,station,lat,lon,depth,time,value"]
+    rows += [f"CMA,in,{lat},{lon},,{day},{mm}" for day, mm in zip(DAYS, rain, strict=True)]
+    rows += [f"CMA,out,-20.0,30.0,,{day},1.0" for day in DAYS]
+    (folder / "gauges").mkdir()
+    (folder / "gauges" / "cma_precipitation.csv").write_text("\n".join(rows) + "\n")
+    (folder / "gauges" / "broken_precipitation.csv").write_text("nothing\n")
+    stations = {"archive": "", "csv": f"file://{folder}/gauges"}
+    named = RunConfig.model_validate(config.model_dump() | {"stations": stations})
+    ingest_named_stations(named, None, Silent())
+    return named
 
 
 def _write_model(config):

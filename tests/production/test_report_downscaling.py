@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smcloud.core.listener import Silent
@@ -41,19 +42,17 @@ class Heard(Silent):
         self.warnings.append(text)
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    found = downscaled_root.build(tmp_path_factory.mktemp("root"))
-    downscaled_root.write_rain(found)
-    return found
+@pytest.fixture
+def config(maps):
+    return maps
 
 
-@pytest.fixture(scope="module")
-def result(config):
-    return validate_stage.run(config, None, Silent())
+@pytest.fixture
+def result(maps_validated):
+    return maps_validated
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(result):
     report = Path(result.reports[0].removeprefix("file://"))
     return (report.parent / "downscaling.html").read_text()
@@ -84,9 +83,7 @@ def test_maps_that_know_half_of_the_pattern_halve_the_error_of_their_input(resul
 
 def test_what_is_gained_is_said_in_words(result):
     assert result.told[0].startswith("2019: The maps beat the bilinear interpolation")
-    assert re.search(
-        "smooth correction alone: .* \\(gains\\); within cells, .* \\(gains\\)", result.told[1]
-    )
+    assert re.search("correction alone: .*: a gain; within cells, .*: a gain", result.told[1])
 
 
 def test_what_knows_no_pixel_stands_beside_the_maps(result, page):
@@ -95,8 +92,17 @@ def test_what_knows_no_pixel_stands_beside_the_maps(result, page):
     )
     # Cells of this world are alike on a day, so that neither has a pattern.
     assert smooth.scores["ubRMSE"] == pytest.approx(coarse.scores["ubRMSE"], rel=0.01)
-    assert "constant in each cell, all pixels" in page
+    assert "constant in cells, within cells" in page
     assert "squares of 3 x 3 cells in months" in page
+
+
+def test_coverage_of_every_day_is_written(result):
+    folder = Path(result.reports[0].removeprefix("file://")).parent
+    table = pd.read_csv(folder / "coverage.csv")
+    assert len(table) == 365
+    assert (table.loc[100:109, "no coarse value"] == 1.0).all()
+    assert (table.loc[:99, "clear"] == 1.0).all()
+    assert (table["any state"] == 1.0).all()
 
 
 def test_states_are_scored_at_pixels_and_at_stations(result):
@@ -162,8 +168,8 @@ def test_maps_that_are_no_better_than_their_input_are_said_to_be(found, words):
 
 def test_the_pattern_is_judged_beside_the_smooth_correction_alone():
     told = verdicts(gained(0.05, 0.06, 0.05, 0.04))[1]
-    assert re.search("alone: all pixels, RMSE 0.0500 .* \\(gains\\); within cells", told)
-    assert told.endswith("(loses).")
+    assert re.search("alone: where the input is known, RMSE 0.0500 .*: a gain; within", told)
+    assert told.endswith(": a loss.")
     unsure = verdicts(gained(0.05, 0.06, 0.03, 0.04, half=0.02))[1]
     assert unsure.count("cannot be told apart") == 2
 
@@ -211,17 +217,20 @@ def test_without_truth_rain_and_table_of_scores_the_page_tells_the_rest(tmp_path
         assert text in page
 
 
-def test_a_coarse_cube_that_is_gone_is_named_once(tmp_path):
+def test_a_coarse_cube_that_is_gone_and_stations_that_never_were_are_named_once(tmp_path):
     config = downscaled_root.build(tmp_path)
-    cubes = open_objects(config.cube_prefix("smap_l3"))
-    for info in cubes.list():
-        cubes.delete(info.key)
+    for url in (config.cube_prefix("smap_l3"), config.layout.stations):
+        for info in open_objects(url).list():
+            open_objects(url).delete(info.key)
     heard = Heard()
     found = validate_stage.run(config, None, heard)
     assert [text for text in heard.warnings if "smap_l3" in text] == [
         "no cube of smap_l3 in 2019: nothing is said of the gain over it"
     ]
     assert line_of(found, "product", "every pixel")
+    (told,) = found.told
+    assert told.startswith("2019: There are no stations to score at: none was ingested")
+    assert told.removeprefix("2019: ") in Path(found.reports[0].removeprefix("file://")).read_text()
 
 
 def test_the_item_names_the_hash_of_all_models(config, result):
