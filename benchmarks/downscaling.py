@@ -26,7 +26,6 @@ from smcloud.production.block import STEPS
 from smcloud.production.ledger import Ledger
 from smcloud.production.passes import PASSES, figure_of
 from smcloud.production.plan import plan_year
-from smcloud.production.planned import YearPlan
 from smcloud.production.produce_stage import run
 from smcloud.production.recipe import recipe_of
 from smcloud.products.all_weather import ALL_WEATHER
@@ -37,6 +36,7 @@ from smcloud.products.smap_downscaling import SMAP_DOWNSCALING
 DAYS, CORES, CORE_HOUR_PRICE = 365, (2, 16, 64), 0.05
 TILE_YEAR = DAYS * TILE_PIXELS**2
 FINISH = "finish"
+WARM_SIDE = 20
 AGREEMENT = 1e-4
 """Largest difference from the peer's values, m3 m-3: the bound of a cell's mean."""
 DRY, CLOUDY = 0.05, 0.3
@@ -55,7 +55,7 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(40, ("mlr",), 120, 2, 1),
+    "tiny": Size(30, ("mlr",), 120, 2, 1),
     "small": Size(300, FAMILIES, 600, 16, 2),
     "large": Size(600, FAMILIES, 1200, 46, 3),
 }
@@ -73,19 +73,24 @@ def measure(scale: str, seed: int, folder: Path) -> dict[str, Any]:
     size = SIZES[scale]
     years = []
     for product, models in ((SMAP_DOWNSCALING, size.families), (ALL_WEATHER, (None,))):
-        job = RegionJob(product, size.side, seed, folder / product.name)
+        sides = {"warm": WARM_SIDE, "timed": size.side}
+        jobs = [
+            RegionJob(product, n, seed, folder / product.name / name) for name, n in sides.items()
+        ]
         progress(f"{product.name}: cubes")
-        write_cubes(job)
+        for job in jobs:
+            write_cubes(job)
         for family in models:
             progress(f"{product.name}: {family or 'local regressions'}")
-            train(job, family)
-            years.append(_year(job, family))
+            # The first one compiles, or loads what was compiled before.
+            years.append([_year(job, family) for job in jobs][-1])
     progress("anchoring")
     return {"years": years, "anchoring": _anchoring(size, seed)}
 
 
 def _year(job: RegionJob, family: Family | None) -> dict[str, Any]:
-    """Produce a year in this process and return what the ledger says of it."""
+    """Train, produce a year in this process, and return what the ledger says of it."""
+    train(job, family)
     config = job.config(family or "local")
     plan = plan_year(recipe_of(config), int(config.years[0]))
     (year,) = run(config, None, Silent()).years
@@ -105,12 +110,8 @@ def _year(job: RegionJob, family: Family | None) -> dict[str, Any]:
         "region": _region(job.product, rows / figures["seconds"]),
         "stored_bytes": int(figures["stored_bytes"]),
         "process_peak_bytes": peak_bytes(),
-        "planned_bytes": _planned(plan),
+        "planned_bytes": {one.name: one.total() for one in plan.passes},
     }
-
-
-def _planned(plan: YearPlan) -> dict[str, int]:
-    return {one.name: one.total() for one in plan.passes}
 
 
 def _region(product: Product, rate: float) -> dict[str, Any]:
@@ -168,6 +169,12 @@ def show(found: Mapping[str, Any]) -> str:
             + f"{row['tile_days_per_core_hour']:>13,.0f}"
         )
     lines += [_region_line(row) for row in found["years"]]
+    peak = max(row["process_peak_bytes"] for row in found["years"])
+    planned = max(size for row in found["years"] for size in row["planned_bytes"].values())
+    lines.append(
+        f"peak of this process, which trains too, {peak / 2**20:,.0f} MiB; planned for a worker "
+        f"{planned / 2**20:,.0f} MiB"
+    )
     one = found["anchoring"]
     lines.append(
         f"anchoring {one['pixel_days']:,} pixel-days, {one['cells']} cells: smcloud "
