@@ -47,7 +47,7 @@ from smcloud.validation.hidden_pixels import (
     CloudHiding,
     GapSums,
     LstWindow,
-    fillings,
+    climatology_alone,
     gap_classes,
     hidden_sums,
 )
@@ -267,12 +267,10 @@ def _cloudy(task: BlockTask, truth: Layer, overpass: str, data: LstWindow, where
     cube, made = truth.open(), Layer(task.made.store, SCHEMA, block.year, overpass).open()
     clouds = cube.read(overpass.replace("lst", "cloud"), steps, block.window, required=False)
     true = cube.read_physical(overpass, steps, block.window, required=False)
-    nothing = np.zeros(data.looks.shape, np.bool_)
-    estimates, _ = fillings(data, nothing, (CLIMATOLOGY,))
     state = made.read(state_name(overpass), steps, block.window, required=False)
     values = {
         FILLED: made.read_physical(overpass, steps, block.window, required=False),
-        CLIMATOLOGY: estimates[CLIMATOLOGY],
+        CLIMATOLOGY: climatology_alone(data),
     }
     sums = GapSums()
     sums.add(

@@ -5,6 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from smcloud.features.derived import schema_named
+from smcloud.features.spec import split_input
 from smcloud.production.comparison import (
     MOISTURE_UNITS,
     CoarseFinding,
@@ -28,12 +30,20 @@ SHARE = Style("share of the year's days", 0.0, 1.0, "cividis")
 HALF = 4.6
 OURS = Compared("product", "Ours", MOISTURE_UNITS, "sin1km")
 """The maps themselves, named as what they are compared with."""
-WHAT_IT_IS = (
+WHAT_THEY_ARE = (
     "None of these products is the truth, and none is independent of the others in every respect: "
-    "the model learns from ERA5-Land among other things, ESA CCI COMBINED is scaled to a land "
-    "surface model, and the 1 km product of SMAP and Sentinel-1 starts from SMAP. Agreement shows "
+    "ESA CCI COMBINED is scaled to a land surface model and made of many of the same satellites, "
+    "the 1 km product of SMAP and Sentinel-1 starts from SMAP, and ours {ours}. Agreement shows "
     "that two products see the same thing, not that either is right."
 )
+
+
+def _what_they_are(product: Product) -> str:
+    """Return what a reader must know of how far the products hang together."""
+    if product.downscaling is None:
+        return WHAT_THEY_ARE.format(ours="learn from ERA5-Land among other things")
+    source, _ = split_input(product.downscaling.coarse)
+    return WHAT_THEY_ARE.format(ours=f"keep the cell means of {schema_named(source).title}")
 
 
 def comparison_page(
@@ -41,7 +51,7 @@ def comparison_page(
 ) -> report.Report:
     """Return the page of one year's comparisons."""
     compared = found.comparison
-    sections = [_overall(compared)]
+    sections = [_overall(product, compared)]
     sections += [_coarse(finding) for finding in compared.coarse]
     sections += [_fine(finding, found) for finding in compared.fine]
     return report.Report(
@@ -53,7 +63,7 @@ def comparison_page(
     )
 
 
-def _overall(compared: ComparisonFindings) -> report.Section:
+def _overall(product: Product, compared: ComparisonFindings) -> report.Section:
     rows = []
     for coarse in compared.coarse:
         n = int(sum(part.pairs.n.sum() for part in coarse.parts))
@@ -64,7 +74,7 @@ def _overall(compared: ComparisonFindings) -> report.Section:
     for fine in compared.fine:
         n = int(fine.months.total().n)
         rows.append(_row(fine.compared, "pixels that both have", f"{n:,} pixel days", fine.overall))
-    pieces = [report.paragraph(WHAT_IT_IS)]
+    pieces = [report.paragraph(_what_they_are(product))]
     if rows:
         pieces += [
             report.score_table("The maps against each product, all days", "pairs", rows),

@@ -1,14 +1,16 @@
 """What maps gain over what knows no pixel, in words and tables: overall, within cells, by state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
+from smcloud.cube.schema import Days
 from smcloud.production.findings import Findings, GainFinding
 from smcloud.production.station_pairs import COARSE_INPUT
 from smcloud.products.downscaled import DOWNSCALED_FLAGS, MEAN_NOT_MET, NO_COARSE_VALUE
 from smcloud.validation import figures, report
-from smcloud.validation.downscaling_figures import coverage_picture
+from smcloud.validation.downscaling_figures import MEAN_DAYS, coverage_picture
 from smcloud.validation.gain import COARSE, CONSTANT, ESTIMATES, PRODUCT, SMOOTH
 from smcloud.validation.gain_squares import SQUARE_CELLS
 from smcloud.validation.metrics import Interval, all_scores
@@ -18,11 +20,11 @@ from smcloud.validation.state_scores import LEAST_DAYS, StationState
 TITLES = {
     PRODUCT: "product",
     COARSE: COARSE_INPUT,
-    CONSTANT: "coarse input, constant in each cell",
-    SMOOTH: "smooth correction alone, no pattern",
+    CONSTANT: "coarse input, constant in cells",
+    SMOOTH: "smooth correction alone",
 }
 SHOWN = ("R", "RMSE", "ubRMSE", "bias")
-WORDS = {True: "within cells", False: "all pixels"}
+WORDS = {False: "where the input is known", True: "within cells"}
 JUDGED = {True: "ubRMSE", False: "RMSE"}
 """What the maps are judged by, within cells and at all pixels."""
 AT_STATIONS = ("stations", "days", "mean ubRMSE", "mean R")
@@ -54,10 +56,10 @@ def _against_input(found: GainFinding) -> str:
 def _against_smooth(found: GainFinding) -> str:
     """Return what the pattern itself adds to the smooth correction that anchors the maps."""
     parts = [
-        f"{_compared(found, SMOOTH, within=inside)} ({_said(_judged(found, SMOOTH, inside))})"
+        f"{_compared(found, SMOOTH, within=inside)}: {_said(_judged(found, SMOOTH, inside))}"
         for inside in (False, True)
     ]
-    return f"The pattern beside the smooth correction alone: {'; '.join(parts)}."
+    return f"What the pattern adds to the smooth correction alone: {'; '.join(parts)}."
 
 
 def _compared(found: GainFinding, other: str, *, within: bool = False) -> str:
@@ -69,8 +71,12 @@ def _compared(found: GainFinding, other: str, *, within: bool = False) -> str:
         interval = f", 95 %: {_signed(ends.low)} to {_signed(ends.high)}"
     return (
         f"{WORDS[within]}, {score} {one:.4f} against {reference:.4f} m³ m⁻³ "
-        f"({one / reference - 1:+.0%}; difference {_signed(ends.value)}{interval})"
+        f"({_percent(one / reference - 1)}; difference {_signed(ends.value)}{interval})"
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+.0f} %".replace("-", "−")
 
 
 def _correlations(found: GainFinding, other: str) -> str:
@@ -85,9 +91,9 @@ def _judged(found: GainFinding, other: str, within: bool) -> Interval:
 def _said(difference: Interval) -> str:
     """Return in a word what the interval of a difference of errors says."""
     if difference.high < 0:
-        return "gains"
+        return "a gain"
     if difference.low > 0:
-        return "loses"
+        return "a loss"
     return "cannot be told apart" if np.isfinite(difference.low) else "of unknown certainty"
 
 
@@ -148,12 +154,12 @@ def gain_section(gain: GainFinding) -> report.Section:
     return report.Section("gain", heading, pieces)
 
 
-def gain_rows(found: GainFinding) -> list[report.ScoreRow]:
+def gain_rows(found: GainFinding, estimates: Sequence[str] = ESTIMATES) -> list[report.ScoreRow]:
     """Return the scores of maps and of what knows no pixel; none without a truth."""
     rows = []
     for within, scored in ((False, found.overall), (True, found.within)):
         for number, name in enumerate(ESTIMATES if scored is not None else ()):
-            if scored is None or not found.knows(name):
+            if scored is None or name not in estimates or not found.knows(name):
                 continue
             counted = f"{int(found.gain.of(name, within=within).n.sum()):,}"
             values = {
@@ -180,9 +186,7 @@ def _differences(found: GainFinding) -> str:
         f"Differences of errors, m³ m⁻³; below zero the maps gain. Bootstrap of {blocks:,} blocks: "
         f"squares of {SQUARE_CELLS} x {SQUARE_CELLS} cells in months"
     )
-    return report.text_table(
-        caption, ["", "of", "difference", "95 %", "the maps"], rows, text_from=4
-    )
+    return report.text_table(caption, ["", "of", "difference", "95 %", "so"], rows, text_from=4)
 
 
 def states_section(found: Findings, gain: GainFinding) -> report.Section:
@@ -194,7 +198,8 @@ def states_section(found: Findings, gain: GainFinding) -> report.Section:
     pieces = [
         report.paragraph(
             f"{whole:.1%} of all land pixels and days have a value; {empty} of {len(days)} days "
-            "have none anywhere. A pixel-day is in the first state that applies, from the top."
+            "have none anywhere. A pixel-day is in the first state that applies, from the top. "
+            "The last two columns are of pixel-days on which the input is known too."
         ),
         _state_table(gain),
     ]
@@ -204,7 +209,9 @@ def states_section(found: Findings, gain: GainFinding) -> report.Section:
         report.figure(
             report.Picture(
                 coverage_picture(days, sums.coverage, gain.states),
-                "Share of land with a value on each day, by state. White: no value.",
+                f"Share of land with a value, by state: means of {MEAN_DAYS} days, for swaths "
+                "alternate from day to day. White: no value. Line: all states, day by day; "
+                "coverage.csv beside this page has every day.",
                 "Coverage by day and state",
             )
         ),
@@ -232,7 +239,7 @@ def _state_table(gain: GainFinding) -> str:
                 for estimate in (PRODUCT, COARSE)
             ]
         rows.append([name, f"{known:,}", f"{known / land:.1%}", *numbers])
-    both = ("RMSE where the input is known", "input's") if sums.has_truth else ()
+    both = ("RMSE beside input", "input's RMSE") if sums.has_truth else ()
     return report.text_table(
         "The maps by state" + (", against the truth" if sums.has_truth else ""),
         ["state of the pixel-day", "with a value", "of land", *shown, *both],
@@ -256,6 +263,13 @@ def _station_table(gain: GainFinding) -> str:
         "it, m³ m⁻³"
     )
     return report.text_table(caption, ["state of the station's pixel", *AT_STATIONS], rows)
+
+
+def coverage_table(gain: GainFinding, days: Days) -> pd.DataFrame:
+    """Return the share of land with a value on each day: day, each state, all of them."""
+    shares = pd.DataFrame(gain.gain.coverage.T, columns=list(gain.states))
+    shares.insert(0, "day", days.astype(str))
+    return shares.assign(**{"any state": gain.gain.coverage.sum(axis=0)})
 
 
 def station_states(gain: GainFinding) -> Iterator[tuple[str, StationState]]:

@@ -28,6 +28,7 @@ from smcloud.publish.map import (
     view_of,
 )
 from smcloud.validation import report
+from smcloud.validation.gain import COARSE, PRODUCT
 from smcloud.validation.metrics import Interval
 
 
@@ -183,7 +184,7 @@ def _scores(product: Product, found: Findings) -> report.Section:
             _interval_row("product, truth at every pixel", f"{n:,}", found.truth.product, True)
         ]
         if found.gain is not None:
-            rows += gain_rows(found.gain)
+            rows += gain_rows(found.gain, (PRODUCT, COARSE))
         elif found.truth.baseline:
             n = int(found.truth.months(of_baseline=True).total().n)
             label = f"{found.baseline_title}, the same pixels and days"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import StoreError
 from smcloud.core.layout import join
-from smcloud.core.listener import Listener
+from smcloud.core.listener import Listener, Silent
 from smcloud.core.objects import open_objects
 from smcloud.features.inputs import Points
 from smcloud.features.spec import Floats32
@@ -133,7 +133,9 @@ def _blocks(year: StoreYear, cells: str, work: Work) -> list[EvenBlock]:
 def _over(
     tasks: list[Task[T]], stage: str, unit: str, *, client: Client | None, listener: Listener
 ) -> list[T]:
-    return run_listed(tasks, f"smooth correction, {stage}", unit, client, listener)
+    # What follows the first sums takes seconds: rounds upon rounds of it tell nobody anything.
+    heard = listener if stage == "sum" else Silent()
+    return run_listed(tasks, "smooth correction", unit, client, heard)
 
 
 def _tidy(work: Work) -> None:

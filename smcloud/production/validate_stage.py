@@ -27,7 +27,8 @@ from smcloud.production.hidden_scores import HiddenFindings
 from smcloud.production.report_comparison import comparison_page
 from smcloud.production.report_downscaling import downscaling_page
 from smcloud.production.report_gain import TITLES as GAIN_TITLES
-from smcloud.production.report_gain import station_states, verdicts
+from smcloud.production.report_gain import WORDS as GAIN_WORDS
+from smcloud.production.report_gain import coverage_table, station_states, verdicts
 from smcloud.production.report_hidden import GapTable, gap_tables, hidden_lines
 from smcloud.production.report_page import page_of
 from smcloud.production.report_provenance import AnyCard
@@ -49,7 +50,7 @@ log = logging.getLogger(__name__)
 REPORT, MAP, SCORES_FILE, STATIONS_FILE = "report.html", "map.png", "scores.json", "stations.csv"
 COMPARISON = "comparison.html"
 DOWNSCALING = "downscaling.html"
-HIDDEN_FILE = "hidden.json"
+HIDDEN_FILE, COVERAGE = "hidden.json", "coverage.csv"
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,13 @@ def run(config: RunConfig, client: Client | None, listener: Listener) -> Validat
     """Score every published year of a run and its model; write their reports, maps and tables.
 
     Below ``reports/<product>/<year>/``: report.html, map.png, scores.json, stations.csv,
-    comparison.html where the run names products to compare with, and downscaling.html of a product
-    that comes down from coarse cells. The product is scored against the stations that its model
-    has never seen and, on the simulated Earth, against the truth at every pixel; ERA5-Land, or the
-    coarse input of the product interpolated, is scored on the same pairs. Below
-    ``reports/<product>/models/<model>/``: the pages of the model's assessment, if training made
-    one. Without any published year they are all that is written.
+    comparison.html where the run names products to compare with; of a product that comes down from
+    coarse cells downscaling.html, hidden.json (scores of filled gaps) and coverage.csv. The product
+    is scored against the stations that its model has never seen and, on the simulated Earth,
+    against the truth at every pixel; ERA5-Land, or the coarse input of the product interpolated,
+    is scored on the same pairs. Below ``reports/<product>/models/<model>/``: the pages of the
+    model's assessment, if training made one. Without any published year they are all that is
+    written.
 
     Raises
     ------
@@ -223,6 +225,9 @@ def _write_year(
     target.put(SCORES_FILE, (json.dumps(lines, sort_keys=True, indent=1) + "\n").encode())
     if product.downscaling is not None:
         target.put(HIDDEN_FILE, _hidden_json(found.hidden))
+    if found.gain is not None:
+        coverage = coverage_table(found.gain, found.year.schema.times(found.year.year))
+        target.put(COVERAGE, coverage.to_csv(index=False, float_format="%.4f").encode())
     stations = found.test or found.region
     if stations is not None:
         table = stations.product.stations.to_csv(index=False, float_format="%.6g")
@@ -302,10 +307,8 @@ def _sum_line(year: int, estimate: str, against: str, total: PairStats) -> list[
 def _lines_of_gain(year: int, gain: GainFinding) -> list[ScoreLine]:
     """Return maps beside what knows no pixel; then the maps by state, at pixels and stations."""
     sums, lines = gain.gain, []
-    for within, against in (
-        (False, "truth, where the input is known"),
-        (True, "truth, within cells"),
-    ):
+    for within, where in GAIN_WORDS.items():
+        against = f"truth, {where}"
         for name, title in GAIN_TITLES.items():
             lines += _sum_line(year, title, against, sums.of(name, within=within).total())
     for number, state in enumerate(gain.states):

@@ -99,6 +99,7 @@ PRODUCT_SOURCES: Mapping[str, tuple[str, ...]] = {
         "station_csv",
         "precipitation_csv",
         TRUTH,
+        TRUTH_LST,
     ),
 }
 """What each product reads, and is compared with."""

@@ -23,8 +23,10 @@ from smcloud.validation.figures import (
 )
 from smcloud.validation.precipitation import LAGS, RainResponse
 
-STATE_COLOURS = ("#999999", "#cc79a7", "#e69f00", "#9ecae1", BLUE)
+STATE_COLOURS = ("#b5bcc3", "#cc79a7", "#e69f00", "#009e73", "#9ecae1", BLUE)
 """Of the states of a pixel-day, the last one being the best."""
+MEAN_DAYS = 8
+"""Days that are drawn as one."""
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (MUTED, "D"))
 BEST_SCORE, CONSTANT = "chosen family", "mean of the fitted cells"
 
@@ -53,25 +55,36 @@ class PeriodStrip:
 
 
 def coverage_picture(days: Days, shares: Floats, names: Sequence[str]) -> bytes:
-    """Return the share of land with an estimate on each day, stacked by state (states, days)."""
-    figure = new_figure(9.2, 2.9)
+    """Return the share of land with an estimate, stacked by state (states, days): means of days."""
+    figure = new_figure(9.2, 3.1)
     axes = figure.subplots()
-    present = [number for number in reversed(range(len(names))) if shares[number].any()]
-    axes.stackplot(
-        days,
-        [shares[number] for number in present],
-        labels=[names[number] for number in present],
-        colors=[STATE_COLOURS[number % len(STATE_COLOURS)] for number in present],
-        step="mid",
-        linewidth=0,
-    )
-    axes.set_ylim(0, 1)
-    axes.set_xlim(days[0], days[-1])
+    starts = np.arange(0, len(days), MEAN_DAYS)
+    counts = np.diff(np.append(starts, len(days)))
+    means = np.add.reduceat(shares, starts, axis=1) / counts
+    bottom = np.zeros(len(starts))
+    for number in reversed(range(len(names))):
+        if not shares[number].any():
+            continue
+        axes.bar(
+            _number(days[starts]),
+            means[number],
+            counts,
+            bottom,
+            align="edge",
+            color=STATE_COLOURS[number % len(STATE_COLOURS)],
+            linewidth=0,
+            label=names[number],
+        )
+        bottom = bottom + means[number]
+    axes.step(_number(days) + 0.5, shares.sum(axis=0), where="mid", color=INK, linewidth=0.7)
+    axes.set_ylim(0, 1.005)
+    first, last = _number(days[[0, -1]])
+    axes.set_xlim(first, last + 1.0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylabel("land with a value")
     tidy(axes)
     _dates(axes)
-    if present:
+    if shares.any():
         figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=9)
     return png_bytes(figure)
 

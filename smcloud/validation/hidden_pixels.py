@@ -140,22 +140,29 @@ def fillings(
     The filling itself, always; without the reanalysis; its climatology alone; looks interpolated in
     time.
     """
-    rules = {
-        FILLED: data.rules,
-        NO_REANALYSIS: replace(data.rules, uses_departure=False),
-        CLIMATOLOGY: replace(data.rules, uses_departure=False, uses_anomalies=False),
-    }
     scene, shape = data.scene(hidden), data.looks.shape
     whole = filled(scene, data.rules)
     found: dict[str, NDArray[np.floating]] = {
         FILLED: data.variable.unpack(whole.stored).reshape(shape)
     }
     for name in (name for name in names if name not in (FILLED, NO_CLIMATE)):
-        found[name] = data.variable.unpack(filled(scene, rules[name]).stored).reshape(shape)
+        found[name] = _filled_by(data, scene, name)
     if NO_CLIMATE in names:
         seen = data.variable.unpack(scene.looks).astype(np.float64)
         found[NO_CLIMATE] = linear_in_time(seen, REACH_DAYS).reshape(shape)
     return found, whole.state.reshape(shape)
+
+
+def climatology_alone(data: LstWindow) -> NDArray[np.float32]:
+    """Return what the clear-sky years make of a window, looks aside (days, rows, cols), K."""
+    return _filled_by(data, data.scene(np.zeros(data.looks.shape, bool)), CLIMATOLOGY)
+
+
+def _filled_by(data: LstWindow, scene: Scene, name: str) -> NDArray[np.float32]:
+    """Return what a scene becomes (days, rows, cols), K, without a part of the filling."""
+    has_anomalies = name != CLIMATOLOGY
+    rules = replace(data.rules, uses_departure=False, uses_anomalies=has_anomalies)
+    return data.variable.unpack(filled(scene, rules).stored).reshape(data.looks.shape)
 
 
 def hidden_clouds(known: Bools, rule: CloudHiding, fold: int) -> Bools:
