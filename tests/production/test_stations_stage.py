@@ -17,6 +17,9 @@ from smcloud.production.stations_stage import ingest_named_stations, ingest_stat
 from tests.ingest.station_archives import STATIC, name_of, series_text, write_folder, write_zip
 
 RULES = StationRules()
+HEAD = "network,station,lat,lon,depth,time,value\n"
+MOIST = HEAD + "".join(f"BABAO,W1,38.2,100.2,0.05,2019-06-01T{h:02d}:00,0.2\n" for h in range(24))
+RAIN = HEAD + "BABAO,W1,38.2,100.2,,2019-06-01,3.5\n"
 
 
 class Told(Silent):
@@ -38,6 +41,7 @@ class Told(Silent):
 def archive(stations=20):
     """Two networks, two depths, one file of each kind that is of no use."""
     files = {"NETA/S00/NETA_NETA_S00_static_variables.csv": STATIC, "Metadata.xml": "<xml/>"}
+    files["gauges/precipitation.csv"] = RAIN
     for number in range(stations):
         for network in ("NETA", "NETB"):
             known = {"station": f"S{number:02d}", "network": network}
@@ -58,7 +62,7 @@ def ingested(source, out, client=None, *, redo=False, rules=RULES):
 
 def stored(out):
     objects = open_objects(f"{out}/stations")
-    keys = [info.key for info in objects.list() if not info.key.startswith("receipts/")]
+    keys = [info.key for info in objects.list() if "receipts/" not in info.key]
     return {key: objects.get(key) for key in keys}
 
 
@@ -89,7 +93,7 @@ def test_the_summary_counts_what_was_read_and_what_was_not(one_process, world):
     assert bad.name == name_of("BAD", network="NETA")
     (warning,) = told.warnings
     assert warning.startswith("station file left out: ")
-    assert told.stages == [("ingest ismn", summary.tasks)]
+    assert told.stages == [("ingest ismn", summary.tasks), ("ingest rain", 1)]
     assert summary.tasks == 6
 
 
@@ -238,11 +242,6 @@ def test_depths_flags_counts_and_static_variables_are_in_the_data_set(world, one
         ("NETA", "S00"), "static_clay_fraction_0.00_0.30_hwsd"
     ] == pytest.approx(23.0)
     np.testing.assert_allclose(daily["soil_moisture"], 0.2, rtol=1e-6)
-
-
-HEAD = "network,station,lat,lon,depth,time,value\n"
-MOIST = HEAD + "".join(f"BABAO,W1,38.2,100.2,0.05,2019-06-01T{h:02d}:00,0.2\n" for h in range(24))
-RAIN = HEAD + "BABAO,W1,38.2,100.2,,2019-06-01,3.5\n"
 
 
 def run_of(folder, product="smap-downscaling", **stations):
