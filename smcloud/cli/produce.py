@@ -227,8 +227,9 @@ def print_json(body: object) -> None:
 
 
 def _status_row(row: Status) -> list[object]:
+    stage, _, before_blocks = row.stage.partition(": ")
     return [
-        row.stage,
+        f"  {before_blocks}" if before_blocks else stage,
         str(row.key),
         row.state,
         row.version,

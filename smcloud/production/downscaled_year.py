@@ -232,7 +232,9 @@ class DownscaledYear:
 
     def _over_counted(self, tasks: list[Task[T]], stage: Pass, unit: str) -> list[T]:
         counted = [self._counted(task, stage) for task in tasks]
-        return [found for found, _ in self._over(counted, stage, unit, lambda one: one[1])]
+        visit = tasks[0].args[0].visit if tasks else 0
+        label = f"{stage}, round {visit}" if visit else stage
+        return [found for found, _ in self._over(counted, label, unit, lambda one: one[1])]
 
     def _counted(self, task: Task[T], stage: Pass) -> Task[tuple[T, PassReceipt]]:
         """Return a task of summing or solving that leaves a receipt."""

@@ -136,6 +136,8 @@ class _Tally:
     peak_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     started: float = field(default_factory=time.perf_counter)
+    begun: float = field(default_factory=time.perf_counter)
+    """When the first of the blocks that are counted was handed out."""
 
     def count(self, receipt: BlockReceipt) -> None:
         self.rows += receipt.rows
@@ -145,7 +147,7 @@ class _Tally:
 
     def figures(self) -> dict[str, float | str]:
         """Return what is shown beside the progress bar."""
-        elapsed = max(time.perf_counter() - self.started, 1e-6)
+        elapsed = max(time.perf_counter() - self.begun, 1e-6)
         shown: dict[str, float | str] = {"land_rows_per_s": self.rows / elapsed}
         return shown | ({"retries": self.retries} if self.retries else {})
 
@@ -294,6 +296,7 @@ class _Year:
         if wanted:
             self.making.prepare(wanted)
         ahead = self.recipe.config.produce.tasks_per_worker
+        self.tally.begun = time.perf_counter()
         telling.begin(f"{verb} {self.product} {self.plan.year}", len(tasks), "blocks")
         try:
             run_tasks(

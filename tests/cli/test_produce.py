@@ -10,8 +10,10 @@ from smcloud.cli import produce
 from smcloud.cli.main import app
 from smcloud.core.errors import IntegrityError, NotFoundError, PlanError, UserError
 from smcloud.core.objects import open_objects
+from smcloud.production import downscaled_year
 from smcloud.production.versions import published_store
-from tests.production.conftest import world, world_once  # noqa: F401
+from tests.production import small_downscaling
+from tests.production.conftest import downscaling, downscaling_once, world, world_once  # noqa: F401
 from tests.production.small_world import BLOCKS, YEAR, config_of
 
 
@@ -86,3 +88,39 @@ def test_doctor_shows_what_it_tried(tmp_path):
     shown = smcloud("doctor", tmp_path)
     assert "create only if absent" in shown
     assert "BAD" not in shown
+
+
+def test_a_year_in_passes_is_planned_produced_and_shown_pass_by_pass(
+    downscaling,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    run = tmp_path / "run" / "run.toml"
+    shown = smcloud("plan", run)
+    for word in ("first guess", "8 slabs of days", "where values clamp", "northern China"):
+        assert word in shown
+    assert "a round figure, before any receipt" in shown
+    real, calls = downscaled_year.finish_block, []
+
+    def interrupted(task):
+        calls.append(task)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return real(task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(downscaled_year, "finish_block", interrupted)
+        smcloud("produce", run)
+    shown = smcloud("status", run)
+    assert "4 of 4" in shown
+    assert "3 of 4" in shown
+    assert "MiB below work/ until it is published" in shown
+    assert "core-seconds: read" in smcloud("produce", run)
+    shown = smcloud("status", run)
+    assert "published" in shown
+    assert "first guess" not in shown
+    assert "as receipts say" in smcloud("plan", run)
+    assert "every shard holds" in smcloud("verify", run)
+    small_downscaling.write_run(tmp_path / "run", memory="500MiB")
+    with pytest.raises(PlanError, match="give workers more memory"):
+        smcloud("plan", run)

@@ -4,12 +4,13 @@ The strip of land is that of `small_world`; the coarse cells have a value on all
 the models are fitted to made-up cells, so that a first guess is off and anchoring has to work.
 """
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from smcloud.core.config import RunConfig, StoreConfig
+from smcloud.core.config import RunConfig
 from smcloud.core.layout import join, year_store
 from smcloud.cube.schema import Variable
 from smcloud.cube.store import create_store, write_shard
@@ -45,18 +46,35 @@ def make(folder: Path) -> None:
     make_models(folder)
 
 
-def config_of(folder: Path, **produce) -> RunConfig:
-    """Return a run on what `make` wrote, with changes to its section `produce`."""
-    return RunConfig(
-        product=NAME,
-        years=(YEAR,),
-        tiles=(TILE,),
-        store=StoreConfig(root=str(folder / "out")),
-        ingest={"cubes": {source: str(folder / "own" / source) for source in OWN}},
-        train={"features": FEATURES},
-        downscale={"minimum_share": 0.05},  # the region cuts most of its cells
-        produce={"window": PART, "heartbeat_seconds": 0.5, **produce},
-    )
+def write_run(folder: Path, memory: str = "2GiB") -> Path:
+    """Write the run file of a folder that `make` filled."""
+    urls = "\n".join(f'{source} = "{folder}/own/{source}"' for source in OWN)
+    path = folder / "run.toml"
+    path.write_text(f"""
+product = "{NAME}"
+years = [{YEAR}]
+tiles = ["{TILE}"]
+[store]
+root = "{folder / "out"}"
+[ingest.cubes]
+{urls}
+[train]
+features = {list(FEATURES)}
+[downscale]
+minimum_share = 0.05 # the region cuts most of its cells
+[produce]
+window = "{PART}"
+heartbeat_seconds = 0.5
+[cluster]
+workers = 1
+memory = "{memory}"
+""")
+    return path
+
+
+def config_of(folder: Path) -> RunConfig:
+    """Return the run of a folder that `make` filled."""
+    return RunConfig.model_validate(tomllib.loads(write_run(folder).read_text()))
 
 
 def make_coarse(folder: Path) -> None:
