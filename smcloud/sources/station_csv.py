@@ -28,6 +28,8 @@ MOST_MOISTURE = 1.0
 """m3 m-3; where most values are above, they are no such fraction but per cent."""
 LEAST_RAIN_MM = 0.1
 """What a rain gauge can tell; where all rain is below, it is not in mm but in metres."""
+RAINY_ROWS = 10
+"""Fewer tell nothing of the unit: a desert's month may have but a trace."""
 
 
 def csv_variable(name: str) -> str:
@@ -120,7 +122,7 @@ def _refuse_other_units(values: NDArray[np.float64], name: str) -> None:
                 f"{name}: expected soil moisture in m3 m-3 (0 to 1), found a median of "
                 f"{np.median(known):g}: divide per cent by 100"
             )
-    elif 0 < known.max(initial=0.0) < LEAST_RAIN_MM:
+    elif np.count_nonzero(known > 0) >= RAINY_ROWS and known.max() < LEAST_RAIN_MM:
         raise GranuleError(
             f"{name}: expected precipitation in mm, found at most {known.max():g}: multiply "
             "metres by 1000"
