@@ -3,10 +3,11 @@
 import pytest
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import ConfigError
+from smcloud.core.errors import ConfigError, UserError
 from smcloud.features.catalogue import features_named
 from smcloud.features.reads import schemas_of
 from smcloud.production.drivers import drivers_of
+from smcloud.production.run_file import read_run
 from smcloud.products.registry import PRODUCTS, product_of
 
 CHOICES = [
@@ -42,6 +43,42 @@ def test_what_is_chosen_is_ingested_in_place_of_the_other():
     other = {driver.source for driver in drivers_of(run_of(soil="china_soil"))}
     assert own - other == {"soilgrids"}
     assert other - own == {"china_soil"}
+
+
+RUN_FILE = """
+product = "smap-downscaling"
+years = [2019]
+tiles = ["h25v05"]
+[drivers]
+albedo = "{albedo}"
+[ingest]
+quality = {{ mcd43d58 = "all" }}
+[store]
+root = "out"
+{more}
+"""
+
+
+def test_a_run_file_chooses_in_one_line_and_gives_its_source_a_rule(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(RUN_FILE.format(albedo="mcd43d58", more=""))
+    config = read_run(path)
+    sources = {driver.source for driver in drivers_of(config)}
+    assert "mcd43d58" in sources
+    assert "mcd43a3" not in sources
+    assert "albedo_white_sky_band7" in product_of(config).features
+    path.write_text(RUN_FILE.format(albedo="mcd43d61", more=""))
+    with pytest.raises(ConfigError, match=r"ingest\.quality names the source 'mcd43d58'"):
+        read_run(path)
+
+
+def test_a_feature_that_the_chosen_source_does_not_give_is_named(tmp_path):
+    """Broadband albedo is asked for where band 7 is what there is."""
+    path = tmp_path / "run.toml"
+    more = '[train]\nfeatures = ["lst_day", "albedo_white_sky"]'
+    path.write_text(RUN_FILE.format(albedo="mcd43d58", more=more))
+    with pytest.raises(UserError, match="'albedo_white_sky' needs the driver mcd43a3 or"):
+        read_run(path)
 
 
 @pytest.mark.parametrize(
