@@ -3,10 +3,12 @@
 A residual spread evenly over its coarse cell prints the cell on the map. Here the correction lives
 on nodes at the centres of the cells and is bilinear between them, so that it has no edges; the
 nodes are those of least roughness under which the mean of the corrected, clamped pixels of each
-cell is the coarse value. Where the coarse field is unknown the correction decays to zero over a few
-cells. The order of work, in which only sums of cells leave the blocks:
+cell is the coarse value. Where the coarse field is unknown a cell is given the mean that the model
+says of it, corrected as the cells around are, which decays over a few cells. The order of work, in
+which only sums of cells leave the blocks:
 
-1. `cell_sums` of each block, `merged`; `solve` gives the nodes.
+1. `cell_sums` of each block, `merged`; `modelled` gives means to cells that have no coarse value,
+   `solve` the nodes.
 2. Where a value may leave the range (`may_clamp`): `cell_sums` again with those nodes, `merged`,
    and `refined` nodes; until no cell misses its mean, or for some rounds.
 3. `corrected` in each block.
@@ -68,6 +70,8 @@ class State(IntEnum):
     hold, or cells of few pixels contradict each other."""
     TOO_FEW = 4
     """Too small a share of the cell's land has a first guess for a mean to be compared."""
+    MODELLED = 5
+    """The coarse value is unknown, and the mean is about that of the model."""
 
 
 @dataclass(frozen=True)
@@ -177,29 +181,65 @@ class Anchors:
     land : (rows, cols)
         Land pixels of each whole cell, produced or not (`grids.cells.land_pixels`).
     rules : AnchorRules
+    own : float64 (days, rows, cols) or None
+        What stands in for an unknown coarse value, NaN for nothing (`modelled`).
     """
 
     target: Floats32
     land: NDArray[np.int64]
     rules: AnchorRules = AnchorRules()
+    own: Floats | None = None
 
     def asked(self, sums: CellSums) -> Floats:
         """Return the mean that each cell is given: its coarse value, if its pixels can hold it.
 
         Where the coarse value lies above that, it is the share `FULL` of their mean ceiling.
         """
-        return np.asarray(np.minimum(self.target, FULL * sums.ceilings))
+        wanted: Floats = self.target.astype(np.float64)
+        if self.own is not None:
+            wanted = np.where(np.isfinite(wanted), wanted, np.maximum(self.own, 0.0))
+        return np.asarray(np.minimum(wanted, FULL * sums.ceilings))
+
+    def of(self, days: NDArray[np.intp]) -> "Anchors":
+        """Return those of some of the days."""
+        own = None if self.own is None else self.own[days]
+        return replace(self, target=self.target[days], own=own)
 
     def states(self, sums: CellSums) -> States:
-        """Return NO_TARGET, TOO_FEW or ANCHORED (to be) of each cell, (days, rows, cols)."""
+        """Return the state that each cell is to have, clamped or not, (days, rows, cols)."""
         if self.target.shape != sums.known.shape or self.land.shape != sums.window.shape:
             raise UserError(
                 f"expected coarse values {sums.known.shape} and land {sums.window.shape} for these "
                 f"sums, found {self.target.shape} and {self.land.shape}"
             )
         needed = np.maximum(self.rules.minimum_share * self.land, 1.0)
-        state = np.where(sums.known >= needed, State.ANCHORED, State.TOO_FEW)
-        return np.where(np.isfinite(self.target), state, State.NO_TARGET).astype(np.uint8)
+        enough = sums.known >= needed
+        state = np.where(enough, State.ANCHORED, State.TOO_FEW)
+        state = np.where(np.isfinite(self.target), state, State.NO_TARGET)
+        if self.own is not None:
+            has_own = (state == State.NO_TARGET) & enough & np.isfinite(self.own)
+            state = np.where(has_own, State.MODELLED, state)
+        return state.astype(np.uint8)
+
+
+def modelled(sums: CellSums, anchors: Anchors, factors: Floats32) -> Anchors:
+    """Return the anchors with a mean for cells that have no coarse value.
+
+    Damping takes a first guess to a small part of itself, its mean too. The mean of an anchored
+    cell is put back by its coarse value; that of another cell by this: what the model said of it,
+    and the correction that the anchored cells around would have given it.
+
+    Parameters
+    ----------
+    sums
+        Of the damped first guess, all blocks merged.
+    factors
+        (days,) by which it was damped, above 0.
+    """
+    total = sums.total / factors.astype(np.float64)[:, None, None]
+    whole = replace(sums, total=total.round().astype(np.int64))
+    means = _moved(whole, solve(whole, anchors)).means
+    return replace(anchors, own=np.where(np.isfinite(anchors.target), np.nan, means))
 
 
 def solve(sums: CellSums, anchors: Anchors) -> Nodes:
@@ -213,7 +253,7 @@ def solve(sums: CellSums, anchors: Anchors) -> Nodes:
         What the cells are anchored to.
     """
     state = anchors.states(sums)
-    is_anchored = state == State.ANCHORED
+    is_anchored = _is_held(state)
     missing = np.where(is_anchored, anchors.asked(sums) - sums.means, 0.0)
     stencils = _normal(sums.stencils)
     zero = np.zeros((len(state), sums.window.shape[0] + 2, sums.window.shape[1] + 2))
@@ -264,8 +304,8 @@ def refined(nodes: Nodes, sums: CellSums, clamped: CellSums, anchors: Anchors) -
     again = np.flatnonzero(found.missed(anchors.rules.tolerance))
     if again.size == 0:
         return found
-    part = replace(anchors, target=anchors.target[again])
     values = found.values.copy()
+    part = anchors.of(again)
     values[again] = _stepped(values[again], after.of(again), sums.of(again), part)
     return replace(found, values=values)
 
@@ -378,9 +418,14 @@ def _judged(nodes: Nodes, after: _After, sums: CellSums, anchors: Anchors) -> No
     )
 
 
+def _is_held(state: States) -> Bools:
+    """Say which cells the nodes are found for."""
+    return np.asarray((state == State.ANCHORED) | (state == State.MODELLED))
+
+
 def _stepped(values: Floats32, after: _After, sums: CellSums, anchors: Anchors) -> Floats32:
     """Return the nodes that bring the cells to their means if the clamped pixels stay clamped."""
-    is_anchored = anchors.states(sums) == State.ANCHORED
+    is_anchored = _is_held(anchors.states(sums))
     free = after.stencils.sum(axis=-1)
     stuck = free <= 0.0
     # A cell without a free pixel is moved as if all were: else nothing could ever free one.

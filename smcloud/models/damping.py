@@ -17,7 +17,7 @@ group, on cells that the fit did not see. So
 
 Soil moisture changes in so many days too, so that the factor is rather too small; errors that last,
 as of a wrong coefficient of the soil's texture, pass for signal, but for what the slope says of
-them. A factor of 0 leaves the smooth coarse field, which is anchored all the same, and 1 the
+them. A factor near 0 leaves the smooth coarse field, which is anchored all the same, and 1 the
 model's own pattern.
 """
 
@@ -41,6 +41,8 @@ LAG_DAYS = 32
 """Between days whose patterns are compared: twice the longest composite."""
 WINDOW_DAYS = 31
 """Days that are taken together: a day under cloud knows few pixels."""
+LEAST = 0.01
+"""Factors are not below: what is left tells anchoring the means that the model said of cells."""
 DECIMALS = 3
 """Factors are rounded, so that they do not hang on the order in which blocks are summed."""
 
@@ -120,7 +122,7 @@ def merged_in_time(parts: Sequence[Spread]) -> Spread:
 
 
 def factors(spread: Spread, slope: Floats) -> Floats32:
-    """Return the factor of each day, (days,) float32, from 0 to 1.
+    """Return the factor of each day, (days,) float32, from `LEAST` to 1.
 
     Days on which nothing is known of what lasts, in a record shorter than the lag, have 1 in its
     place.
@@ -146,7 +148,7 @@ def factors(spread: Spread, slope: Floats) -> Floats32:
     followed = np.clip(slope, 0.0, 1.0)
     found = np.where(np.isfinite(lasting), lasting, 1.0)
     found = found * np.where(np.isfinite(followed), followed, 1.0)
-    return found.round(DECIMALS).astype(np.float32)
+    return np.maximum(found, LEAST).round(DECIMALS).astype(np.float32)
 
 
 def _around(values: Floats) -> Floats:

@@ -23,11 +23,12 @@ from smcloud.models.anchoring import (
     Nodes,
     judged,
     may_clamp,
+    modelled,
     refined,
     solve,
 )
 from smcloud.models.cell_sums import CellSums, cell_sums, merged, places
-from smcloud.production.first_guess import SLAB_DAYS, FineBlock, Work, slabs_of
+from smcloud.production.first_guess import SLAB_DAYS, FineBlock, Work, read_damping, slabs_of
 
 Floats32 = NDArray[np.float32]
 
@@ -130,7 +131,8 @@ def anchor_slab(task: AnchorTask) -> Anchored:
 
 def _anchors(task: AnchorTask, sums: CellSums) -> Anchors:
     target = task.coarse.physical(task.steps, sums.window)
-    return Anchors(target, land_pixels(sums.grid, sums.window), task.rules)
+    anchors = Anchors(target, land_pixels(sums.grid, sums.window), task.rules)
+    return modelled(sums, anchors, read_damping(task.work)[task.steps])
 
 
 def _better(task: AnchorTask, sums: CellSums, anchors: Anchors) -> Nodes:

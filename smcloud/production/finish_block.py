@@ -123,7 +123,7 @@ def _raised(
     states = nodes.state_at(where)
     unknown = np.isnan(found)
     raised = np.where(unknown, NO_ESTIMATE, 0).astype(np.uint16)
-    without = (states == State.NO_TARGET) | (states == State.TOO_FEW)
+    without = np.isin(states, (State.NO_TARGET, State.TOO_FEW, State.MODELLED))
     raised[without & ~unknown] |= NO_COARSE_VALUE
     raised[(states == State.NOT_REACHED) & ~unknown] |= MEAN_NOT_MET
     at_end = (found <= 0.0) | (found >= ceilings)

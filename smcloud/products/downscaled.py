@@ -22,7 +22,7 @@ DOWNSCALED_FLAGS: Mapping[int, str] = {
     **QUALITY_MEANINGS,
     ESTIMATE_CLIPPED: "estimate_at_an_end_of_its_physical_range",
     NO_ESTIMATE: "no_estimate",
-    NO_COARSE_VALUE: "coarse_value_unknown_correction_of_neighbouring_cells",
+    NO_COARSE_VALUE: "coarse_value_unknown_mean_of_the_model",
     MEAN_NOT_MET: "mean_of_the_coarse_cell_not_met",
     COARSE_FILLED: "coarse_value_filled_between_swaths",
     LST_FILLED: "land_surface_temperature_filled_under_cloud",

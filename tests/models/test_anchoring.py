@@ -20,6 +20,7 @@ from smcloud.models.anchoring import (
     corrected,
     judged,
     may_clamp,
+    modelled,
     refined,
     solve,
 )
@@ -428,3 +429,55 @@ def test_what_does_not_fit_together_is_refused(scene):
         AnchorRules(minimum_share=2.0)
     with pytest.raises(ConfigError, match="above zero"):
         AnchorRules(rounds=0)
+
+
+def half_known(scene):
+    """The coarse values without those of the eastern half, and the damped first guess."""
+    target = scene.target.copy()
+    target[:, :, target.shape[2] // 2 :] = np.nan
+    return target, np.float32(0.1) * scene.guess
+
+
+def test_cells_without_a_coarse_value_keep_the_mean_of_the_model_however_damped(scene):
+    target, damped = half_known(scene)
+    sums = cell_sums(damped, scene.where, CEILING)
+    anchors = modelled(sums, Anchors(target, scene.land), np.full(DAYS, 0.1, np.float32))
+    nodes = solve(sums, anchors)
+    state = nodes.state[:, 1:-1, 1:-1]
+    means = cell_sums(corrected(damped, nodes, scene.where, CEILING), scene.where, CEILING).means
+    truth, own = (
+        cell_sums(values, scene.where, CEILING).means for values in (scene.truth, scene.guess)
+    )
+    is_own = state == State.MODELLED
+    assert is_own.sum() > 10 * DAYS
+    # Without them a tenth of the moisture would be left there.
+    assert np.abs(means - truth)[is_own].mean() <= 1.1 * np.abs(own - truth)[is_own].mean()
+    known = state == State.ANCHORED
+    np.testing.assert_allclose(means[known], target[known], atol=TOLERANCE)
+
+
+def test_the_residual_of_known_cells_reaches_their_unknown_neighbours(scene):
+    target, _ = half_known(scene)
+    raised = np.where(np.isfinite(target), target + 0.05, target).astype(np.float32)
+    sums = cell_sums(scene.guess, scene.where, CEILING)
+    ones = np.ones(DAYS, np.float32)
+    low, high = (modelled(sums, Anchors(t, scene.land), ones).own for t in (target, raised))
+    gained = (high - low)[:, 3:-3, target.shape[2] // 2 :]
+    near, far = gained[:, :, 0], gained[:, :, 2]
+    assert (near > 0.02).all()
+    assert (far < near).all()
+    assert (far > 0.0).all()
+
+
+def test_a_whole_day_without_coarse_values_is_the_model_undamped_in_its_means(scene):
+    nothing = np.full_like(scene.target, np.nan)
+    damped = np.float32(0.02) * scene.guess
+    sums = cell_sums(damped, scene.where, CEILING)
+    anchors = modelled(sums, Anchors(nothing, scene.land), np.full(DAYS, 0.02, np.float32))
+    nodes = solve(sums, anchors)
+    made = corrected(damped, nodes, scene.where, CEILING)
+    means = cell_sums(made, scene.where, CEILING).means
+    own = cell_sums(scene.guess, scene.where, CEILING).means
+    held = nodes.state[:, 1:-1, 1:-1] == State.MODELLED
+    assert held.any()
+    np.testing.assert_allclose(means[held], own[held], atol=1e-3)

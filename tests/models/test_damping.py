@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from smcloud.models.damping import LAG_DAYS, Spread, factors, merged, merged_in_time, spread_of
+from smcloud.models.damping import (
+    LAG_DAYS,
+    LEAST,
+    Spread,
+    factors,
+    merged,
+    merged_in_time,
+    spread_of,
+)
 
 CELLS = np.repeat(np.arange(6), 200)
 DAYS = 120
@@ -67,11 +75,11 @@ def test_blocks_and_slabs_give_the_factors_of_the_whole():
     np.testing.assert_array_equal(factors(merged(cut[::-1]), slope), whole)
 
 
-def test_what_is_unknown_keeps_the_pattern_and_a_negative_slope_none_of_it():
+def test_what_is_unknown_keeps_the_pattern_and_a_negative_slope_the_least_of_it():
     _, _, first_guess = world(5)
     short = spread(first_guess[:20])
     np.testing.assert_array_equal(factors(short, np.full(20, np.nan)), 1.0)
-    np.testing.assert_array_equal(factors(short, np.full(20, -0.5)), 0.0)
+    np.testing.assert_array_equal(factors(short, np.full(20, -0.5)), np.float32(LEAST))
 
 
 def test_bytes_come_back():
