@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smcloud.simulate.emission import C_BAND, Channel
+from smcloud.simulate.emission import C_BAND, GREATEST_MOISTURE, Channel, transmissivity
 from smcloud.simulate.footprints import Footprints
 from smcloud.simulate.microwave import SNOW, Beliefs, Pass, Radiometer
 from smcloud.simulate.noise import Doubles, Floats
@@ -67,6 +67,20 @@ NETWORK_SCALES: Mapping[str, tuple[float, float]] = {
 """One network for all radiometers leaves less of a difference between them."""
 
 
+BARE_MOISTURE, COVERED_MOISTURE = np.float32(0.09), np.float32(0.33)
+"""What SMAP says on average where nothing grows and under the densest leaves (m3 m-3): what a
+network tells where it sees nothing of the soil."""
+COVERED_LEAF_WATER = np.float32(1.5)
+"""kg m-2 at which the average is two thirds of the way from the one to the other."""
+SIGNAL_K = np.float32(15.0)
+"""What the usual spread of moisture does to the brightness of bare soil at C-band."""
+OTHER_K = np.float32(3.0)
+"""What the soil's temperature and roughness do to it, as far as no channel tells."""
+LEAVES_K = np.float32(50.0)
+"""What leaves do to it that are believed to be half as many again (`NETWORK_BELIEFS`), for each
+unit of the soil's emission that they stop: 12 K for 1 kg m-2 of their water."""
+
+
 class LprmLooks(NamedTuple):
     """What LPRM delivers of a pass, (n,) each; NaN unknown."""
 
@@ -117,7 +131,12 @@ class LprmRadiometer:
 
 
 class NetworkRadiometer:
-    """A radiometer and the network that learnt from SMAP: it knows leaves better than LPRM."""
+    """A radiometer and the network that learnt from SMAP.
+
+    What is trained by least squares tells the mean of all that a measurement may mean: it varies
+    less than what it learnt from, and the less the more leaves hide the soil. An inversion, which
+    explains each measurement in full, varies more.
+    """
 
     def __init__(self, earth: Earth, satellite: Satellite, cells: Footprints) -> None:
         self.satellite = satellite
@@ -128,9 +147,34 @@ class NetworkRadiometer:
     def observe(self, state: DayState) -> Floats:
         """Return soil moisture (m3 m-3, n) of the pass by night; NaN where there is none."""
         view = self.sensor.observe(state, self.satellite.passes(by_night=True))
+        expected = usual_moisture(view.leaf_water)
+        # Colder than the wettest soil: an inversion fails there, a network does not.
+        inverted = np.where(np.isnan(view.soil_moisture), GREATEST_MOISTURE, view.soil_moisture)
+        trust = trust_in_brightness(view.leaf_water, self.satellite.channel)
         scale, offset = NETWORK_SCALES[self.satellite.word]
-        value = np.float32(scale) * view.soil_moisture + np.float32(offset)
-        return np.where(view.is_seen, np.clip(value, 0, 0.6), np.float32(np.nan))
+        value = np.float32(scale) * (expected + trust * (inverted - expected)) + np.float32(offset)
+        return np.where(view.is_attempted, np.clip(value, 0, 0.6), np.float32(np.nan))
+
+
+def usual_moisture(leaf_water: Floats) -> Floats:
+    """Return what SMAP tells on average (m3 m-3) where leaves hold so much water (kg m-2)."""
+    covered = 1 - np.exp(-leaf_water / COVERED_LEAF_WATER)
+    value: Floats = BARE_MOISTURE + (COVERED_MOISTURE - BARE_MOISTURE) * covered
+    return value
+
+
+def trust_in_brightness(leaf_water: Floats, channel: Channel) -> Floats:
+    """Return the share of a departure from the usual that least squares believes, 0 to 1.
+
+    It is the variance that moisture gives the brightness over all of its variance, where leaves
+    of so much water (kg m-2) weaken the one and add to the other.
+    """
+    through = transmissivity(leaf_water, channel)
+    own = np.float32(1 - channel.scattering) * (1 - through)
+    signal = (SIGNAL_K * through * (1 - own)) ** 2
+    other = np.float32(channel.noise_k) ** 2 + OTHER_K**2 + (LEAVES_K * (1 - through)) ** 2
+    value: Floats = signal / (signal + other)
+    return value
 
 
 class _Heard(Radiometer):

@@ -7,9 +7,16 @@ import pytest
 
 from smcloud.core.errors import ConfigError
 from smcloud.core.listener import Silent
-from smcloud.grids.grid import EASE2_36KM, GLOBAL025, Window
+from smcloud.grids.grid import EASE2_36KM, GLOBAL025, SIN1KM, Window
 from smcloud.grids.tiles import TileYear
-from smcloud.simulate.amsr import AMSR2, AMSRE, WINDSAT, LprmRadiometer
+from smcloud.simulate.amsr import (
+    AMSR2,
+    AMSRE,
+    WINDSAT,
+    LprmRadiometer,
+    NetworkRadiometer,
+    trust_in_brightness,
+)
 from smcloud.simulate.footprints import Footprints
 from smcloud.simulate.granules_amsr import LPRM_PRODUCTS, LprmFiles, days_of
 from smcloud.simulate.request import SimulateRequest
@@ -180,3 +187,32 @@ def test_the_network_files_lie_on_cells_of_36_km(written):
     dataset.close()
     row = EASE2_36KM.pixel_of(103.9, 35.6)[0]
     assert (np.abs(rows - row) < 20).all()
+
+
+def test_a_network_varies_less_than_an_inversion_and_the_less_the_more_leaves_hide():
+    leaves = np.array([0.0, 0.5, 1.0, 2.0, 4.0], np.float32)
+    trust = trust_in_brightness(leaves, AMSR2.channel)
+    assert (np.diff(trust) < 0).all()
+    assert trust[0] > 0.8
+    assert trust[-1] < 0.05
+    # Cropland of eastern China, where leaves grow over the summer.
+    earth, window = Earth(SEED), Window(6300, 6500, 32700, 32900)
+    lon, lat = (values.reshape(-1)[::40] for values in SIN1KM.lonlat(window))
+    cells = Footprints.holding(EASE2_36KM, lon, lat, 3, 1.0)
+    network = NetworkRadiometer(earth, AMSR2, cells)
+    by_night = AMSR2.passes(by_night=True)
+    days = np.arange(np.datetime64("2016-05-01"), np.datetime64("2016-09-01"), 6)
+    told, inverted, truth = [], [], []
+    for state in earth.run(cells.place_lon, cells.place_lat, days):
+        told.append(network.observe(state))
+        inverted.append(network.sensor.observe(state, by_night).soil_moisture)
+        truth.append(cells.mean(state.soil_moisture_start))
+    told, inverted, truth = map(np.array, (told, inverted, truth))
+    both = np.isfinite(told) & np.isfinite(inverted)
+    assert both.sum() > 200
+    assert told[both].std() < 0.9 * inverted[both].std()
+    errors = [np.std((values - truth)[both]) for values in (told, inverted)]
+    assert errors[0] < errors[1]
+    # It is a sensor still: errors are there, and it follows the truth by halves.
+    assert 0.02 < errors[0] < 0.09
+    assert 0.3 < np.corrcoef(told[both], truth[both])[0, 1] < 0.95
