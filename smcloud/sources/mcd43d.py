@@ -222,21 +222,15 @@ class Mcd43d:
         """
         home = tile_window(SIN1KM, key.tile)
         window = home if within is None else home.intersect(within) or home
-        by_day: dict[np.datetime64, dict[str, xr.Dataset]] = {}
-        for dataset in datasets:
-            day = dataset["time"].values[0].astype("datetime64[D]")
-            for name in map(str, dataset.data_vars):
-                by_day.setdefault(day, {}).setdefault(name, dataset)
-        year = np.datetime64(f"{key.year:04d}", "Y")
-        days = sorted(
-            day
-            for day, found in by_day.items()
-            if self.variable.name in found and day.astype("datetime64[Y]") == year
-        )
+        by_day, places = _by_day(datasets, key.year), _places(window)
+        days = sorted(day for day, found in by_day.items() if self.variable.name in found)
         values = np.full((len(days), *window.shape), np.nan, np.float32)
-        places = _places(window)
         for number, day in enumerate(days if places.known.any() else ()):
             values[number][places.known] = places.weights.apply(self._cells(by_day[day], places))
+        for day in sorted(by_day.keys() - set(days)):
+            # Damage shows when cells are read: a file is looked at where it stands alone too.
+            for name, dataset in by_day[day].items():
+                places.cells_of(dataset[name])
         rows, cols = window.slices
         attrs = {"units": self.variable.units, "long_name": self.variable.long_name}
         return xr.Dataset(
@@ -259,6 +253,19 @@ class Mcd43d:
             words = {one.word: places.cells_of(found[one.word][one.word]) for one in conditions}
             np.copyto(values, np.float32(np.nan), where=~kept(words, conditions))
         return values
+
+
+def _by_day(
+    datasets: Sequence[xr.Dataset], year: int | None
+) -> dict[np.datetime64, dict[str, xr.Dataset]]:
+    """Return the files of each day of a year by what they hold."""
+    found: dict[np.datetime64, dict[str, xr.Dataset]] = {}
+    for dataset in datasets:
+        day = dataset["time"].values[0].astype("datetime64[D]")
+        if day.astype(object).year == year:
+            for name in map(str, dataset.data_vars):
+                found.setdefault(day, {}).setdefault(name, dataset)
+    return found
 
 
 def _present(file: GridFile, *names: str) -> str:

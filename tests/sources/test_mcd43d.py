@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from smcloud.core.errors import ConfigError, GranuleError
+from smcloud.cube.store import create_store, open_cube
 from smcloud.grids.grid import GLOBAL30S, SIN1KM, Window
 from smcloud.grids.tiles import TileYear, tile_window
+from smcloud.ingest.cubes import ingest_slab
+from smcloud.ingest.index import index_granules, list_bucket
+from smcloud.ingest.plan import plan_ingest
 from smcloud.simulate.granules_mcd43d import (
     BAND_QUALITY,
     OVERALL_QUALITY,
@@ -21,7 +25,7 @@ from smcloud.simulate.granules_mcd43d import (
     GlobeCells,
     write_globe_file,
 )
-from smcloud.simulate.samples import SAMPLE_START, sample_window
+from smcloud.simulate.samples import SAMPLE_START, sample_window, write_sample
 from smcloud.sources.hdf_eos import GridFile
 from smcloud.sources.mcd43d import MCD43D, MCD43D51, MCD43D58, MCD43D61, albedo_product
 from tests.sources.conftest import sample_key
@@ -220,6 +224,27 @@ def test_a_file_of_another_band_or_grid_is_named(tmp_path, square, monkeypatch):
     monkeypatch.setattr(GridFile, "metadata", lambda self, name: _half_a_globe(self, name))
     with pytest.raises(GranuleError, match="expected latitude and longitude of the whole globe"):
         MCD43D61.read(path)
+
+
+def test_a_damaged_file_of_quality_takes_its_own_day_and_no_other(tmp_path):
+    write_sample("mcd43d61", tmp_path / "in")
+    first = next((tmp_path / "in").glob("MCD43D31.A2019001.*"))
+    data = bytearray(first.read_bytes())
+    at = data.find(b"\x78\x01")  # where the compressed cells of a layer begin
+    while at >= 0:
+        data[at + 2 : at + 40] = bytes(38)
+        at = data.find(b"\x78\x01", at + 40)
+    first.write_bytes(data)
+    index = index_granules(MCD43D61, str(tmp_path / "in"), list_bucket(str(tmp_path / "in")))
+    task = plan_ingest(MCD43D61, index, str(tmp_path / "out"), [sample_key("mcd43d61")])[0]
+    create_store(task.cube_url, MCD43D61.schema, 2019)
+    receipt = ingest_slab(task)
+    assert [bad.name for bad in receipt.damaged] == [first.name]
+    assert receipt.granules_read == 3
+    cube = open_cube(task.cube_url, MCD43D61.schema, 2019)
+    found = cube.read_physical(WHITE, slice(0, 2), sample_window())
+    assert np.isnan(found[0]).all()
+    assert np.isfinite(found[1]).mean() > 0.5
 
 
 METADATA = GridFile.metadata
