@@ -13,7 +13,6 @@ is that of band 7 at 2.1 um and not the broadband one (trap T2).
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from smcloud.sources.hdf_eos import Floats, GridFile, Layer, Word, check_product
 from smcloud.sources.modis import COLLECTIONS, UNKNOWN_INT16, albedo_variables, tile_schema
 from smcloud.sources.packing import Coded
 from smcloud.sources.quality import SNOW_FREE, SNOW_RULES, check_rule, keep_mcd43d, kept
+from smcloud.sources.tile_files import day_of_year
 
 SLAB_DAYS = 16
 """Files of a slab lie on the worker's disk at once: 200 MB each where they come from a bucket."""
@@ -165,9 +165,9 @@ class Mcd43d:
         found = _NAME.fullmatch(name)
         if found is None or found["code"] not in self.scenes(SNOW_FREE):
             return None
-        year, number = int(found["day"][:4]), int(found["day"][4:])
-        day = date(max(year, 1), 1, 1) + timedelta(days=max(number, 1) - 1)
-        if number < 1 or day.year != year:
+        try:
+            day = day_of_year(found["day"])
+        except ValueError:
             return None
         return Granule(self.name, GLOBE, day, day, found["made"], name, found["code"])
 

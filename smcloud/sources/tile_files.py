@@ -112,7 +112,7 @@ class TileSource:
             return None
         parts = found.groupdict()
         try:
-            start = _day_of_year(parts["start"])
+            start = day_of_year(parts["start"])
             tile_window(SIN1KM, parts["tile"])
         except (ValueError, ConfigError):
             return None
@@ -332,7 +332,7 @@ def days_since_start(day_of_year: Array, start: date, days: int, fill: int) -> F
     return np.where(known, since, np.float32(np.nan))
 
 
-def _day_of_year(text: str) -> date:
+def day_of_year(text: str) -> date:
     """Return the date written as year and day of year, or raise `ValueError`."""
     year, day = int(text[:4]), int(text[4:])
     found = date(year, 1, 1) + timedelta(days=day - 1)
