@@ -191,7 +191,9 @@ def _title(row: Mapping[str, Any]) -> str:
 
 def _region_line(row: Mapping[str, Any]) -> str:
     region = row["region"]
-    clock = ", ".join(f"{hours:,.1f} h on {n}" for n, hours in region["hours_on_cores"].items())
+    clock = ", ".join(
+        f"{60 * hours:,.0f} min on {cores}" for cores, hours in region["hours_on_cores"].items()
+    )
     return (
         f"a year of {region['name']} ({_title(row)}): {region['core_hours']:,.1f} core-hours, "
         f"{region['cost']:,.2f} at {CORE_HOUR_PRICE} a core-hour; {clock} cores"
