@@ -1,5 +1,6 @@
 """`smcloud validate`: the scores of what was produced, with a report and a map."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,18 +30,8 @@ def validate(
 
 def show(result: ValidateResult) -> None:
     """Print the scores and where the reports and maps are."""
-    table(
-        "Scores (m3 m-3; R has no unit)",
-        ["estimate and reference", "counted", *SCORES],
-        [
-            [
-                f"{_of_year(line)}{line.estimate}, {line.against}",
-                line.counted,
-                *(number(name, line.scores.get(name, float("nan"))) for name in SCORES),
-            ]
-            for line in result.lines
-        ],
-    )
+    if result.lines:
+        _show_scores(result.lines)
     for gaps in result.gaps:
         table(gaps.title, gaps.heads, gaps.rows)
     show_thresholds(result.thresholds)
@@ -51,6 +42,21 @@ def show(result: ValidateResult) -> None:
         console.print(f"map    {picture}", markup=False)
     for page in result.pages:
         console.print(f"page   {page}", markup=False)
+
+
+def _show_scores(lines: Sequence[ScoreLine]) -> None:
+    table(
+        "Scores (m3 m-3; R has no unit)",
+        ["estimate and reference", "counted", *SCORES],
+        [
+            [
+                f"{_of_year(line)}{line.estimate}, {line.against}",
+                line.counted,
+                *(number(name, line.scores.get(name, float("nan"))) for name in SCORES),
+            ]
+            for line in lines
+        ],
+    )
 
 
 def _of_year(line: ScoreLine) -> str:

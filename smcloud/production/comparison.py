@@ -271,7 +271,9 @@ class Comparer:
         schema = _moisture_source(name).schema
         url = join(self.config.cube_prefix(name), year_store(self.year.year))
         if not open_objects(url).exists("zarr.json"):
-            absent.append(self._warned(f"no cube of {name} at {url}: it is not compared"))
+            absent.append(
+                self._warned(f"no cube of {name} in {self.year.year} ({url}): it is not compared")
+            )
             return None
         return Layer(url, schema, self.year.year, moisture_of(schema), required=False)
 

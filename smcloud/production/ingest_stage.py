@@ -6,7 +6,7 @@ source runs; plans, receipts, ledger and summaries stay those of each source.
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -163,7 +163,8 @@ def run(
             f"{derived[0]} is made of whole tiles, and ingest.at = 'stations' leaves most of them "
             "out: take that key out of the run file"
         )
-    done = ingest_sources(requests, client, listener)
+    compared = {one.source for one in requests if is_for_maps(config, one.source)}
+    done = ingest_sources(requests, client, listener, optional=compared)
     return IngestResult(done, stations, run_derived(config, derived, client, listener, redo=redo))
 
 
@@ -194,7 +195,11 @@ def _named_parts(config: RunConfig) -> tuple[Window, ...]:
 
 
 def ingest_sources(
-    requests: Sequence[IngestRequest], client: Client | None, listener: Listener
+    requests: Sequence[IngestRequest],
+    client: Client | None,
+    listener: Listener,
+    *,
+    optional: Collection[str] = (),
 ) -> tuple[IngestSummary, ...]:
     """Bring the granules of some sources to their cubes and return what was done, in their order.
 
@@ -208,6 +213,8 @@ def ingest_sources(
         Cluster to run on; None runs the tasks in this process.
     listener
         Is told of progress, and of missing, damaged and duplicate granules by name.
+    optional
+        Sources that maps are compared with: one without a granule is told in a line and left out.
 
     Raises
     ------
@@ -228,7 +235,13 @@ def ingest_sources(
         source = source_named(request.source)
         if request.from_url not in listings:
             listings[request.from_url] = list_bucket(request.from_url)
-        jobs.append(_Job.planned(source, request, listings[request.from_url]))
+        try:
+            jobs.append(_Job.planned(source, request, listings[request.from_url]))
+        except NotFoundError as err:
+            if request.source not in optional:
+                raise
+            listener.warn(f"{request.source}: the maps are not compared with it: {err}")
+            continue
         _check_memory(source, jobs[-1].tasks, client)
     for job in jobs:
         job.prepare(listener)

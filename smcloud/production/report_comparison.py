@@ -43,7 +43,7 @@ def _what_they_are(product: Product) -> str:
     if product.downscaling is None:
         return WHAT_THEY_ARE.format(ours="learn from ERA5-Land among other things")
     source, _ = split_input(product.downscaling.coarse)
-    return WHAT_THEY_ARE.format(ours=f"keep the cell means of {schema_named(source).title}")
+    return WHAT_THEY_ARE.format(ours=f"keep the cell means of “{schema_named(source).title}”")
 
 
 def comparison_page(

@@ -148,10 +148,10 @@ def _local(card: LocalCard) -> report.Section:
             for year, note in sorted(card.years.items())
         },
     }
-    heads = sorted({name for scores in card.scores.values() for name in scores})
+    tried = card.scores.get("bandwidth_rmse", {})
     table = [
-        [name, *(f"{_known(scores.get(head)):.4g}" for head in heads)]
-        for name, scores in card.scores.items()
+        [f"{km:g} km", report.number("RMSE", rmse), "chosen" if km == card.bandwidth_km else ""]
+        for km, rmse in sorted((float(name), value) for name, value in tried.items())
     ]
     pieces = [
         report.paragraph(
@@ -161,5 +161,8 @@ def _local(card: LocalCard) -> report.Section:
         report.facts(rows),
     ]
     if table:
-        pieces.append(report.text_table("Bandwidths that were tried", ["", *heads], table))
+        pairs = card.scores.get("bandwidth_pairs", {}).get("n", 0.0)
+        caption = f"Bandwidths that were tried: m³ m⁻³ on {pairs:,.0f} cells and days left out"
+        heads = ["bandwidth", "RMSE", ""]
+        pieces.append(report.text_table(caption, heads, table, text_from=2))
     return report.Section("local", "The regression around each cell", pieces)

@@ -25,6 +25,7 @@ from smcloud.grids.grid import Window, grid_named
 from smcloud.grids.tiles import TileYear
 from smcloud.models.anchoring import AnchorRules, Nodes, corrected
 from smcloud.models.cell_sums import links
+from smcloud.models.damping import factors_to_bytes
 from smcloud.production.anchor_pass import CoarseField
 from smcloud.production.anchor_passes import AnchorPasses
 from smcloud.production.block_map import run_listed
@@ -97,6 +98,8 @@ def smooth_correction(
     """
     folder = join(config.layout.reports(year.schema.name), str(year.year), "smooth", year.version)
     work = Work(folder)
+    whole = np.ones(len(year.schema.times(year.year)), np.float32)
+    open_objects(work.url).put(work.damping_key, factors_to_bytes(whole))
     passes = AnchorPasses(
         year.year,
         _blocks(year, coarse.schema.grid, work),

@@ -102,6 +102,18 @@ def test_no_source_is_read_before_all_are_planned(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_product_to_compare_with_that_is_not_there_is_told_in_a_line(tmp_path):
+    told = Told()
+    asked = two_sources(tmp_path, years=(2011,))
+    (found,) = ingest_sources(asked, None, told, optional={"fakecoarse"})
+    assert found.source == "fake"
+    (warning,) = (text for text in told.warnings if "fakecoarse" in text)
+    assert warning.startswith(
+        "fakecoarse: the maps are not compared with it: no fakecoarse granule"
+    )
+    assert "\n" not in warning
+
+
 def test_only_the_slab_whose_granules_changed_is_done_again(tmp_path):
     write_fakes(tmp_path / "in", STEPS[:3])
     ingested(tmp_path)

@@ -244,10 +244,13 @@ def test_local_regressions_are_told_by_their_bandwidth():
     card = LocalCard(
         name="all-weather", target="soil_moisture", target_units="m3 m-3", columns=("lst", "ndvi"),
         units=("K", "1"), grid="ease2_36km", window=(0, 1, 0, 1), bandwidth_km=75.0, params={},
-        scores={"75 km": {"RMSE": 0.04}}, versions={}, input_hash="ab" * 32,
+        scores={
+            "bandwidth_rmse": {"140": 0.045, "75": 0.04}, "bandwidth_pairs": {"n": 1374.0},
+        }, versions={}, input_hash="ab" * 32,
         years={"2019": YearNote(sha256="cd" * 32, days=365, modelled=350)},
     )  # fmt: skip
     (section,) = downscaler_sections(card, None, 2019)
     text = "".join(section.pieces)
-    assert "75 km" in text
+    assert text.index("75 km</th><td>0.040") < text.index("140 km</th><td>0.045")
+    assert "1,374 cells and days left out" in text
     assert "350 of 365 with a regression" in text
