@@ -36,7 +36,8 @@ class StoreConfig(_Section):
     granules: str = ""
     """Native files are read from below this URL; not needed by a run that skips ingest."""
     truth: str = ""
-    """The simulated Earth's own soil moisture, if there is one: used by validate only."""
+    """The simulated Earth's own soil moisture, if there is one: used by validate only. Its true
+    temperatures are looked for beside it, in `truth-lst`."""
 
     @field_validator("root", "granules", "truth")
     @classmethod

@@ -1,6 +1,7 @@
 """Hidden pixels: clouds of other days, sizes of gaps, and scores on the simulated Earth."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.cloud_filling import simulated
@@ -8,8 +9,10 @@ from smcloud.core.errors import UserError
 from smcloud.grids.tiles import parse_window
 from smcloud.validation.hidden_pixels import (
     CloudHiding,
+    GapSums,
     days_since_a_look,
     distance_to_a_look,
+    gap_classes,
     hidden_clouds,
     score_cloudy_pixels,
     score_hidden_pixels,
@@ -48,6 +51,34 @@ def test_distance_to_a_look_is_in_kilometres_and_infinite_on_overcast_days():
 def test_rules_that_hide_nothing_are_refused(wrong):
     with pytest.raises(UserError, match="at least"):
         CloudHiding(**wrong)
+
+
+def test_sums_of_gaps_add_up_over_blocks_and_are_kept_as_tables():
+    rng = np.random.default_rng(1)
+    truth = rng.normal(290, 5, (20, 6, 6))
+    estimates = {"filled": truth + rng.normal(0, 2, truth.shape), "climatology alone": truth + 4}
+    estimates["filled"][3] = np.nan
+    known = known_pixels(seed=2, shape=truth.shape)
+    classes = gap_classes(known, np.ones(truth.shape, np.uint8))
+    whole, parts = GapSums(), []
+    whole.add(estimates, truth, ~known, classes)
+    for half in (slice(0, 10), slice(10, 20)):
+        part = GapSums()
+        cut = {g: {n: one[half] for n, one in own.items()} for g, own in classes.items()}
+        part.add({n: v[half] for n, v in estimates.items()}, truth[half], ~known[half], cut)
+        parts.append(GapSums.from_frame(part.to_frame()))
+    keys = ["grouping", "class", "filler"]
+    found, expected = (
+        sums.table().sort_values(keys).reset_index(drop=True)
+        for sums in (parts[0] + parts[1], whole)
+    )
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    climate = expected[
+        (expected["filler"] == "climatology alone") & (expected["grouping"] == "all")
+    ]
+    # All are judged on the values that each of them has.
+    assert int(climate["n"].iloc[0]) == int((~known).sum() - (~known[3]).sum())
+    assert float(climate["bias"].iloc[0]) == pytest.approx(4.0)
 
 
 @pytest.fixture(scope="module")
