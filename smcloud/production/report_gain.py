@@ -107,7 +107,7 @@ def gain_tiles(gain: GainFinding | None) -> list[report.Tile]:
         return []
     found = []
     for label, score, within in (
-        ("RMSE, all pixels", "RMSE", False),
+        ("RMSE, input known", "RMSE", False),
         ("ubRMSE within cells", "ubRMSE", True),
         ("R within cells", "R", True),
     ):
@@ -186,7 +186,7 @@ def _differences(found: GainFinding) -> str:
         f"Differences of errors, m³ m⁻³; below zero the maps gain. Bootstrap of {blocks:,} blocks: "
         f"squares of {SQUARE_CELLS} x {SQUARE_CELLS} cells in months"
     )
-    return report.text_table(caption, ["", "of", "difference", "95 %", "so"], rows, text_from=4)
+    return report.text_table(caption, ["", "of", "difference", "95 %", "verdict"], rows, text_from=4)
 
 
 def states_section(found: Findings, gain: GainFinding) -> report.Section:
