@@ -186,7 +186,9 @@ def _differences(found: GainFinding) -> str:
         f"Differences of errors, m³ m⁻³; below zero the maps gain. Bootstrap of {blocks:,} blocks: "
         f"squares of {SQUARE_CELLS} x {SQUARE_CELLS} cells in months"
     )
-    return report.text_table(caption, ["", "of", "difference", "95 %", "verdict"], rows, text_from=4)
+    return report.text_table(
+        caption, ["", "of", "difference", "95 %", "verdict"], rows, text_from=4
+    )
 
 
 def states_section(found: Findings, gain: GainFinding) -> report.Section:
