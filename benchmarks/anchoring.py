@@ -19,7 +19,8 @@ from scipy.ndimage import gaussian_filter
 from benchmarks.timing import progress
 from smcloud.grids.cells import land_pixels
 from smcloud.grids.grid import EASE2_36KM, SIN1KM, Window
-from smcloud.models.anchoring import Anchors, Nodes, State, anchor, corrected, refined, solve
+from smcloud.models.anchor_nodes import Nodes, State
+from smcloud.models.anchoring import Anchors, anchor, corrected, refined, solve
 from smcloud.models.anchoring_kernels import UNIT
 from smcloud.models.cell_sums import CellSums, Links, cell_sums, links
 

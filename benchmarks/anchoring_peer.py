@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
-from smcloud.models.anchoring import TOLERANCE, Anchors, State
+from smcloud.models.anchor_nodes import TOLERANCE, State
+from smcloud.models.anchoring import Anchors
 from smcloud.models.cell_sums import Links, cell_sums
 
 Floats = NDArray[np.float64]

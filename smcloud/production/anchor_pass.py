@@ -17,10 +17,10 @@ from smcloud.cube.store import open_cube
 from smcloud.features.inputs import unwrapped_windows
 from smcloud.grids.cells import land_pixels
 from smcloud.grids.grid import Window, grid_named
+from smcloud.models.anchor_nodes import Nodes, joined
 from smcloud.models.anchoring import (
     AnchorRules,
     Anchors,
-    Nodes,
     judged,
     may_clamp,
     modelled,
@@ -31,6 +31,9 @@ from smcloud.models.cell_sums import CellSums, cell_sums, merged, places
 from smcloud.production.first_guess import SLAB_DAYS, FineBlock, Work, read_damping, slabs_of
 
 Floats32 = NDArray[np.float32]
+
+DAYS_AT_ONCE = 8
+"""Days of a slab that are solved together."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,7 @@ def anchor_slab(task: AnchorTask) -> Anchored:
         for name in task.blocks
     }
     sums = merged(list(parts.values()))
-    anchors = _anchors(task, sums)
-    nodes = solve(sums, anchors) if task.visit == 0 else _better(task, sums, anchors)
+    nodes = _nodes(task, sums)
     again = _blocks_in(parts, sums, may_clamp(sums, nodes)) if task.visit == 0 else task.visited
     is_settled = not again or (task.visit > 0 and not nodes.missed().any()) or task.is_last
     key = (
@@ -129,24 +131,38 @@ def anchor_slab(task: AnchorTask) -> Anchored:
     return Anchored(task.slab, () if is_settled else again)
 
 
-def _anchors(task: AnchorTask, sums: CellSums) -> Anchors:
+def _nodes(task: AnchorTask, sums: CellSums) -> Nodes:
+    """Return the nodes of a slab: the first ones, or those after the sums of the last visit.
+
+    Days know nothing of each other; some at a time bound the memory of a large region.
+    """
     target = task.coarse.physical(task.steps, sums.window)
     anchors = Anchors(target, land_pixels(sums.grid, sums.window), task.rules)
-    return modelled(sums, anchors, read_damping(task.work)[task.steps])
+    factors = read_damping(task.work)[task.steps]
+    visited = _visited(task) if task.visit else None
+    found = []
+    for start in range(0, len(target), DAYS_AT_ONCE):
+        days = np.arange(start, min(start + DAYS_AT_ONCE, len(target)))
+        part = sums.of(days)
+        held = modelled(part, anchors.of(days), factors[days])
+        if visited is None:
+            found.append(solve(part, held))
+        else:
+            before, clamped = visited
+            step = judged if task.is_last else refined
+            found.append(step(before.of(days), part, clamped.of(days), held))
+    return joined(found)
 
 
-def _better(task: AnchorTask, sums: CellSums, anchors: Anchors) -> Nodes:
-    """Return the nodes after the sums of the last visit; only judged after the last one."""
+def _visited(task: AnchorTask) -> tuple[Nodes, CellSums]:
+    """Return the last nodes of a slab, and the sums of the blocks that were visited with them."""
     work = open_objects(task.work.url)
-    last = task.visit - 1
-    nodes = Nodes.from_bytes(work.get(task.work.nodes_key(task.slab, last)))
-    visited = [
+    nodes = Nodes.from_bytes(work.get(task.work.nodes_key(task.slab, task.visit - 1)))
+    parts = [
         CellSums.from_bytes(work.get(task.work.sums_key(task.slab, name, task.visit)))
         for name in task.visited
     ]
-    clamped = merged(visited)
-    step = judged if task.is_last else refined
-    return step(nodes, sums, clamped, anchors)
+    return nodes, merged(parts)
 
 
 def _blocks_in(

@@ -12,7 +12,8 @@ from smcloud.cube.schema import Array, CubeSchema, shard_index
 from smcloud.cube.store import encode_shard, hash_values, open_cube, shard_key
 from smcloud.features.inputs import Points
 from smcloud.features.spec import Floats32
-from smcloud.models.anchoring import Nodes, State, corrected
+from smcloud.models.anchor_nodes import Nodes, State
+from smcloud.models.anchoring import corrected
 from smcloud.models.cell_sums import Links
 from smcloud.production.anchor_pass import CoarseField
 from smcloud.production.block import (

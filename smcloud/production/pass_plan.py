@@ -15,6 +15,7 @@ from smcloud.features.blockwise import ALLOCATOR_FACTOR, STORE_BYTES
 from smcloud.features.spec import split_input
 from smcloud.grids.grid import SIN1KM, Grid, Window
 from smcloud.models.cell_sums import around
+from smcloud.production.anchor_pass import DAYS_AT_ONCE
 from smcloud.production.block import STEPS, receipt_key
 from smcloud.production.first_guess import SLAB_DAYS, Work, slabs_of
 from smcloud.production.ledger import Record
@@ -28,8 +29,8 @@ SUMS_BYTES = 100
 PARTS = 2
 """Sums of a block are held twice: of its first guess, and as clamped."""
 SOLVER_BYTES = 800
-"""Of a cell of the region and day: merged sums, and stencils of nine float64 while nodes are
-refined; 763 were measured."""
+"""Of a cell of the region and day that is solved: stencils of nine float64, some times over; 763
+were measured with merged sums."""
 POINT_BYTES = 24
 """Of a pixel and day of a slab that is summed or corrected: the first guess as stored and as
 floats, what is made of it, flags and states; 12 were measured of a visit."""
@@ -217,11 +218,12 @@ def _task_bytes(recipe: Recipe, region: _Region, memory: BlockMemory) -> dict[st
     days, land = min(SLAB_DAYS, region.days), region.most_land
     slab = POINT_BYTES * days * land + LINK_BYTES * land
     of_block = SUMS_BYTES * days * math.ceil(region.cells_of_blocks / region.blocks)
-    cells = PARTS * SUMS_BYTES * region.cells_of_blocks + SOLVER_BYTES * region.cells
+    sums = SUMS_BYTES * (PARTS * region.cells_of_blocks + 2 * region.cells)
+    solving = SOLVER_BYTES * region.cells * min(days, DAYS_AT_ONCE)
     found: dict[str, int] = {
         "first guess": memory.block,
         "sum": STORE_BYTES + math.ceil(ALLOCATOR_FACTOR * (slab + of_block)),
-        "anchor": STORE_BYTES + math.ceil(ALLOCATOR_FACTOR * days * cells),
+        "anchor": STORE_BYTES + math.ceil(ALLOCATOR_FACTOR * (days * sums + solving)),
         FINISH: STORE_BYTES
         + math.ceil(ALLOCATOR_FACTOR * (memory.outputs + max(slab, memory.encoding))),
     }

@@ -23,7 +23,8 @@ from smcloud.features.inputs import Points
 from smcloud.features.spec import Floats32
 from smcloud.grids.grid import Window, grid_named
 from smcloud.grids.tiles import TileYear
-from smcloud.models.anchoring import AnchorRules, Nodes, corrected
+from smcloud.models.anchor_nodes import Nodes
+from smcloud.models.anchoring import AnchorRules, corrected
 from smcloud.models.cell_sums import links
 from smcloud.models.damping import factors_to_bytes
 from smcloud.production.anchor_pass import CoarseField

@@ -11,11 +11,10 @@ from scipy.ndimage import gaussian_filter
 from smcloud.core.errors import ConfigError, UserError
 from smcloud.grids.cells import land_pixels
 from smcloud.grids.grid import EASE2_36KM, GLOBAL025, SIN1KM, Window
+from smcloud.models.anchor_nodes import Nodes, State
 from smcloud.models.anchoring import (
     AnchorRules,
     Anchors,
-    Nodes,
-    State,
     anchor,
     corrected,
     judged,

@@ -90,7 +90,7 @@ def test_the_plan_has_every_pass_with_its_memory_and_hours(downscaling):
 def test_a_pass_that_cannot_fit_a_worker_is_refused_before_anything_runs(downscaling, monkeypatch):
     plan = plan_year(recipe_of(downscaling), YEAR)
     check_fits(plan, 2 * 2**30)
-    monkeypatch.setattr(pass_plan, "SOLVER_BYTES", 10**6)
+    monkeypatch.setattr(pass_plan, "SOLVER_BYTES", 10**7)
     with pytest.raises(PlanError, match=r"1 task of the pass `anchor` of 2019 .* fewer tiles"):
         check_fits(plan_year(recipe_of(downscaling), YEAR), 2 * 2**30)
 
