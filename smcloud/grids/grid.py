@@ -31,11 +31,17 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _MODIS_SPHERE = f"+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R={EARTH_RADIUS_M} +units=m +no_defs"
-Projection = Literal["sinusoidal", "ease2", "geographic"]
+Projection = Literal["sinusoidal", "ease2", "ease2north", "geographic"]
 SINUSOIDAL: Projection = "sinusoidal"
 EASE2: Projection = "ease2"
+EASE2_NORTH: Projection = "ease2north"
 GEOGRAPHIC: Projection = "geographic"
-_CRS_OF = {SINUSOIDAL: _MODIS_SPHERE, EASE2: "EPSG:6933", GEOGRAPHIC: "EPSG:4326"}
+_CRS_OF = {
+    SINUSOIDAL: _MODIS_SPHERE,
+    EASE2: "EPSG:6933",
+    EASE2_NORTH: "EPSG:6931",
+    GEOGRAPHIC: "EPSG:4326",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -86,8 +92,8 @@ class Grid:
     step : float
         Pixel size in CRS units, the same in x and y; rows go south.
     projection : str
-        ``sinusoidal`` (the MODIS sphere, m), ``ease2`` (EASE-Grid 2.0 global, m) or ``geographic``
-        (latitude and longitude, degrees).
+        ``sinusoidal`` (the MODIS sphere, m), ``ease2`` (EASE-Grid 2.0 global, m), ``ease2north``
+        (EASE-Grid 2.0 about the north pole, m) or ``geographic`` (latitude and longitude, degrees).
     """
 
     name: str
@@ -111,10 +117,14 @@ class Grid:
     def is_fine(self) -> bool:
         """Say whether this is the 1 km grid of tiles that products are written on.
 
-        All others are coarse: one tile, cells that are interpolated or looked up, and columns that
-        go around the globe.
+        All others are coarse: one tile, and cells that are interpolated or looked up.
         """
         return self.projection == SINUSOIDAL
+
+    @property
+    def goes_around(self) -> bool:
+        """Say whether the last column lies beside the first, around the globe."""
+        return self.projection in (EASE2, GEOGRAPHIC)
 
     @property
     def dims(self) -> tuple[str, str]:
@@ -157,6 +167,8 @@ class Grid:
         """
         rows, cols = window.slices
         x, y = self.x[cols][None, :], self.y[rows][:, None]
+        if self.projection == EASE2_NORTH:
+            return ease2.north_to_degrees(x, y)
         if not self.is_fine:
             lon, lat = (x, y) if self.projection == GEOGRAPHIC else ease2.to_degrees(x, y)
             shape = window.shape
@@ -171,19 +183,22 @@ class Grid:
     def xy(self, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
         """Return the points (degrees, any shape) in CRS units.
 
-        Longitudes are brought to -180..180 on the sinusoidal grid, and left as they are on the
-        others, whose columns go around the globe.
+        Longitudes are brought to -180..180 on the sinusoidal grid, and left as they are on those
+        whose columns go around the globe.
         """
         if self.projection == SINUSOIDAL:
             wrapped = (lon + 180.0) % 360.0 - 180.0
             phi = np.radians(lat)
             return EARTH_RADIUS_M * np.radians(wrapped) * np.cos(phi), EARTH_RADIUS_M * phi
+        if self.projection == EASE2_NORTH:
+            return ease2.to_north_map(lon, lat)
         return ease2.to_map(lon, lat) if self.projection == EASE2 else (lon, lat)
 
     def pixel_of(self, lon: Floats | float, lat: Floats | float) -> tuple[Ints, Ints]:
         """Return row and column of the pixels that contain the points (degrees).
 
-        Beyond the first or last row, which is at 85 degrees on EASE-Grid 2.0, that row is held.
+        Beyond the first or last row, which is at 85 degrees on EASE-Grid 2.0, that row is held; so
+        is the first or last column of a grid that does not go around the globe.
 
         Raises
         ------
@@ -194,7 +209,7 @@ class Grid:
         if not (np.isfinite(lon).all() and (np.abs(lat) <= 90.0).all()):
             raise ConfigError("a point has no usable coordinates: latitude within -90..90, degrees")
         x, y = self.xy(lon, lat)
-        if not self.is_fine:
+        if self.goes_around:
             first_edge = self.x_first - self.step / 2
             x = (x - first_edge) % (self.cols * self.step) + first_edge
         col = np.floor((x - self.x_first) / self.step + 0.5).astype(np.int64)
@@ -202,10 +217,13 @@ class Grid:
         return np.clip(row, 0, self.rows - 1), np.clip(col, 0, self.cols - 1)
 
 
-def _ease2(name: str, shape: tuple[int, int], cell_m: float) -> Grid:
-    """Return a global EASE-Grid 2.0, whose cells meet at the equator and at Greenwich."""
+def _ease2(
+    name: str, shape: tuple[int, int], cell_m: float, projection: Projection = EASE2
+) -> Grid:
+    """Return an EASE-Grid 2.0, whose cells meet at the origin of its map."""
     rows, cols = shape
-    return Grid(name, rows, cols, -(cols - 1) / 2 * cell_m, (rows - 1) / 2 * cell_m, cell_m, EASE2)
+    west, north = -(cols - 1) / 2 * cell_m, (rows - 1) / 2 * cell_m
+    return Grid(name, rows, cols, west, north, cell_m, projection)
 
 
 SIN1KM = Grid(
@@ -225,10 +243,22 @@ GLOBAL30S = Grid(
 EASE2_36KM = _ease2("ease2_36km", ease2.SHAPE_36KM, ease2.CELL_36KM_M)
 EASE2_9KM = _ease2("ease2_9km", ease2.SHAPE_9KM, ease2.CELL_9KM_M)
 EASE2_1KM = _ease2("ease2_1km", ease2.SHAPE_1KM, ease2.CELL_1KM_M)
+EASE2_NORTH_25KM = _ease2(
+    "ease2n_25km", ease2.SHAPE_NORTH_25KM, ease2.CELL_NORTH_25KM_M, EASE2_NORTH
+)
 
 GRIDS = {
     grid.name: grid
-    for grid in (SIN1KM, ERA5LAND, GLOBAL025, GLOBAL30S, EASE2_36KM, EASE2_9KM, EASE2_1KM)
+    for grid in (
+        SIN1KM,
+        ERA5LAND,
+        GLOBAL025,
+        GLOBAL30S,
+        EASE2_36KM,
+        EASE2_9KM,
+        EASE2_1KM,
+        EASE2_NORTH_25KM,
+    )
 }
 
 

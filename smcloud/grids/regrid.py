@@ -117,7 +117,7 @@ def _interpolate(
 def bilinear(grid: Grid, lon: Floats, lat: Floats) -> Weights:
     """Return the weights that interpolate a coarse grid to points (n,), degrees.
 
-    Columns go around the globe; beyond the first or last row the nearest row is held.
+    Columns go around the globe where the grid does; beyond its edges the nearest cell is held.
 
     Raises
     ------
@@ -126,8 +126,10 @@ def bilinear(grid: Grid, lon: Floats, lat: Floats) -> Weights:
     """
     row, col = _position(grid, lon, lat)
     whole = np.floor(col)
+    if not grid.goes_around:
+        whole = np.minimum(whole, grid.cols - 2.0)
     east_share = col - whole  # before unwrapping, which would round it differently at the seam
-    west = _unwrapped(whole.astype(np.int64), grid.cols)
+    west = _unwrapped(whole.astype(np.int64), grid)
     north = np.minimum(np.floor(row).astype(np.int64), grid.rows - 2)
     return _weights(grid, north, west, row - north, east_share)
 
@@ -146,7 +148,10 @@ def nearest(grid: Grid, lon: Floats, lat: Floats) -> Weights:
     row, col = grid.pixel_of(lon, lat)
     north = np.minimum(row, grid.rows - 2)
     south_share = (row - north).astype(np.float64)
-    return _weights(grid, north, _unwrapped(col, grid.cols), south_share, np.zeros(len(row)))
+    if grid.goes_around:
+        return _weights(grid, north, _unwrapped(col, grid), south_share, np.zeros(len(row)))
+    west = np.minimum(col, grid.cols - 2)
+    return _weights(grid, north, west, south_share, (col - west).astype(np.float64))
 
 
 def _position(grid: Grid, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
@@ -157,7 +162,8 @@ def _position(grid: Grid, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
         raise ConfigError("weights from cells need known coordinates: leave off-globe pixels out")
     x, y = grid.xy(lon, lat)
     row = np.clip((grid.y_first - y) / grid.step, 0.0, grid.rows - 1.0)
-    return row, ((x - grid.x_first) / grid.step) % grid.cols
+    col = (x - grid.x_first) / grid.step
+    return row, col % grid.cols if grid.goes_around else np.clip(col, 0.0, grid.cols - 1.0)
 
 
 def _weights(
@@ -187,10 +193,11 @@ def _weights(
     )
 
 
-def _unwrapped(col: NDArray[np.int64], cols: int) -> NDArray[np.int64]:
+def _unwrapped(col: NDArray[np.int64], grid: Grid) -> NDArray[np.int64]:
     """Return columns without a jump where the points lie on both sides of the seam."""
-    crosses = col.size > 0 and col.max() - col.min() > cols / 2
-    return np.where(col < cols / 2, col + cols, col) if crosses else col
+    half = grid.cols / 2
+    crosses = grid.goes_around and col.size > 0 and col.max() - col.min() > half
+    return np.where(col < half, col + grid.cols, col) if crosses else col
 
 
 def block_mean(values: FloatArray, size: int, min_fraction: float = 0.25) -> FloatArray:

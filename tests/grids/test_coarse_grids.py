@@ -11,6 +11,7 @@ from smcloud.grids.grid import (
     EASE2_1KM,
     EASE2_9KM,
     EASE2_36KM,
+    EASE2_NORTH_25KM,
     ERA5LAND,
     GLOBAL025,
     GRIDS,
@@ -33,7 +34,7 @@ def names(grids):
 def test_only_the_output_grid_is_fine():
     assert [grid.name for grid in GRIDS.values() if grid.is_fine] == ["sin1km"]
     assert {grid.name for grid in GRIDS.values() if grid.projected} == {
-        "sin1km", "ease2_36km", "ease2_9km", "ease2_1km",
+        "sin1km", "ease2_36km", "ease2_9km", "ease2_1km", "ease2n_25km",
     }  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def test_a_known_place_lies_in_the_known_cell():
 @pytest.mark.parametrize("grid", **names(COARSE))
 def test_bilinear_is_exact_on_a_plane_of_the_map(grid):
     rng = np.random.default_rng(5)
-    lon, lat = rng.uniform(100, 104, 300), rng.uniform(-38, -33, 300)
+    lon, lat = rng.uniform(100, 104, 300), rng.uniform(33, 38, 300)
     weights = bilinear(grid, lon, lat)
     rows = weights.window.slices[0]
     y = grid.y[rows] / grid.step
@@ -145,6 +146,48 @@ def test_nearest_gives_the_cell_that_contains_a_point(grid):
     np.testing.assert_array_equal(weights.apply(values), values[row - window.row0, across])
     values[row[0] - window.row0, across[0]] = np.nan
     assert np.isnan(weights.apply(values)[0])
+
+
+def test_the_northern_map_agrees_with_proj_both_ways():
+    rng = np.random.default_rng(7)
+    lon, lat = rng.uniform(-180, 180, 2000), rng.uniform(-60, 89.9, 2000)
+    x, y = ease2.to_north_map(lon, lat)
+    to_map = Transformer.from_crs("EPSG:4326", "EPSG:6931", always_xy=True)
+    np.testing.assert_allclose((x, y), to_map.transform(lon, lat), atol=1e-5)
+    np.testing.assert_allclose(ease2.north_to_degrees(x, y), (lon, lat), atol=1e-9)
+
+
+def test_the_northern_grid_has_the_published_corner_and_pole():
+    """NSIDC: EASE2_N25km, 720 x 720 cells of 25 km, map origin (-9000000, 9000000) m."""
+    grid = EASE2_NORTH_25KM
+    box = grid.geobox(grid.window)
+    assert (grid.rows, grid.cols, grid.step) == (720, 720, 25000.0)
+    assert (box.affine.c, box.affine.f) == (-9.0e6, 9.0e6)
+    assert grid.pixel_of(10.0, 89.95) == (360, 360)  # Greenwich points down
+    row, col = grid.pixel_of(91.9, 33.4)  # Nagqu, beyond 90 E: just above the middle row
+    assert (int(row), int(col)) == (351, 601)
+    corner = grid.lonlat(Window(0, 1, 0, 1))
+    assert corner[1][0, 0] < -80  # the corners lie near the other pole
+    with np.errstate(all="raise"):
+        assert np.isfinite(grid.lonlat(grid.window)).all()
+
+
+def test_nothing_lies_beyond_the_south_pole():
+    beyond = ease2.north_to_degrees(np.array([12.75e6]), np.array([0.0]))
+    assert np.isnan(beyond).all()
+
+
+def test_the_northern_grid_does_not_go_around_the_globe():
+    grid = EASE2_NORTH_25KM
+    assert not grid.goes_around
+    # South America: beyond the lower left of the map, so the cells at its edges are held.
+    row, col = grid.pixel_of(-60.0, -30.0)
+    assert (int(row), int(col)) == (719, 0)
+    lon, lat = (axis[0] for axis in grid.lonlat(Window(400, 401, 718, 720)))
+    for weights in (bilinear(grid, lon, lat), nearest(grid, lon, lat)):
+        np.testing.assert_array_equal(weights.columns, [718, 719])
+        values = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+        np.testing.assert_allclose(weights.apply(values), [1.0, 2.0], atol=1e-4)
 
 
 def test_nearest_reaches_the_last_row_and_column():
@@ -171,6 +214,7 @@ def test_keys_and_stores_carry_the_grid(grid):
     attrs = grid_mapping_attrs(grid)
     expected = {
         "ease2": "lambert_cylindrical_equal_area", "geographic": "latitude_longitude",
+        "ease2north": "lambert_azimuthal_equal_area",
     }[grid.projection]  # fmt: skip
     assert attrs["grid_mapping_name"] == expected
     west, step, _, north, _, down = map(float, attrs["GeoTransform"].split())
