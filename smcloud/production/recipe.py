@@ -25,7 +25,7 @@ from smcloud.grids.tiles import (
     tile_window,
     tiles_around,
 )
-from smcloud.models.anchoring import AnchorRules
+from smcloud.models.anchoring import ANCHORING, AnchorRules
 from smcloud.models.base import ModelCard, check_columns, load_bytes, load_parts
 from smcloud.models.damping import LAG_DAYS, WINDOW_DAYS
 from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
@@ -162,7 +162,7 @@ def input_hashes(
     if recipe.product.downscaling is None:
         return own
     damping = (LAG_DAYS, WINDOW_DAYS) if recipe.config.downscale.damped else ()
-    rules = [recipe.product.downscaling, recipe.anchor_rules, damping]
+    rules = [recipe.product.downscaling, recipe.anchor_rules, damping, ANCHORING]
     region = combined_hash([*sorted(own.values()), *map(repr, rules)])
     return {key: combined_hash([found, region]) for key, found in own.items()}
 
