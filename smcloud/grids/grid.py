@@ -237,6 +237,7 @@ SIN1KM = Grid(
 )
 ERA5LAND = Grid("era5land", 1801, 3600, x_first=0.0, y_first=90.0, step=0.1, projection=GEOGRAPHIC)
 GLOBAL025 = Grid("global025", 720, 1440, -179.875, 89.875, step=0.25, projection=GEOGRAPHIC)
+IMERG = Grid("imerg", 1800, 3600, -179.95, 89.95, step=0.1, projection=GEOGRAPHIC)
 GLOBAL30S = Grid(
     "global30s", 21600, 43200, -180 + 1 / 240, 90 - 1 / 240, step=1 / 120, projection=GEOGRAPHIC
 )
@@ -253,6 +254,7 @@ GRIDS = {
         SIN1KM,
         ERA5LAND,
         GLOBAL025,
+        IMERG,
         GLOBAL30S,
         EASE2_36KM,
         EASE2_9KM,

@@ -1,4 +1,4 @@
-"""Coarse to fine (bilinear, nearest cell), fine to coarse (area mean); weights computed once."""
+"""Coarse to fine (bilinear, nearest cell), fine to coarse (area means); weights computed once."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from smcloud.core.compiled import compiled
 from smcloud.core.errors import ConfigError
-from smcloud.grids.grid import Floats, Grid, Window
+from smcloud.grids.grid import GEOGRAPHIC, Floats, Grid, Ints, Window
 
 FloatArray = NDArray[np.float32]
 
@@ -225,3 +225,131 @@ def block_mean(values: FloatArray, size: int, min_fraction: float = 0.25) -> Flo
     enough = count >= max(1, int(np.ceil(min_fraction * size * size)))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(enough, total / count, np.float32(np.nan))
+
+
+ROUNDING = 1e-9
+"""Degrees, and share of a cell: edges that lie nearer are one, sums that lie nearer are equal."""
+
+
+@dataclass(frozen=True)
+class _Overlaps:
+    """How the cells of one axis overlap those of another.
+
+    Attributes
+    ----------
+    index : (n, k) int64
+        For each coarse cell the fine cells that it overlaps, in the window of fine cells.
+    size : (n, k) float64
+        Size of each overlap, 0 where a coarse cell has fewer of them.
+    whole : (n,) float64
+        Size of the coarse cell, in the same measure.
+    """
+
+    index: Ints
+    size: Floats
+    whole: Floats
+
+    @classmethod
+    def of(cls, fine: Floats, coarse: Floats) -> "_Overlaps":
+        """Return the overlaps between ascending edges of fine and coarse cells."""
+        n = len(fine) - 1
+        first = np.clip(np.searchsorted(fine, coarse[:-1], side="right") - 1, 0, n - 1)
+        last = np.clip(np.searchsorted(fine, coarse[1:], side="left") - 1, 0, n - 1)
+        count = max(int((last - first).max(initial=0)) + 1, 1)
+        wanted = first[:, None] + np.arange(count)
+        index = np.minimum(wanted, n - 1)
+        low = np.maximum(fine[index], coarse[:-1, None])
+        high = np.minimum(fine[index + 1], coarse[1:, None])
+        size = np.where(wanted <= last[:, None], np.maximum(high - low, 0.0), 0.0)
+        return cls(index, size, np.diff(coarse))
+
+
+@dataclass(frozen=True)
+class AreaWeights:
+    """Shares that cells of one grid have in larger cells of another, exact on the sphere.
+
+    Both grids are geographic, so the area of an overlap is the difference in longitude times that
+    of the sine of latitude, and the shares of rows and of columns are kept apart.
+
+    Attributes
+    ----------
+    window : Window
+        The fine cells that are needed. Columns may run past the last one of the grid where the
+        coarse cells lie across its seam; `columns` wraps them.
+    columns : (cols,) int64
+        Global column of each column of the window.
+    rows, cols : _Overlaps
+    """
+
+    window: Window
+    columns: Ints
+    rows: _Overlaps
+    cols: _Overlaps
+
+    def apply(self, values: FloatArray, min_share: float = 0.5) -> FloatArray:
+        """Return the means (..., coarse rows, coarse cols) of (..., rows, cols) of the window.
+
+        Means are over the known part of a cell, NaN where less than `min_share` of its area is
+        known. Where all is known the total is kept: the sum of area times mean.
+        """
+        known = np.isfinite(values)
+        total = self._summed(np.where(known, values, 0.0).astype(np.float64, copy=False))
+        area = self._summed(known.astype(np.float64))
+        whole = self.rows.whole[:, None] * self.cols.whole
+        enough = (area > 0) & (area >= (min_share - ROUNDING) * whole)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(enough, total / area, np.nan).astype(np.float32)
+
+    def _summed(self, values: Floats) -> Floats:
+        """Return the sums of values times area over each coarse cell."""
+        rows, cols = self.rows, self.cols
+        by_row = np.zeros((*values.shape[:-2], len(rows.whole), values.shape[-1]))
+        for k in range(rows.index.shape[1]):
+            by_row += rows.size[:, k, None] * values[..., rows.index[:, k], :]
+        total = np.zeros((*by_row.shape[:-1], len(cols.whole)))
+        for k in range(cols.index.shape[1]):
+            total += cols.size[:, k] * by_row[..., cols.index[:, k]]
+        return total
+
+
+def area_weights(fine: Grid, coarse: Grid, window: Window) -> AreaWeights:
+    """Return the weights that bring fine cells to a window of a coarse grid, whatever the ratio.
+
+    What a coarse cell has beyond the fine grid is unknown.
+
+    Raises
+    ------
+    ConfigError
+        If one of the grids is not geographic.
+    """
+    for grid in (fine, coarse):
+        if grid.projection != GEOGRAPHIC:
+            raise ConfigError(f"exact area weights need latitudes and longitudes, not {grid.name}")
+    # Ascending from north to south, in a measure of area.
+    fine_rows, coarse_rows = (-np.sin(np.radians(_row_edges(grid))) for grid in (fine, coarse))
+    rows = _Overlaps.of(fine_rows, coarse_rows[window.row0 : window.row1 + 1])
+    row0, row1 = int(rows.index.min()), int(rows.index.max()) + 1
+    coarse_cols = _col_edges(coarse, window.col0, window.col1)
+    west = fine.x_first - fine.step / 2
+    coarse_cols = coarse_cols - 360.0 * np.floor((coarse_cols[0] - west) / 360.0 + ROUNDING)
+    col0 = int(np.floor((coarse_cols[0] - west) / fine.step + ROUNDING))
+    col1 = int(np.ceil((coarse_cols[-1] - west) / fine.step - ROUNDING))
+    cols = _Overlaps.of(_col_edges(fine, col0, col1), coarse_cols)
+    return AreaWeights(
+        Window(row0, row1, col0, col1),
+        np.arange(col0, col1) % fine.cols,
+        _Overlaps(rows.index - row0, rows.size, rows.whole),
+        cols,
+    )
+
+
+def _row_edges(grid: Grid) -> Floats:
+    """Return the latitudes (rows + 1,) between rows, north to south, none beyond the poles."""
+    edges = grid.y_first + grid.step * (0.5 - np.arange(grid.rows + 1))
+    return np.clip(np.round(edges, 9), -90.0, 90.0)
+
+
+def _col_edges(grid: Grid, col0: int, col1: int) -> Floats:
+    """Return the longitudes between columns of a window and at its ends, unwrapped."""
+    edges: Floats = np.round(grid.x_first + grid.step * (np.arange(col0, col1 + 1) - 0.5), 9)
+    return edges

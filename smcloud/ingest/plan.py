@@ -20,7 +20,7 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.grids.tiles import GLOBE, STATIC, TileYear, tiles_of
 from smcloud.ingest.index import GranuleIndex, IndexedGranule
 from smcloud.sources.area_means import HELD_CELLS
-from smcloud.sources.base import KnowsItsDays, PairsFiles, Source
+from smcloud.sources.base import KnowsItsDays, KnowsItsMemory, PairsFiles, Source
 from smcloud.sources.day_files import KEPT_BYTES
 from smcloud.sources.era5_land import BLOCK_BYTES
 
@@ -338,6 +338,8 @@ def _coarse_bytes(source: Source, task: IngestTask) -> int:
     steps, rows, cols = schema.shards
     layer = FLOAT32_BYTES * schema.on.rows * schema.on.cols
     held = len(task.granules) * len(schema.variables) * layer if layer <= KEPT_BYTES else 0
+    if isinstance(source, KnowsItsMemory):
+        held = source.kept_bytes(len(task.granules), task.quality)
     joined = FLOAT32_BYTES * steps * rows * cols * len(schema.variables)
     return joined + held + HOURS_BYTES
 

@@ -192,3 +192,11 @@ class KnowsItsDays(Source, Protocol):
 
     def expects(self, day: date) -> bool:
         """Say whether a file of this day is missing where there is none."""
+
+
+@runtime_checkable
+class KnowsItsMemory(Source, Protocol):
+    """A source on a coarse grid whose open files keep another amount than a layer each."""
+
+    def kept_bytes(self, granules: int, quality: str) -> int:
+        """Return the bytes that so many open files keep under a quality rule."""

@@ -15,6 +15,7 @@ from smcloud.sources.cci import CCI_ACTIVE, CCI_COMBINED, CCI_PASSIVE
 from smcloud.sources.china_soil import CHINA_SOIL
 from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
+from smcloud.sources.imerg import IMERG_025
 from smcloud.sources.mcd43d import MCD43D51, MCD43D58, MCD43D61
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
 from smcloud.sources.nnsm import AMSR_NNSM, MWRI_NNSM
@@ -55,5 +56,6 @@ SOURCES: Mapping[str, Source] = {
         WINDSAT_LPRM_DAY,
         AMSR_NNSM,
         MWRI_NNSM,
+        IMERG_025,
     )
 }

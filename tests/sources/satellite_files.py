@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from smcloud.grids.grid import EASE2_1KM, EASE2_9KM, EASE2_36KM, GLOBAL025, Grid, Window
+from tests.sources.imerg_files import write_daily
 
 START = date(2019, 1, 1)
 CCI_UNITS = {"ACTIVE": "percent", "PASSIVE": "m3 m-3", "COMBINED": "m3 m-3"}
@@ -308,6 +309,8 @@ def write_satellite(source: str, folder: Path) -> list[Path]:
         return [write_nnsm(folder, sensor, day) for day in days]
     if source == "smap_sentinel":
         return [write_scene(folder, day) for day in days]
+    if source == "imerg_025":
+        return [write_daily(folder, day) for day in days]
     short_name = {"smap_l3": "SPL3SMP", "smap_l3e": "SPL3SMP_E"}[source]
     return [write_smap(folder, short_name, day) for day in days]
 
@@ -322,4 +325,5 @@ SATELLITES = (
     *LPRM,
     "amsr_nnsm",
     "mwri_nnsm",
+    "imerg_025",
 )
