@@ -37,7 +37,8 @@ from smcloud.models.family_regressions import (
     fit_network,
     fit_support_vectors,
 )
-from smcloud.models.family_trees import TreeSums, fit_random_forest, fit_xgboost
+from smcloud.models.family_trees import fit_random_forest, fit_xgboost
+from smcloud.models.tree_sums import TreeSums
 
 DEFAULTS: Mapping[Family, Parameters] = {
     "mlr": {"penalty": 0.0},

@@ -11,7 +11,7 @@ from sklearn.svm import SVR
 from threadpoolctl import threadpool_limits
 
 from smcloud.core.errors import ConfigError, ModelError, UserError
-from smcloud.models import family_trees
+from smcloud.models import family_trees, tree_sums
 from smcloud.models.families import (
     FAMILIES,
     PIECE_POINTS,
@@ -162,7 +162,7 @@ def test_trees_that_do_not_fit_the_evaluator_are_walked(monkeypatch, models, sam
     def refuse(ensemble):
         raise NoFitError("too wide")
 
-    monkeypatch.setattr(family_trees, "layout_of", refuse)
+    monkeypatch.setattr(tree_sums, "layout_of", refuse)
     model = fit_family("rf", samples, FEW["rf"], 3)
     assert model.predict(fine).tobytes() == models["rf"].predict(fine).tobytes()
 
