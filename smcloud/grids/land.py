@@ -10,6 +10,7 @@ import logging
 import os
 import tempfile
 import zipfile
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -18,13 +19,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Floats, Window
+from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Floats, Grid, Window
 from smcloud.grids.tiles import tile_at
 
 log = logging.getLogger(__name__)
 
 MASK_ROWS, MASK_COLS = 21600, 43200
 CELLS_PER_DEGREE = 120
+SAMPLES, ROWS_AT_ONCE = 5, 24
+"""Points along each side of a coarse cell by which its land is told; rows told at once."""
 _LAND_TILES = Path(__file__).with_name("land_tiles.json")
 
 Mask = NDArray[np.bool_]
@@ -51,6 +54,30 @@ def is_land(lon: Floats, lat: Floats) -> Mask:
 def land_mask(window: Window) -> Mask:
     """Return True where a pixel centre of the output grid is land, (rows, cols)."""
     return is_land(*SIN1KM.lonlat(window))
+
+
+def land_cells(grid: Grid, window: Window, least: float = 0.5) -> Mask:
+    """Return True where a cell of a coarse grid is land, (rows, cols).
+
+    At least that share of 5 x 5 points, spread evenly over the cell, is land.
+    """
+    fine = replace(
+        grid,
+        rows=grid.rows * SAMPLES,
+        cols=grid.cols * SAMPLES,
+        x_first=grid.x_first - grid.step * (SAMPLES - 1) / (2 * SAMPLES),
+        y_first=grid.y_first + grid.step * (SAMPLES - 1) / (2 * SAMPLES),
+        step=grid.step / SAMPLES,
+    )
+    found = np.zeros(window.shape, np.bool_)
+    for row in range(window.row0, window.row1, ROWS_AT_ONCE):
+        part = Window(row, min(row + ROWS_AT_ONCE, window.row1), window.col0, window.col1)
+        edges = (part.row0, part.row1, part.col0, part.col1)
+        points = is_land(*fine.lonlat(Window(*(SAMPLES * edge for edge in edges))))
+        rows, cols = part.shape
+        share = points.reshape(rows, SAMPLES, cols, SAMPLES).mean(axis=(1, 3))
+        found[part.within(window)] = share >= least
+    return found
 
 
 @lru_cache(maxsize=1)
