@@ -1,4 +1,7 @@
-"""Coarse soil moisture joined from sensors: what its cubes hold, and what they are made of."""
+"""Coarse soil moisture joined from sensors: what its cubes hold, and what they are made of.
+
+In some of them seams between swaths are filled; others keep every gap and say why it is there.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,11 +36,14 @@ class Joined:
         Sources; one and the same where a product holds both sensors.
     bridge : str
         Source of the sensor that overlaps both.
+    has_seams : bool
+        Whether what orbits missed is left unknown, with the reason of each gap, or is filled.
     """
 
     earlier: str
     later: str
     bridge: str
+    has_seams: bool = False
 
 
 def _flag() -> Variable:
@@ -55,23 +61,44 @@ def _flag() -> Variable:
     )
 
 
+def _reason() -> Variable:
+    return Variable(
+        "gap_reason",
+        "uint8",
+        "1",
+        "why there is no soil moisture",
+        (0.0, 254.0),
+        fill=UNKNOWN,
+        attrs={
+            "flag_values": [0, 1, 2, 3, 4, 5, 254, UNKNOWN],
+            "flag_meanings": "observed swath failed frozen dense outage not_land unknown",
+        },
+    )
+
+
 def _derived(name: str, grid: Grid, side: int, made_of: Joined, words: str) -> Derived:
     schema = CubeSchema(
         name,
         grid.name,
-        (volumetric("soil_moisture", f"soil moisture of {words}, on one scale"), _flag()),
+        (
+            volumetric("soil_moisture", f"soil moisture of {words}, on one scale"),
+            _reason() if made_of.has_seams else _flag(),
+        ),
         1,
         (46, side, side),
         (YEAR_STEPS, side, side),
-        f"Soil moisture of {words}, joined, seams between swaths filled",
+        f"Soil moisture of {words}, joined, "
+        + ("gaps left, with their reasons" if made_of.has_seams else "seams between swaths filled"),
         codec="lz4",
     )
-    sources = dict.fromkeys((made_of.earlier, made_of.later, made_of.bridge, REANALYSIS[0]))
+    inputs = [made_of.earlier, made_of.later, made_of.bridge]
+    if not made_of.has_seams:
+        inputs.append(REANALYSIS[0])
     return Derived(
         name,
         schema.title,
         schema,
-        tuple(sources),
+        tuple(dict.fromkeys(inputs)),
         None,
         BLOCK_BYTES,
         ("bridge",),
@@ -82,10 +109,14 @@ def _derived(name: str, grid: Grid, side: int, made_of: Joined, words: str) -> D
 JOINED: Mapping[str, Joined] = {
     "coarse_moisture": Joined("amsre_lprm", "amsr2_lprm", "windsat_lprm"),
     "coarse_moisture_36km": Joined("amsr_nnsm", "amsr_nnsm", "mwri_nnsm"),
+    "gappy_moisture": Joined("amsre_lprm", "amsr2_lprm", "windsat_lprm", has_seams=True),
 }
 COARSE_MOISTURE = _derived(
     "coarse_moisture", GLOBAL025, 25, JOINED["coarse_moisture"], "AMSR-E and AMSR2 by LPRM"
 )
 COARSE_MOISTURE_36KM = _derived(
     "coarse_moisture_36km", EASE2_36KM, 20, JOINED["coarse_moisture_36km"], "AMSR-E and AMSR2"
+)
+GAPPY_MOISTURE = _derived(
+    "gappy_moisture", GLOBAL025, 25, JOINED["gappy_moisture"], "AMSR-E and AMSR2 by LPRM"
 )

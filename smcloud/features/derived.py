@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 
 from smcloud.core.errors import UserError
 from smcloud.cube.schema import CubeSchema
-from smcloud.features.coarse_cubes import COARSE_MOISTURE, COARSE_MOISTURE_36KM
+from smcloud.features.coarse_cubes import COARSE_MOISTURE, COARSE_MOISTURE_36KM, GAPPY_MOISTURE
 from smcloud.features.derived_cubes import Derived
 from smcloud.features.lst_filled import LST_FILLED
 from smcloud.sources.registry import SOURCES
 
 DERIVED: Mapping[str, Derived] = {
-    derived.name: derived for derived in (LST_FILLED, COARSE_MOISTURE, COARSE_MOISTURE_36KM)
+    derived.name: derived
+    for derived in (LST_FILLED, COARSE_MOISTURE, COARSE_MOISTURE_36KM, GAPPY_MOISTURE)
 }
 
 

@@ -77,6 +77,34 @@ class Scales:
     bridge: Calibration | None = None
 
 
+class SensorOfDay(IntEnum):
+    """Whose values a day has."""
+
+    LATER = 0
+    EARLIER = 1
+    BRIDGE = 2
+    NONE = 255
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedSeries:
+    """What sensors saw, on one scale, with the gaps that they left.
+
+    Attributes
+    ----------
+    values : (days, cells)
+        m3 m-3, 0 to 1; NaN unknown.
+    missed : (days, cells)
+        Cells that the orbits of the day's sensor did not see.
+    by : uint8 (days,)
+        `SensorOfDay` of each day.
+    """
+
+    values: Floats
+    missed: Bools
+    by: Flags
+
+
 @dataclass(frozen=True, eq=False)
 class CoarseYear:
     """A series without seams.
@@ -140,34 +168,37 @@ def coarse_year(
     predictors : (predictors, days, cells)
         Of seams, on the same days.
     """
-    values, missed, is_bridge = _merged(sensors, days, scales)
-    flag = np.where(is_bridge, SourceFlag.BRIDGE_SENSOR, SourceFlag.OBSERVED).astype(np.uint8)
-    if missed.any() and np.isfinite(values).any():
-        filled = fill_seams(values, missed, predictors, rule)
+    seen = joined_series(sensors, days, scales)
+    values, flag = seen.values, np.full(seen.values.shape, SourceFlag.OBSERVED, np.uint8)
+    flag[seen.by == SensorOfDay.BRIDGE] = SourceFlag.BRIDGE_SENSOR
+    if seen.missed.any() and np.isfinite(values).any():
+        filled = fill_seams(values, seen.missed, predictors, rule)
         values = np.minimum(filled.values, 1.0)
         flag[filled.state == SeamState.FILLED] = SourceFlag.SEAM_FILLED
     flag[~np.isfinite(values)] = SourceFlag.UNKNOWN
     return CoarseYear(values, flag)
 
 
-def _merged(sensors: Sensors, days: Days, scales: Scales) -> tuple[Floats, Bools, Bools]:
-    """Return values, what orbits missed, and what is the bridge's, (days, cells) each."""
+def joined_series(sensors: Sensors, days: Days, scales: Scales) -> JoinedSeries:
+    """Return what the sensors saw on some days, seams left open.
+
+    A day has the values of the later sensor if that one measured, else of the earlier, else of the
+    bridge: sensors are not mixed within a day.
+    """
     shape = (len(days), _cells(sensors))
-    values, missed, is_bridge = np.full(shape, np.nan), np.zeros(shape, bool), np.zeros(shape, bool)
-    measured = np.zeros(len(days), bool)
-    for sensed, scale in ((sensors.later, None), (sensors.earlier, scales.earlier)):
+    values, missed = np.full(shape, np.nan), np.zeros(shape, bool)
+    by = np.full(len(days), SensorOfDay.NONE, np.uint8)
+    for sensed, scale, who in (
+        (sensors.bridge, scales.bridge, SensorOfDay.BRIDGE),
+        (sensors.earlier, scales.earlier, SensorOfDay.EARLIER),
+        (sensors.later, None, SensorOfDay.LATER),
+    ):
         if sensed is not None:
             here, there = _common(days, sensed.record.days)
             values[here] = mapped(scale, sensed.record.values[there], days[here])
             missed[here] = sensed.missed[there]
-            measured[here] = True
-    if sensors.bridge is not None:
-        here, there = _common(days, sensors.bridge.record.days)
-        here, there = here[~measured[here]], there[~measured[here]]
-        values[here] = mapped(scales.bridge, sensors.bridge.record.values[there], days[here])
-        missed[here] = sensors.bridge.missed[there]
-        is_bridge[here] = True
-    return values, missed, is_bridge
+            by[here] = who
+    return JoinedSeries(values, missed, by)
 
 
 def _common(days: Days, others: Days) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -1,6 +1,10 @@
-"""Blocks of joined coarse moisture: what the sensors saw is read, joined, filled and packed."""
+"""Blocks of joined coarse moisture: what the sensors saw is read, joined, filled and packed.
+
+What leaves its seams open (`gappy_blocks`) reads and joins them with the same functions.
+"""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +25,9 @@ from smcloud.grids.grid import ERA5LAND, Floats, Grid, Ints, Window
 from smcloud.models.coarse_moisture import (
     Bridge,
     CoarseYear,
+    Scales,
     Sensed,
+    SensorOfDay,
     Sensors,
     SourceFlag,
     between_known,
@@ -38,9 +44,14 @@ from smcloud.validation.sensor_join import SensorRecord
 MARGIN_DAYS = 8
 """Days of the years beside by which a year is filled: more than seams look to either side."""
 RULE = SeamRule()
-ALWAYS = np.datetime64("1970-01-01", "D"), np.datetime64("9999-12-31", "D")
-LAST, FIRST = np.datetime64(LAST_DAY_OF_AMSRE, "D"), np.datetime64(FIRST_DAY_OF_AMSR2, "D")
 Span = tuple[np.datetime64, np.datetime64]
+_EVER, _NEVER = np.datetime64("1970-01-01", "D"), np.datetime64("9999-12-31", "D")
+SPANS: Mapping[SensorOfDay, Span] = {
+    SensorOfDay.EARLIER: (_EVER, np.datetime64(LAST_DAY_OF_AMSRE, "D")),
+    SensorOfDay.LATER: (np.datetime64(FIRST_DAY_OF_AMSR2, "D"), _NEVER),
+    SensorOfDay.BRIDGE: (_EVER, _NEVER),
+}
+"""Days of each sensor: where one product holds both, they tell which is which."""
 
 
 def joined_block(block: DerivedBlock, name: str) -> Mapping[str, Array]:
@@ -55,29 +66,57 @@ def joined_block(block: DerivedBlock, name: str) -> Mapping[str, Array]:
 
 def joined_days(block: DerivedBlock, name: str, days: Days) -> CoarseYear:
     """Return the joined series of a block on consecutive days of its year, (days, cells)."""
-    bridge = Bridge(str(block.settings["bridge"]))
-    around = {block.year - 1, block.year, block.year + 1}
-    history = sensors_of(block, JOINED[name], {*CALIBRATION_YEARS, *around})
-    if bridge != Bridge.SENSOR:
-        history = Sensors(history.earlier, history.later)
-    if all(one is None for one in (history.earlier, history.later, history.bridge)):
+    found = history_of(block, JOINED[name])
+    if found is None:
         unknown = np.full((len(days), block.window.shape[0] * block.window.shape[1]), np.nan)
         return CoarseYear(unknown, np.full(unknown.shape, SourceFlag.UNKNOWN, np.uint8))
-    scales = scales_of(of_years(history, CALIBRATION_YEARS), bridge)
-    wide = np.arange(days[0] - MARGIN_DAYS, days[-1] + MARGIN_DAYS + 1)
+    wide, kept = widened_days(days)
     predictors = skin_temperature(block, DERIVED[name].schema.on, wide)
-    found = coarse_year(history, wide, scales, predictors, RULE)
-    kept = slice(MARGIN_DAYS, MARGIN_DAYS + len(days))
-    return CoarseYear(found.values[kept], found.flag[kept])
+    year = coarse_year(found.sensors, wide, found.scales, predictors, RULE)
+    return CoarseYear(year.values[kept], year.flag[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What sensors saw of a block in the years of the calibration and around its own.
+
+    Attributes
+    ----------
+    sensors : Sensors
+        The bridge only where the run file wants it.
+    scales : Scales
+        To the scale of the later sensor; of every year the same.
+    """
+
+    sensors: Sensors
+    scales: Scales
+
+
+def history_of(block: DerivedBlock, made_of: Joined) -> History | None:
+    """Return the sensors of a block and their scales; None where nothing of any is at hand."""
+    bridge = Bridge(str(block.settings["bridge"]))
+    around = {block.year - 1, block.year, block.year + 1}
+    sensors = sensors_of(block, made_of, {*CALIBRATION_YEARS, *around})
+    if bridge != Bridge.SENSOR:
+        sensors = Sensors(sensors.earlier, sensors.later)
+    if all(one is None for one in (sensors.earlier, sensors.later, sensors.bridge)):
+        return None
+    return History(sensors, scales_of(of_years(sensors, CALIBRATION_YEARS), bridge))
+
+
+def widened_days(days: Days) -> tuple[Days, slice]:
+    """Return consecutive days with a margin on either side, and where they lie in them."""
+    wide = np.arange(days[0] - MARGIN_DAYS, days[-1] + MARGIN_DAYS + 1)
+    return wide, slice(MARGIN_DAYS, MARGIN_DAYS + len(days))
 
 
 def sensors_of(block: DerivedBlock, made_of: Joined, years: Iterable[int]) -> Sensors:
     """Return what each sensor of a joined cube saw of a block in those years that there are."""
     wanted = sorted(years)
     return Sensors(
-        _sensed(block, made_of.earlier, wanted, (ALWAYS[0], LAST)),
-        _sensed(block, made_of.later, wanted, (FIRST, ALWAYS[1])),
-        _sensed(block, made_of.bridge, wanted, ALWAYS),
+        _sensed(block, made_of.earlier, wanted, SPANS[SensorOfDay.EARLIER]),
+        _sensed(block, made_of.later, wanted, SPANS[SensorOfDay.LATER]),
+        _sensed(block, made_of.bridge, wanted, SPANS[SensorOfDay.BRIDGE]),
     )
 
 
@@ -99,22 +138,22 @@ def of_years(sensors: Sensors, years: Iterable[int]) -> Sensors:
 
 def _sensed(block: DerivedBlock, source: str, years: list[int], span: Span) -> Sensed | None:
     """Return what a sensor saw on the days of a span, None without any."""
-    days, moisture = _series(block, source, "soil_moisture", years)
-    kept = _measured(source, days, span)
+    days, moisture = series_of(block, source, "soil_moisture", years)
+    kept = days_measured(source, days, span)
     if not kept.any():
         return None
     if any(one.name == "retrieval_state" for one in block.schemas[source].variables):
-        _, states = _series(block, source, "retrieval_state", years)
+        _, states = series_of(block, source, "retrieval_state", years)
         missed = not_seen(states.astype(np.float64), RetrievalState.FROZEN, RULE.days)
     else:
         missed = between_known(moisture.astype(np.float64), RULE.days)
     return Sensed(SensorRecord(days[kept], moisture[kept].astype(np.float64)), missed[kept])
 
 
-def _series(
+def series_of(
     block: DerivedBlock, source: str, name: str, years: list[int]
 ) -> tuple[Days, NDArray[np.float32]]:
-    """Return days and values (days, cells) of the years that there are."""
+    """Return days and values (days, cells) of the years that there are; NaN unknown."""
     cells = block.window.shape[0] * block.window.shape[1]
     days, values = [np.zeros(0, "datetime64[D]")], [np.zeros((0, cells), np.float32)]
     for year in years:
@@ -127,7 +166,7 @@ def _series(
     return np.concatenate(days), np.concatenate(values)
 
 
-def _measured(source: str, days: Days, span: Span) -> NDArray[np.bool_]:
+def days_measured(source: str, days: Days, span: Span) -> NDArray[np.bool_]:
     """Say on which days of a span a source measured."""
     inside = (days >= span[0]) & (days <= span[1])
     reader = SOURCES[source]

@@ -92,14 +92,14 @@ def join_figures(blocks: Sequence[DerivedBlock], name: str) -> JoinFigures:
     Parameters
     ----------
     blocks
-        Of the last year of a run: the year whose seams are scored.
+        Of the last year of a run: the year whose seams are scored, if they were filled.
     """
     bridge = Bridge(str(blocks[0].settings["bridge"]))
     chosen = blocks[:: -(-len(blocks) // MOST_BLOCKS)]
     history = [_thinned(block, name) for block in chosen]
     untold: list[str] = []
     route, common, before, after = _steps(history, bridge, untold)
-    seams = _seams(chosen, history, name, untold)
+    seams = {} if JOINED[name].has_seams else _seams(chosen, history, name, untold)
     return JoinFigures(route, common, before, after, seams, "; ".join(untold))
 
 

@@ -129,7 +129,7 @@ def hidden_findings(
 ) -> HiddenFindings:
     """Return how well the gaps of a year were filled; blocks run on the cluster."""
     sources = {driver.source for driver in product.drivers}
-    joined = sorted(sources & set(JOINED))
+    joined = sorted(name for name in sources & set(JOINED) if not JOINED[name].has_seams)
     return HiddenFindings(
         _lst(config, year, client, listener) if FILLED_CUBE in sources else None,
         _seams(config, joined[0], year, client, listener) if joined else {},

@@ -1,19 +1,22 @@
 """Blocks of joined coarse moisture from cubes: what is read, what is filled, what is told."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
 from smcloud.cube.store import create_store, write_shard
-from smcloud.features.coarse_cubes import COARSE_MOISTURE, JOINED
+from smcloud.features.coarse_cubes import COARSE_MOISTURE, GAPPY_MOISTURE, JOINED
 from smcloud.features.derived import schema_named
 from smcloud.features.derived_cubes import DerivedBlock
 from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import ERA5LAND, GLOBAL025, Window
 from smcloud.models.coarse_moisture import SourceFlag
+from smcloud.models.gap_reasons import GapReason
 from smcloud.production.coarse_blocks import _nodes, joined_block
 from smcloud.production.coarse_report import by_filler, join_figures, seam_scores
+from smcloud.production.derived_makers import MAKERS
 from smcloud.sources.amsr import RetrievalState
 
 WINDOW = Window(200, 225, 1100, 1125)
@@ -164,3 +167,56 @@ def test_seams_of_a_block_are_scored_on_hidden_swaths_and_blocks_add_up(root):
         assert twice[filler]["share"] == pytest.approx(scores["share"])
         assert twice[filler]["n"] == 2 * scores["n"]
     assert seam_scores(block_of(root, 2020), "coarse_moisture") is None
+
+
+gappy = MAKERS["gappy_moisture"]
+
+
+@pytest.mark.parametrize(("year", "bridge"), [(2011, "sensor"), (2012, "sensor"), (2011, "none")])
+def test_with_gaps_left_values_are_those_before_seams_are_filled(root, year, bridge):
+    filled, open_ = made(block_of(root, year, bridge)), gappy(block_of(root, year, bridge))
+    fill = GAPPY_MOISTURE.schema.variable("soil_moisture").fill
+    seen = np.isin(filled["source_flag"], [SourceFlag.OBSERVED, SourceFlag.BRIDGE_SENSOR])
+    np.testing.assert_array_equal(open_["soil_moisture"][seen], filled["soil_moisture"][seen])
+    assert (open_["soil_moisture"][~seen] == fill).all()
+    np.testing.assert_array_equal(open_["gap_reason"] == GapReason.OBSERVED, seen)
+    seams = filled["source_flag"] == SourceFlag.SEAM_FILLED
+    assert seams.any()
+    assert (open_["gap_reason"][seams] == GapReason.SWATH).all()
+
+
+def test_frozen_cells_are_told_on_days_without_an_orbit_too(root):
+    reason = gappy(block_of(root, 2011))["gap_reason"]
+    assert (reason[5:-5, :2] == GapReason.FROZEN).all()
+    assert not (reason[:, 2:] == GapReason.FROZEN).any()
+
+
+def test_days_on_which_nothing_was_to_measure_are_an_outage(root):
+    days = GAPPY_MOISTURE.schema.times(2012)
+    reason = gappy(block_of(root, 2012, "none"))["gap_reason"]
+    before = days < FIRST
+    assert (reason[before] == GapReason.OUTAGE).all()
+    # The first days of a sensor have no days before them: their gaps are swaths nevertheless.
+    assert set(np.unique(reason[~before][:, 2:])) == {GapReason.OBSERVED, GapReason.SWATH}
+
+
+def test_what_was_never_ingested_has_no_known_reason(root):
+    assert (gappy(block_of(root, 2020))["gap_reason"] == GapReason.UNKNOWN).all()
+    stored = gappy(block_of(root, 2011, without=tuple(SCALES)))
+    assert (stored["gap_reason"] == GapReason.UNKNOWN).all()
+    assert set(stored) == {variable.name for variable in GAPPY_MOISTURE.schema.variables}
+    assert all(one.shape == (365, 25, 25) for one in stored.values())
+
+
+def test_the_sea_is_no_land_whatever_sensors_do(root):
+    window = Window(350, 375, 150, 175)
+    block = replace(block_of(root, 2011), window=window, part=window)
+    assert (gappy(block)["gap_reason"] == GapReason.NOT_LAND).all()
+
+
+def test_with_gaps_left_the_step_is_told_and_no_seam_is_scored(root):
+    figures = join_figures([block_of(root, 2011)], "gappy_moisture")
+    assert figures.route == "bridge"
+    assert figures.seams == {}
+    assert figures.untold == ""
+    assert len(figures.lines) == 1
