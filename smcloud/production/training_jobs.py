@@ -116,11 +116,17 @@ class TrainingJobs:
         self._listener.end()
         return [found[job.name] for job in jobs]
 
-    def tidy(self, kept: Collection[str], is_ours: Callable[[str], bool]) -> None:
-        """Delete rows, and of our files those that are neither kept nor results, where one may."""
+    def tidy(
+        self, kept: Collection[str], is_ours: Callable[[str], bool], *, keep_results: bool = True
+    ) -> None:
+        """Delete rows, and of our files those that are neither kept nor results, where one may.
+
+        Results are of no more use either where any other training has other rows: they then go too.
+        """
+        used = self._used if keep_results else set()
         try:
             for info in self.models.list(self._below):
-                if is_ours(info.key) and info.key not in self._used and info.key not in kept:
+                if is_ours(info.key) and info.key not in used and info.key not in kept:
                     self.models.delete(info.key)
             for info in self.samples.list():
                 self.samples.delete(info.key)
