@@ -76,6 +76,10 @@ def _reason() -> Variable:
     )
 
 
+SEAMS_VERSION = 2
+"""Raised when the same inputs give other values in seams."""
+
+
 def _derived(name: str, grid: Grid, side: int, made_of: Joined, words: str) -> Derived:
     schema = CubeSchema(
         name,
@@ -103,6 +107,7 @@ def _derived(name: str, grid: Grid, side: int, made_of: Joined, words: str) -> D
         BLOCK_BYTES,
         ("bridge",),
         years_around=YEARS_AROUND,
+        version=1 if made_of.has_seams else SEAMS_VERSION,
     )
 
 
