@@ -6,6 +6,7 @@ whole year: a cell belongs to one square, whatever pixels it needs, and nothing 
 the task.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -52,11 +53,14 @@ class CoarseTarget:
     schema : CubeSchema
         Of its source; daily.
     variable : str
+    valid : (float, float)
+        Values outside are taken for unknown.
     """
 
     cubes: CubeSet
     schema: CubeSchema
     variable: str
+    valid: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -170,9 +174,15 @@ def _with_target(task: AreaTask) -> tuple[Cells, Floats32]:
     stored = cube.read_points(
         task.target.variable, slice(0, len(cube.times)), window, points, required=False
     )
-    values = cube.variables[task.target.variable].unpack(stored)
+    values = within(cube.variables[task.target.variable].unpack(stored), task.target.valid)
     kept = np.isfinite(values).any(axis=0)
     return Cells(cells.grid, rows[kept], cols[kept]), values[:, kept]
+
+
+def within(values: Floats32, valid: tuple[float, float]) -> Floats32:
+    """Return the values that lie in the valid range, ends included; NaN for others."""
+    inside = (values >= valid[0]) & (values <= valid[1])
+    return np.where(inside, values, np.float32(np.nan))
 
 
 def _days(task: AreaTask) -> Days:

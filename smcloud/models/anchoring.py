@@ -38,8 +38,8 @@ from smcloud.models.cell_sums import (
 )
 
 _MARGIN = ((0, 0), (1, 1), (1, 1))
-ANCHORING = 2
-"""Raised when equal first guesses and coarse values give other maps."""
+ANCHORING = 3
+"""Raised when equal first guesses and coarse values give other maps, by damping too."""
 MOST_STEP = 0.25
 """Most that a round moves the mean of a clamped cell, as a share of its mean ceiling."""
 

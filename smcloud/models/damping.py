@@ -22,25 +22,27 @@ model's own pattern.
 """
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smcloud.grids.cells import totals
-from smcloud.models.cell_sums import packed
+from smcloud.grids.grid import Grid, Window, grid_named
+from smcloud.models.cell_sums import Links, around, packed, places
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 LEAST_PIXELS = 100
-"""Known pixels of a cell in a block below which it tells nothing of the pattern within cells."""
+"""Known pixels of a cell below which it tells nothing of the pattern within cells."""
 LAG_DAYS = 32
 """Between days whose patterns are compared: twice the longest composite."""
 WINDOW_DAYS = 31
 """Days that are taken together: a day under cloud knows few pixels."""
+HELD = 32
+"""Sums of blocks that are in memory together."""
 LEAST = 0.01
 """Factors are not below: what is left tells anchoring the means that the model said of cells."""
 DECIMALS = 3
@@ -49,34 +51,51 @@ DECIMALS = 3
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Sums over the departures of a first guess from the means of its cells, (days,) each.
+    """Sums over the first guess in each cell, float64 (days, rows, cols) each.
+
+    Cells lie across blocks: sums of blocks add up, and only the whole cell has a mean to depart
+    from.
 
     Attributes
     ----------
-    squares, pixels : float64
-        Squared departures, and pixels less one for each cell.
-    products, pairs : float64
-        Departures times those of `LAG_DAYS` before, over pixels known on both, and those pixels
-        less one for each cell; 0 on the first days.
+    grid : Grid
+        The coarse grid.
+    window : Window
+        Its cells; columns may run past the last one of the grid.
+    pixels, total, squares
+        Known pixels, the sum of their values, and of their squares.
+    pairs, now, then, products
+        Pixels known on the day and `LAG_DAYS` before, the sums of both days' values over them, and
+        of their products; 0 on the first days.
     """
 
-    squares: Floats
+    grid: Grid
+    window: Window
     pixels: Floats
-    products: Floats
+    total: Floats
+    squares: Floats
     pairs: Floats
+    now: Floats
+    then: Floats
+    products: Floats
 
     def to_bytes(self) -> bytes:
         """Return the sums as an NPZ file; equal sums give equal bytes."""
-        return packed(**{part.name: getattr(self, part.name) for part in fields(self)})
+        place = {"grid": np.array(self.grid.name), "window": np.array(astuple(self.window))}
+        return packed(**place, **{name: getattr(self, name) for name in SUMS})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Spread":
         """Return the sums that `to_bytes` wrote."""
         with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            return cls(*(found[part.name] for part in fields(cls)))
+            grid, window = grid_named(str(found["grid"])), Window(*found["window"].tolist())
+            return cls(grid, window, *(found[name] for name in SUMS))
 
 
-def spread_of(now: Floats32, then: Floats32, cell_of: Indices) -> Spread:
+SUMS = ("pixels", "total", "squares", "pairs", "now", "then", "products")
+
+
+def spread_of(now: Floats32, then: Floats32, where: Links) -> Spread:
     """Return the sums of consecutive days.
 
     Parameters
@@ -85,40 +104,69 @@ def spread_of(now: Floats32, then: Floats32, cell_of: Indices) -> Spread:
         (days, n_points) first guess, NaN for unknown.
     then
         The days `LAG_DAYS` before the last ones of `now`; fewer at the beginning of the record.
-    cell_of
-        (n_points,) cell of each.
+    where
+        How the points hang on the coarse grid.
     """
-    squares, pixels = _products(now, now, cell_of)
+    rows, cols = where.window.shape
+    cell_of = where.cell.astype(np.int64)
+
+    def summed(values: Floats32) -> tuple[Floats, Floats]:
+        total, known = totals(values, cell_of, rows * cols)
+        return total, known.astype(np.float64)
+
+    total, pixels = summed(now)
+    squares, _ = summed(now * now)
     without = len(now) - len(then)
-    products, pairs = np.zeros(len(now)), np.zeros(len(now))
-    if len(then):
-        products[without:], pairs[without:] = _products(now[without:], then, cell_of)
-    return Spread(squares, pixels, products, pairs)
+    late = now[without:]
+    both = np.isfinite(late) & np.isfinite(then)
+    late, early = (np.where(both, v, np.float32(np.nan)) for v in (late, then))
+    of_now, pairs = summed(late)
+    of_then, products = summed(early)[0], summed(late * early)[0]
+    head = np.zeros((without, rows * cols))
+    padded = (np.concatenate([head, one]) for one in (pairs, of_now, of_then, products))
+    sums = (pixels, total, squares, *padded)
+    return Spread(where.grid, where.window, *(one.reshape(-1, rows, cols) for one in sums))
 
 
-def _products(one: Floats32, other: Floats32, cell_of: Indices) -> tuple[Floats, Floats]:
-    """Return the sums over cells of products of departures, and of pixels, of each day."""
-    both = np.isfinite(one) & np.isfinite(other)
-    one, other = (np.where(both, values, np.nan).astype(np.float32) for values in (one, other))
-    n_cells = int(cell_of.max(initial=-1)) + 1
-    sum_one, known = totals(one, cell_of, n_cells)
-    sum_other, _ = totals(other, cell_of, n_cells)
-    product, _ = totals(one * other, cell_of, n_cells)
-    enough = known >= LEAST_PIXELS
-    away = product - sum_one * sum_other / np.maximum(known, 1)
-    return np.where(enough, away, 0.0).sum(axis=1), np.where(enough, known - 1.0, 0.0).sum(axis=1)
+def merged(parts: Iterable[Spread]) -> Spread:
+    """Return the sums over blocks, in their order, on the least window that holds all.
+
+    Some are in memory at a time, and what they add up to.
+    """
+    held: list[Spread] = []
+    for part in parts:
+        held.append(part)
+        if len(held) > HELD:
+            held = [_sum(held)]
+    return _sum(held)
 
 
-def merged(parts: Sequence[Spread]) -> Spread:
-    """Return the sums over blocks, in their order."""
-    names = [part.name for part in fields(Spread)]
-    return Spread(*(np.sum([getattr(part, name) for part in parts], axis=0) for name in names))
+def _sum(parts: Sequence[Spread]) -> Spread:
+    grid = parts[0].grid
+    window = around(grid, [part.window for part in parts])
+    found = {name: np.zeros((len(parts[0].pixels), *window.shape)) for name in SUMS}
+    for part in parts:
+        rows, cols = places(grid, window, part.window)
+        for name, whole in found.items():
+            whole[:, rows, cols] += getattr(part, name)
+    return Spread(grid, window, **found)
 
 
 def merged_in_time(parts: Sequence[Spread]) -> Spread:
     """Return the sums of consecutive slabs of days as one."""
-    names = [part.name for part in fields(Spread)]
-    return Spread(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    sums = (np.concatenate([getattr(part, name) for part in parts]) for name in SUMS)
+    return Spread(parts[0].grid, parts[0].window, *sums)
+
+
+def _departures(product: Floats, one: Floats, other: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """Return sums of products of departures from the means of cells, and pixels less one, (days,).
+
+    Cells of few pixels count for nothing.
+    """
+    enough = n >= LEAST_PIXELS
+    away = product - one * other / np.maximum(n, 1.0)
+    sums = np.where(enough, away, 0.0), np.where(enough, n - 1.0, 0.0)
+    return sums[0].sum(axis=(1, 2)), sums[1].sum(axis=(1, 2))
 
 
 def factors(spread: Spread, slope: Floats) -> Floats32:
@@ -135,16 +183,17 @@ def factors(spread: Spread, slope: Floats) -> Floats32:
         (days,) of the target on the estimates (`Downscaler.slope`); NaN where it is unknown, which
         counts as 1.
     """
-    variance = _ratio(_around(spread.squares), _around(spread.pixels))
+    squares, pixels = _departures(spread.squares, spread.total, spread.total, spread.pixels)
+    shared = _departures(spread.products, spread.now, spread.then, spread.pairs)
+    variance = _ratio(_around(squares), _around(pixels))
     # A day is compared with the one before and the one after.
     products, pairs = (
         _around(values)
         + _around(np.append(values[LAG_DAYS:], np.zeros(min(LAG_DAYS, values.size))))
-        for values in (spread.products, spread.pairs)
+        for values in shared
     )
-    shared = _ratio(products, pairs)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lasting = np.clip(shared / variance, 0.0, 1.0)
+        lasting = np.clip(_ratio(products, pairs) / variance, 0.0, 1.0)
     followed = np.clip(slope, 0.0, 1.0)
     found = np.where(np.isfinite(lasting), lasting, 1.0)
     found = found * np.where(np.isfinite(followed), followed, 1.0)

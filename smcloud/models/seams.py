@@ -1,17 +1,17 @@
 """Coarse cells that the day's orbits missed, estimated from the days around and today's predictors.
 
-A day t of a cell is estimated as the mean of its known neighbours t - n .. t + n, corrected by a
-ridge regression on each neighbour's departure from that mean, on how far the mean is from the
-cell's own, and on today's predictors as departures from their mean over the same days. Which
-neighbours are known decides which regression applies: there is one for each pattern that occurs,
-fitted over all cells on days that were observed and whose neighbours of the pattern were too.
-Without enough such days it shrinks to the mean of the neighbours. Rain is no predictor unless the
-caller passes it: a fill that has seen the rain could not be judged by it.
+A day t of a cell is estimated as what lies between its nearest known neighbours in time, corrected
+by a ridge regression on how far each of the known neighbours t - n .. t + n is from that, on how
+far that is from the cell's own mean, and on today's predictors as departures from their mean over
+the same days. Which neighbours are known decides which regression applies: there is one for each
+pattern that occurs, fitted over all cells on days that were observed and whose neighbours of the
+pattern were too. Without enough such days it shrinks to the line between the nearest. Rain is no
+predictor unless the caller passes it: a fill that has seen the rain could not be judged by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -42,7 +42,7 @@ class SeamRule:
 
     days: int = 3
     """n: neighbours to either side in time. Orbits of AMSR leave a cell unseen two days at most."""
-    ridge: float = 10.0
+    ridge: float = 100.0
     """Rows of evidence against every coefficient, in standard units."""
     minimum_days: int = 10
     """Known days below which a cell is not filled: its mean and spread say nothing."""
@@ -71,7 +71,8 @@ class SeamSums:
         are.
     squares : (patterns, q, q)
     products : (patterns, q)
-        Sums over rows; q columns: 1, mean of neighbours, each neighbour, each predictor.
+        Sums over rows; q columns: 1, what lies between the nearest neighbours, how far each
+        neighbour is from that, each predictor.
     rows : (patterns,)
     """
 
@@ -100,7 +101,7 @@ class SeamModel:
     rule : SeamRule
     patterns : int64 (patterns,)
     coefficients : (patterns, q)
-        In standard units of the cell, on top of the mean of the known neighbours.
+        In standard units of the cell, on top of what lies between the nearest known neighbours.
     rows : (patterns,)
         Rows that each was fitted on.
     """
@@ -179,7 +180,7 @@ def seam_sums(moisture: Floats, predictors: Floats, patterns: Patterns, rule: Se
 
 
 def solve_seams(sums: SeamSums, rule: SeamRule) -> SeamModel:
-    """Return the regressions; one without rows has zeros, which is the mean of the neighbours."""
+    """Return the regressions; one without rows has zeros, the line between the nearest days."""
     size = sums.products.shape[1]
     penalised = sums.squares + rule.ridge * np.eye(size)
     coefficients = np.linalg.solve(penalised, sums.products[..., None])[..., 0]
@@ -217,6 +218,7 @@ class _Part:
     is_usable : (days, cells)
         Whether an estimate can be made: a neighbour is known, and the cell's mean and spread.
     mean, spread : (cells,)
+    lags : tuple of int
     """
 
     today: Floats
@@ -226,14 +228,15 @@ class _Part:
     is_usable: Bools
     mean: Floats
     spread: Floats
+    lags: tuple[int, ...]
 
     def design(self, pattern: int, at: Bools) -> tuple[Floats, Floats]:
-        """Return the columns (q, rows) and the mean of the pattern's neighbours (rows,)."""
+        """Return the columns (q, rows) and what lies between the nearest neighbours (rows,)."""
         lags = len(self.neighbours)
         columns = np.zeros((2 + lags + len(self.predictors), int(at.sum())))
         taken = [lag for lag in range(lags) if pattern >> lag & 1]
         values = self.neighbours[taken][:, at]
-        base = values.mean(axis=0)
+        base = _between([self.lags[lag] for lag in taken]) @ values
         columns[0], columns[1] = 1.0, base
         columns[[2 + lag for lag in taken]] = values - base
         if pattern >> lags & 1:
@@ -261,7 +264,23 @@ def _part(moisture: Floats, predictors: Floats, rule: SeamRule) -> _Part:
     if len(departures):
         pattern = pattern + (np.isfinite(departures).all(axis=0) << len(bits))
     # The cell's own mean is unknown exactly where all its values in standard units are.
-    return _Part(today, neighbours, departures, pattern, has_neighbour, mean, spread)
+    return _Part(today, neighbours, departures, pattern, has_neighbour, mean, spread, rule.lags)
+
+
+def _between(lags: Sequence[int]) -> Floats:
+    """Return the weights of neighbours under which they give the line between the nearest two.
+
+    Where there are none on one side of the day, the nearest one has all the weight.
+    """
+    before, after = [lag for lag in lags if lag < 0], [lag for lag in lags if lag > 0]
+    weights = np.zeros(len(lags))
+    if before and after:
+        first, last = max(before), min(after)
+        weights[lags.index(first)] = last / (last - first)
+        weights[lags.index(last)] = -first / (last - first)
+    else:
+        weights[lags.index(max(before) if before else min(after))] = 1.0
+    return weights
 
 
 def _moments(values: Floats, minimum_days: int) -> tuple[Floats, Floats]:

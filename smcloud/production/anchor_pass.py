@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import Array, CubeSchema
 from smcloud.cube.store import open_cube
+from smcloud.features.coarse_table import within
 from smcloud.features.inputs import unwrapped_windows
 from smcloud.grids.cells import land_pixels
 from smcloud.grids.grid import Window, grid_named
@@ -44,11 +45,12 @@ class CoarseField:
     schema: CubeSchema
     variable: str
     year: int
+    valid: tuple[float, float]
 
     def physical(self, steps: slice, window: Window) -> Floats32:
-        """Return the values of some days, (days, rows, cols); NaN for unknown."""
+        """Return the valid values of some days, (days, rows, cols); NaN for unknown."""
         stored = self.stored(self.variable, steps, window)
-        return self.schema.variable(self.variable).unpack(stored)
+        return within(self.schema.variable(self.variable).unpack(stored), self.valid)
 
     def stored(self, name: str, steps: slice, window: Window) -> Array:
         """Return stored values; columns of the window may run past the last one of the grid."""

@@ -118,7 +118,7 @@ def request_of(config: RunConfig, product: Product) -> CoarseRequest:
     return CoarseRequest(
         config.layout.table(coarse_name(config.model_name)),
         Inputs(config, reader, tuple(dict.fromkeys((*reader.sources, source)))),
-        CoarseTarget(cubes, schema_named(source), variable),
+        CoarseTarget(cubes, schema_named(source), variable, product.target.valid),
         Aggregation(config.downscale.aggregation, config.downscale.minimum_share),
         tuple(block for blocks_in_tile in blocks for block in blocks_in_tile),
         tuple(sorted(config.training_years)),
@@ -257,7 +257,12 @@ def _input_hash(task: AreaTask, drivers: object) -> str:
             "blocks": [str(block) for block in task.blocks],
             "year": task.year,
             "features": [[feature.name, feature.version] for feature in task.reader.features],
-            "target": [task.target.schema.name, task.target.schema.version, task.target.variable],
+            "target": [
+                task.target.schema.name,
+                task.target.schema.version,
+                task.target.variable,
+                task.target.valid,
+            ],
             "aggregation": asdict(task.aggregation),
             "drivers": drivers,
         }

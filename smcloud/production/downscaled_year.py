@@ -208,7 +208,7 @@ class DownscaledYear:
         recipe, days = self._recipe, self._schema.times(self._plan.year)
         work = open_objects(self._work.url)
         keys = [self._work.spread_key(block.name) for block in self._blocks()]
-        spread = merged([Spread.from_bytes(work.get(key)) for key in keys])
+        spread = merged(Spread.from_bytes(work.get(key)) for key in keys)
         found = np.ones(len(days), np.float32)
         if recipe.config.downscale.damped:
             model = self._model()
@@ -316,7 +316,8 @@ class DownscaledYear:
 def _field(recipe: Recipe, layer: str, year: int) -> CoarseField:
     source, variable = split_input(layer)
     url = join(recipe.config.cube_prefix(source), year_store(year))
-    return CoarseField(url, recipe.schema_of(source), variable, year)
+    valid = recipe.product.target.valid
+    return CoarseField(url, recipe.schema_of(source), variable, year, valid)
 
 
 def _ceiling(recipe: Recipe, name: str) -> FeatureReader | None:

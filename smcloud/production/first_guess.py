@@ -273,12 +273,12 @@ def _put(
 
 def _spread(block: FineBlock, stored: Array, points: Points) -> Spread:
     """Return how the first guess, as it is stored, varies and lasts within the cells of a block."""
-    cell_of = block.links(points).cell.astype(np.int64)
+    where = block.links(points)
     parts = []
     for steps in slabs_of(len(stored), SLAB_DAYS):
         before = slice(max(0, steps.start - LAG_DAYS), max(0, steps.stop - LAG_DAYS))
         now, then = (FIRST_GUESS.unpack(stored[days][:, points]) for days in (steps, before))
-        parts.append(spread_of(now, then, cell_of))
+        parts.append(spread_of(now, then, where))
     return merged_in_time(parts)
 
 

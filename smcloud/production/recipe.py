@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import CubeError, NotFoundError
+from smcloud.core.errors import CubeError, ModelError, NotFoundError
 from smcloud.core.layout import join, year_store
 from smcloud.core.objects import Objects, open_objects
 from smcloud.cube.schema import CubeSchema
@@ -28,6 +28,7 @@ from smcloud.grids.tiles import (
 from smcloud.models.anchoring import ANCHORING, AnchorRules
 from smcloud.models.base import ModelCard, check_columns, load_bytes, load_parts
 from smcloud.models.damping import LAG_DAYS, WINDOW_DAYS
+from smcloud.models.periods import PeriodsCard
 from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.products.base import Product
@@ -138,6 +139,12 @@ def _card(
         return card
     found = load_downscaler_card(models, config.model_name)
     check_columns(found, columns)
+    if isinstance(found, PeriodsCard) and not found.modelled:
+        raise ModelError(
+            f"model {config.model_name!r} has no period with a model, so that nothing can be made: "
+            "widen the region, or set downscale.period_days, minimum_samples or pooled, and train "
+            "it again"
+        )
     return found
 
 

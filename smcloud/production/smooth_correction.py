@@ -33,6 +33,7 @@ from smcloud.production.block_map import run_listed
 from smcloud.production.first_guess import SLAB_DAYS, FineBlock, Work, lonlat_of
 from smcloud.production.runner import Task
 from smcloud.production.store_year import StoreYear
+from smcloud.products.registry import product_of
 from smcloud.validation.collocation import Layer
 from smcloud.validation.collocation import at_points as read_at
 
@@ -101,10 +102,11 @@ def smooth_correction(
     work = Work(folder)
     whole = np.ones(len(year.schema.times(year.year)), np.float32)
     open_objects(work.url).put(work.damping_key, factors_to_bytes(whole))
+    valid = product_of(config).target.valid
     passes = AnchorPasses(
         year.year,
         _blocks(year, coarse.schema.grid, work),
-        CoarseField(coarse.url, coarse.schema, coarse.variable, coarse.year),
+        CoarseField(coarse.url, coarse.schema, coarse.variable, coarse.year, valid),
         work,
         AnchorRules(minimum_share=config.downscale.minimum_share),
         partial(_over, client=client, listener=listener),

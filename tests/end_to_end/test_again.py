@@ -7,7 +7,7 @@ import pytest
 
 from smcloud.production import runner
 from tests.end_to_end.maps import maps_of, twin, without
-from tests.end_to_end.season import DOWNSCALE, PART, WEATHER, Failed, smcloud, write_run
+from tests.end_to_end.season import PART, WEATHER, Failed, smcloud, write_run
 from tests.trees import tree_of
 
 INTERRUPTED, INTEGRITY = 130, 6
@@ -88,19 +88,14 @@ def test_two_workers_write_the_bytes_of_one_process(run, earth, tmp_path, client
 def test_any_pieces_of_days_give_the_same_bytes_and_any_blocks_the_same_values(
     run, earth, tmp_path
 ):
-    """Factors of damping are sums over blocks that cut cells: blocks are compared without them."""
     draw, found = np.random.default_rng(11), {}
-    for block, is_damped in ((150, True), (150, False), (300, False)):
-        folder = tmp_path / f"{block}-{is_damped}"
+    for block in (150, 300):
+        folder = tmp_path / str(block)
         pieces = f"block_pixels = {block}\nstep_days = {draw.integers(5, 120)}"
-        again = copied(
-            run, earth, folder, ("models",),
-            produce=f'window = "{PART}"\n{pieces}',
-            downscale=f"{DOWNSCALE[run.stem]}\ndamped = {str(is_damped).lower()}",
-        )  # fmt: skip
+        again = copied(run, earth, folder, ("models",), produce=f'window = "{PART}"\n{pieces}')
         smcloud("produce", again)
-        found[block, is_damped] = again
-    assert products_of(found[150, True]) == products_of(run)
-    one, other = (maps_of(found[block, False]) for block in (150, 300))
+        found[block] = again
+    assert products_of(found[150]) == products_of(run)
+    one, other = (maps_of(found[block]) for block in (150, 300))
     np.testing.assert_array_equal(one.moisture, other.moisture)
     np.testing.assert_array_equal(one.flag, other.flag)

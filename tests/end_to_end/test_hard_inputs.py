@@ -85,6 +85,10 @@ def test_nothing_to_learn_from_at_all_is_one_line(case, runs, earth, tmp_path):
     assert caught.value.code == code
     assert line in caught.value.line
     assert caught.value.line.count("\n") == 1
+    with pytest.raises(Failed, match="train") as caught:
+        smcloud("produce", run)
+    assert caught.value.line.count("\n") == 1
+    assert not (run.parent / "root" / "products").exists()
 
 
 @pytest.mark.parametrize("product", [SMAP, WEATHER])
