@@ -123,6 +123,15 @@ class DayFile:
         except UNREADABLE as err:
             raise damaged(self.path, _one_line(err)) from err
 
+    def number(self, path: str, name: str) -> float:
+        """Return a number of a group or layer, the first of several; NaN where there is none."""
+        try:
+            return float(np.ravel(self._file[path].attrs[name])[0])
+        except KeyError:
+            return float("nan")
+        except UNREADABLE as err:
+            raise damaged(self.path, _one_line(err)) from err
+
     def _check_text(self, dtype: np.dtype[Any]) -> None:
         """Look at the heaps of the file before the first text of variable length is read."""
         kind = h5py.check_string_dtype(dtype)
@@ -130,8 +139,11 @@ class DayFile:
             check_heaps(self.path)
             self._has_sound_heaps = True
 
-    def layer(self, path: str, kinds: str) -> h5py.Dataset:
+    def layer(self, path: str, kinds: str, lead: int = 1) -> h5py.Dataset:
         """Return a layer after checking that it is there, its shape and its kind of numbers.
+
+        With a `lead` above 1 its first dimension must have that length, such as 2 for two halves of
+        a day.
 
         Raises
         ------
@@ -147,9 +159,10 @@ class DayFile:
             shape, kind = found.shape, found.dtype.kind
         except UNREADABLE as err:
             raise damaged(self.path, _one_line(err)) from err
-        if self._shape is not None and shape not in (self._shape, (1, *self._shape)):
+        if self._shape is not None and shape not in self._allowed(lead):
             raise GranuleError(
-                f"{self.path.name}: expected {path} of {self._shape[0]} x {self._shape[1]} cells, "
+                f"{self.path.name}: expected {path} of "
+                f"{' x '.join(map(str, self._allowed(lead)[0]))} cells, "
                 f"found {' x '.join(map(str, shape))}"
             )
         if kind not in kinds:
@@ -158,6 +171,11 @@ class DayFile:
                 f"{self.path.name}: expected {path} as {expected}, found {found.dtype}"
             )
         return found
+
+    def _allowed(self, lead: int) -> list[tuple[int, ...]]:
+        """Return the shapes that a layer may have."""
+        whole = self._shape or ()
+        return [(lead, *whole)] if lead > 1 else [whole, (1, *whole)]
 
     def values(self, path: str, size: int) -> NDArray[np.float64]:
         """Return a layer of one axis, (size,); it may be stored as a single row or column.
@@ -240,10 +258,33 @@ class DayFile:
             )
         return found, fill
 
-    def cells(self, layer: h5py.Dataset, window: Window2) -> NDArray[Any]:
-        """Return a window of a layer as stored, or raise `GranuleError` on damage."""
+    def array(self, path: str, kinds: str, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+        """Return a whole layer as stored, of any number of dimensions unless a shape is given.
+
+        Raises
+        ------
+        GranuleError
+            If it is absent, of other numbers or of another shape, or damaged.
+        """
+        layer = self.layer(path, kinds)
+        if shape is not None and layer.shape != shape:
+            raise GranuleError(
+                f"{self.path.name}: expected {path} of {' x '.join(map(str, shape))}, found "
+                + (" x ".join(map(str, layer.shape)) or "one number")
+            )
         try:
-            return _cells(layer, window)
+            found: NDArray[Any] = layer[...]
+        except UNREADABLE as err:
+            raise damaged(self.path, _one_line(err)) from err
+        return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
+
+    def cells(self, layer: h5py.Dataset, window: Window2, number: int = 0) -> NDArray[Any]:
+        """Return a window of a layer as stored, or raise `GranuleError` on damage.
+
+        `number` counts along the leading dimension, where there is one.
+        """
+        try:
+            return _cells(layer, window, number)
         except UNREADABLE as err:
             raise damaged(self.path, _one_line(err)) from err
 
@@ -324,13 +365,13 @@ class LazyAmount(LazyLayer):
 
     def _read(self, window: Window2) -> Floats:
         if 4 * self.shape[1] * self.shape[2] > KEPT_BYTES:
-            return self._physical(window)
+            return self.physical(window)
         if self._kept is None:
-            self._kept = self._physical((slice(None), slice(None)))
+            self._kept = self.physical((slice(None), slice(None)))
         return self._kept[window]
 
-    def _physical(self, window: Window2) -> Floats:
-        """Return the values of a window.
+    def physical(self, window: Window2) -> Floats:
+        """Return the values of a window, read anew.
 
         Raises
         ------
@@ -388,9 +429,9 @@ def unsigned(words: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
     return words.view(f"u{words.dtype.itemsize}")
 
 
-def _cells(layer: h5py.Dataset, window: Window2) -> NDArray[Any]:
+def _cells(layer: h5py.Dataset, window: Window2, number: int = 0) -> NDArray[Any]:
     """Return a window of a layer with or without a leading day, in the machine's byte order."""
-    found: NDArray[Any] = layer[(0, *window)] if layer.ndim == 3 else layer[window]
+    found: NDArray[Any] = layer[(number, *window)] if layer.ndim == 3 else layer[window]
     return np.ascontiguousarray(found, found.dtype.newbyteorder("="))
 
 

@@ -15,12 +15,17 @@ from smcloud.sources.cci import CCI_ACTIVE, CCI_COMBINED, CCI_PASSIVE
 from smcloud.sources.china_soil import CHINA_SOIL
 from smcloud.sources.era5_land import ERA5_LAND
 from smcloud.sources.glass import GLASS_ALBEDO, GLASS_LAI, GLASS_LST
+from smcloud.sources.gldas import GLDAS
+from smcloud.sources.gpm_l1c import AMSR2_TB, AMSRE_TB
 from smcloud.sources.imerg import IMERG_025
 from smcloud.sources.mcd43d import MCD43D51, MCD43D58, MCD43D61
 from smcloud.sources.modis import MCD43A3, MOD09A1, MOD11A1, MOD13A2, MOD15A2H
+from smcloud.sources.mwri import MWRI_TB
 from smcloud.sources.nnsm import AMSR_NNSM, MWRI_NNSM
 from smcloud.sources.smap import SMAP_L3, SMAP_L3E
+from smcloud.sources.smap_ft import SMAP_FT, SMAP_FT_E
 from smcloud.sources.smap_sentinel import SMAP_SENTINEL
+from smcloud.sources.smos_ft import SMOS_FT
 from smcloud.sources.soilgrids import SOILGRIDS
 from smcloud.sources.terrain import TERRAIN
 
@@ -56,6 +61,13 @@ SOURCES: Mapping[str, Source] = {
         WINDSAT_LPRM_DAY,
         AMSR_NNSM,
         MWRI_NNSM,
+        AMSRE_TB,
+        AMSR2_TB,
+        MWRI_TB,
+        GLDAS,
+        SMOS_FT,
+        SMAP_FT,
+        SMAP_FT_E,
         IMERG_025,
     )
 }

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from smcloud.grids.grid import EASE2_1KM, EASE2_9KM, EASE2_36KM, GLOBAL025, Grid, Window
+from tests.sources.frozen_ground_files import FROZEN_GROUND, write_frozen_ground
 from tests.sources.imerg_files import write_daily
 
 START = date(2019, 1, 1)
@@ -309,6 +310,8 @@ def write_satellite(source: str, folder: Path) -> list[Path]:
         return [write_nnsm(folder, sensor, day) for day in days]
     if source == "smap_sentinel":
         return [write_scene(folder, day) for day in days]
+    if source in FROZEN_GROUND:
+        return write_frozen_ground(source, folder)
     if source == "imerg_025":
         return [write_daily(folder, day) for day in days]
     short_name = {"smap_l3": "SPL3SMP", "smap_l3e": "SPL3SMP_E"}[source]
@@ -326,4 +329,5 @@ SATELLITES = (
     "amsr_nnsm",
     "mwri_nnsm",
     "imerg_025",
+    *FROZEN_GROUND,
 )

@@ -1,0 +1,232 @@
+"""Brightness temperatures of AMSR-E and AMSR2 by orbit: GPM level 1C, HDF5.
+
+NASA's Precipitation Processing System recalibrates radiometers to one another (XCAL). A file is an
+orbit from the southernmost point on, in six swaths S1 to S6: 10.65, 18.7, 23.8 and 36.5 GHz, and 89
+GHz by the two horns of 89A and 89B; `Tc` holds vertical and horizontal polarisation. Layouts are
+those of two real files, which tell the channels of a swath in `LongName`; their values are all
+fill, so that the codes of `Quality` follow the maker's file specification, from memory: 0 is good,
+positive codes are cautions (1 sun glint, 2 interference, 3 geolocation, 4 a warm load that the sun
+shone on) and negative ones mean that there is no value.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from smcloud.core.errors import GranuleError
+from smcloud.cube.schema import CubeSchema
+from smcloud.grids.grid import EASE2_NORTH_25KM, Window
+from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.sources.amsr import AMSR2_YEARS, AMSRE_YEARS
+from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.day_files import DayFile
+from smcloud.sources.quality import ATTEMPTED, RECOMMENDED, RETRIEVAL_RULES, check_rule
+from smcloud.sources.swath_cells import (
+    ASCENDING,
+    DESCENDING,
+    Swath,
+    brightness_variables,
+    directions_of,
+    swath_means,
+)
+from smcloud.sources.swath_days import merged_days, swath_dataset
+
+SWATHS = {"S1": "10.65", "S2": "18.7", "S3": "23.8", "S4": "36.5", "S5": "89", "S6": "89"}
+"""GHz of each swath, as `LongName` has them."""
+GROUPS = {"10": ("S1",), "18": ("S2",), "23": ("S3",), "36": ("S4",), "89": ("S5", "S6")}
+"""Swaths of each frequency of the cube."""
+GOOD, INTERFERENCE = 0, 2
+HOURS = {ASCENDING: "ascending, 13:30 local", DESCENDING: "descending, 1:30 local"}
+BYTES_A_CELL = 80
+"""Of an open file: ten channels, five counts and five indices of a cell."""
+CELLS_OF_AN_ORBIT = 60_000
+"""Of 25 km north of the equator, both halves of an orbit together."""
+_NAME = re.compile(
+    r"1C\.(?P<satellite>\w+)\.(?P<sensor>\w+)\.(?P<calibration>XCAL\d{4}-\w+)\.(?P<day>\d{8})-"
+    r"S(?P<start>\d{6})-E(?P<end>\d{6})\.(?P<orbit>\d{6})\.(?P<version>V\d{2}\w)\.HDF5"
+)
+
+
+@dataclass(frozen=True)
+class BrightnessOrbits:
+    """Reader of the orbits of one radiometer.
+
+    Attributes
+    ----------
+    sensor : str
+        As names and `FileHeader` have it.
+    schema : CubeSchema
+    outages : tuple of Outage
+        Days of which there are no files.
+    """
+
+    sensor: str
+    schema: CubeSchema
+    outages: tuple[Outage, ...]
+    quality_rules: tuple[str, ...] = RETRIEVAL_RULES
+    joins_granules: bool = True
+    lookahead_days: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the word of the command line, such as ``amsr2_tb``."""
+        return self.schema.name
+
+    @property
+    def title(self) -> str:
+        """Return one line for people."""
+        return self.schema.title
+
+    def expects(self, day: date) -> bool:
+        """Say whether there should be a file of a day: it lies in no outage."""
+        return not any(day in outage for outage in self.outages)
+
+    def kept_bytes(self, granules: int, quality: str) -> int:
+        """Return the bytes that so many open files keep: the means of their cells."""
+        del quality
+        return granules * BYTES_A_CELL * CELLS_OF_AN_ORBIT
+
+    def covers(self, granule: Granule, key: TileYear) -> bool:
+        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
+        return granule.tile == key.tile
+
+    def identify(self, name: str) -> Granule | None:
+        """Return what ``1C.GCOMW1.AMSR2.XCAL2016-V.<day>-S<start>-E<end>.<orbit>.V07A.HDF5`` says.
+
+        An orbit that ends earlier in the day than it began ends on the next day.
+        """
+        found = _NAME.fullmatch(name)
+        if found is None or found["sensor"] != self.sensor:
+            return None
+        day = day_of(found["day"])
+        if day is None:
+            return None
+        last = day + timedelta(days=int(found["end"] < found["start"]))
+        produced = f"{found['version']}-{found['calibration']}"
+        return Granule(self.name, GLOBE, day, last, produced, name, f"orbit-{found['orbit']}")
+
+    def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
+        """Return the means of an orbit's footprints by cell, UTC day and direction.
+
+        Returns
+        -------
+        Dims as the cube has them, one step for each UTC day, over the window of the cells that hold
+        a footprint. Brightness temperatures as the cube names them, K, NaN without a footprint;
+        ``footprints_18_asc`` and the like count them.
+
+        Raises
+        ------
+        GranuleError
+            If the file is damaged, of another radiometer or of another layout.
+        """
+        rule = check_rule(quality, self.quality_rules, self.name)
+        if self.identify(path.name) is None:
+            raise GranuleError(f"{path.name}: expected the name of a file of {self.title}")
+        file = DayFile(path)
+        try:
+            _check_header(file, self.sensor)
+            swaths = {name: _swath(file, name, rule) for name in SWATHS}
+        finally:
+            file.close()
+        grid = self.schema.on
+        found = {
+            frequency: swath_means(grid, [swaths[name] for name in names])
+            for frequency, names in GROUPS.items()
+        }
+        return swath_dataset(grid, found, self.name, path.name)
+
+    def steps(
+        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
+    ) -> xr.Dataset:
+        """Return the days of the key's year, the mean over the footprints of all orbits of a day.
+
+        The window is the whole grid, or `within`.
+        """
+        return merged_days(datasets, self.schema, key.year, within or self.schema.on.window)
+
+
+def kept_codes(codes: NDArray[np.signedinteger[Any]], rule: str) -> NDArray[np.bool_]:
+    """Return which footprints a rule keeps by their `Quality`.
+
+    Recommended: good ones alone. Attempted: cautions too, except interference. All: every one that
+    has a value.
+    """
+    kept: NDArray[np.bool_] = codes == GOOD if rule == RECOMMENDED else codes >= GOOD
+    return kept & (codes != INTERFERENCE) if rule == ATTEMPTED else kept
+
+
+def _check_header(file: DayFile, sensor: str) -> None:
+    """Raise `GranuleError` unless the header names the radiometer."""
+    header = file.attribute("/", "FileHeader")
+    found = re.search(r"InstrumentName=([^;]*);", header)
+    if found is None or found[1] != sensor:
+        named = found[1] if found else "no FileHeader that names one"
+        raise GranuleError(f"{file.path.name}: expected level 1C of {sensor}, found {named}")
+
+
+def _swath(file: DayFile, name: str, rule: str) -> Swath:
+    """Return one swath after a look that it has the channels that it must have."""
+    told = file.attribute(f"{name}/Tc", "LongName")
+    for polarisation in ("V-Pol", "H-Pol"):
+        expected = f"{SWATHS[name]} GHz {polarisation}"
+        if expected not in told:
+            raise GranuleError(
+                f"{file.path.name}: expected {name}/Tc of {expected}, found {told or 'nothing'!r}"
+            )
+    brightness = file.array(f"{name}/Tc", "f")
+    if brightness.ndim != 3 or brightness.shape[-1] != 2:
+        raise GranuleError(
+            f"{file.path.name}: expected {name}/Tc of scans x pixels x 2, found "
+            + " x ".join(map(str, brightness.shape))
+        )
+    shape = brightness.shape[:2]
+    return Swath(
+        file.array(f"{name}/Longitude", "f", shape),
+        file.array(f"{name}/Latitude", "f", shape),
+        brightness,
+        kept_codes(file.array(f"{name}/Quality", "i", shape), rule),
+        _days(file, name, shape[0]),
+        directions_of(file.array(f"{name}/SCstatus/SClatitude", "f", shape[:1])),
+    )
+
+
+def _days(file: DayFile, name: str, scans: int) -> NDArray[np.datetime64]:
+    """Return the UTC day of each scan, NaT where the file does not know it."""
+    year, month, day = (
+        file.array(f"{name}/ScanTime/{part}", "i", (scans,)).astype(np.int64)
+        for part in ("Year", "Month", "DayOfMonth")
+    )
+    is_known = (year > 1970) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    months = np.where(is_known, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + np.where(is_known, day - 1, 0)
+    days[~is_known] = np.datetime64("NaT")
+    return days
+
+
+def brightness_schema(name: str, words: str, hours: dict[str, str]) -> CubeSchema:
+    """Return the cube of a radiometer's channels at 25 km."""
+    return CubeSchema(
+        name,
+        EASE2_NORTH_25KM.name,
+        brightness_variables(hours),
+        1,
+        (8, 40, 40),
+        (8, 360, 360),
+        f"brightness temperatures of {words}, daily, 25 km",
+        codec="lz4",
+    )
+
+
+AMSRE_TB = BrightnessOrbits(
+    "AMSRE", brightness_schema("amsre_tb", "AMSR-E on Aqua", HOURS), AMSRE_YEARS
+)
+AMSR2_TB = BrightnessOrbits(
+    "AMSR2", brightness_schema("amsr2_tb", "AMSR2 on GCOM-W1", HOURS), AMSR2_YEARS
+)

@@ -1,0 +1,208 @@
+"""Means of swaths by cell as fields of UTC days, and several files of a day merged into one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from smcloud.cube.schema import CubeSchema, Days
+from smcloud.grids.grid import Grid, Window
+from smcloud.sources.day_files import lazy
+from smcloud.sources.swath_cells import (
+    DIRECTIONS,
+    FREQUENCIES,
+    POLARISATIONS,
+    CellMeans,
+    Floats32,
+    Indices,
+    brightness_name,
+    count_name,
+)
+
+LEAST_FOOTPRINTS = 3
+"""A cell of 25 km holds six footprints at a spacing of 10 km: half of them must be there."""
+_UNIT = {"units": "1"}
+FrequencyMeans = Mapping[str, Mapping[tuple[np.datetime64, str], CellMeans]]
+"""By frequency, what `swath_cells.swath_means` gives."""
+
+
+class _CellLayer(BackendArray):
+    """Values by day of some cells as (days, rows, cols) of a window, filled in when indexed."""
+
+    def __init__(
+        self,
+        days: Sequence[tuple[Indices, NDArray[Any]] | None],
+        window: Window,
+        cols: int,
+        dtype: type[np.generic],
+    ) -> None:
+        self._days, self._window, self._cols = tuple(days), window, cols
+        self.shape = (len(self._days), *window.shape)
+        self.dtype = np.dtype(dtype)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """Return the values of an index; xarray brings any to slices and integers."""
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._basic
+        )
+
+    def _basic(self, key: tuple[int | slice, ...]) -> Any:
+        day, *inside = key
+        if not isinstance(day, slice):
+            return self._field(self._days[day])[tuple(inside)]
+        fields = np.empty((len(self._days[day]), *self.shape[1:]), self.dtype)
+        for number, one in enumerate(self._days[day]):
+            fields[number] = self._field(one)
+        return fields[(slice(None), *inside)]
+
+    def _field(self, one: tuple[Indices, NDArray[Any]] | None) -> NDArray[Any]:
+        nothing = np.nan if self.dtype.kind == "f" else 0
+        field = np.full(self._window.shape, nothing, self.dtype)
+        if one is not None:
+            rows, cols = np.divmod(one[0], self._cols)
+            field[rows - self._window.row0, cols - self._window.col0] = one[1]
+        return field
+
+
+def swath_dataset(grid: Grid, found: FrequencyMeans, source: str, name: str) -> xr.Dataset:
+    """Return the means of a file as fields (time, y, x) over the window of its cells.
+
+    Brightness temperatures (K, NaN without a footprint) as `brightness_name`, and the number of
+    footprints of each frequency and direction as ``footprints_18_asc``; one step for each UTC day.
+    """
+    days = np.array(sorted({day for means in found.values() for day, _ in means}), "datetime64[D]")
+    window = _window_of(grid, [one.cells for means in found.values() for one in means.values()])
+    fields = {}
+    for frequency in FREQUENCIES:
+        for direction in DIRECTIONS:
+            held = [found.get(frequency, {}).get((day, direction)) for day in days]
+            counts = [(one.cells, one.counts) if one else None for one in held]
+            layer = _CellLayer(counts, window, grid.cols, np.uint16)
+            fields[count_name(frequency, direction)] = lazy(layer, ("time", *grid.dims), _UNIT)
+            for number, polarisation in enumerate(POLARISATIONS):
+                means = [(one.cells, one.means[:, number]) if one else None for one in held]
+                layer = _CellLayer(means, window, grid.cols, np.float32)
+                own = brightness_name(frequency, polarisation, direction)
+                fields[own] = lazy(layer, ("time", *grid.dims), {"units": "K"})
+    return xr.Dataset(
+        fields, coords=_coordinates(days, grid, window), attrs={"source": source, "file": name}
+    )
+
+
+def _window_of(grid: Grid, cells: Sequence[Indices]) -> Window:
+    """Return the window that holds all cells; an empty one without any."""
+    every = np.concatenate([*cells, np.array([], np.int64)])
+    if every.size == 0:
+        return Window(0, 0, 0, 0)
+    rows, cols = np.divmod(every, grid.cols)
+    return Window(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
+
+
+def _coordinates(days: Days, grid: Grid, window: Window) -> dict[str, NDArray[Any]]:
+    rows, cols = grid.dims
+    return {
+        "time": days.astype("datetime64[ns]"),
+        rows: grid.y[window.slices[0]],
+        cols: grid.x[window.slices[1]],
+    }
+
+
+def merged_days(
+    datasets: Sequence[xr.Dataset], schema: CubeSchema, year: int | None, window: Window
+) -> xr.Dataset:
+    """Return days of a year over a window: the mean over the footprints of all swaths of a day.
+
+    A cell with fewer than `LEAST_FOOTPRINTS` is unknown.
+
+    Parameters
+    ----------
+    datasets
+        As `swath_dataset` gives, one a file.
+    schema
+        Of the cube, whose variables are named by `brightness_name`.
+    year, window
+        What is wanted.
+    """
+    grid = schema.on
+    days = _days_in(datasets, year)
+    placed = [_Placed(dataset, grid, days, window) for dataset in datasets]
+    fields = {}
+    for direction in DIRECTIONS:
+        for frequency in FREQUENCIES:
+            counts = _counted(placed, count_name(frequency, direction), (len(days), *window.shape))
+            for polarisation in POLARISATIONS:
+                name = brightness_name(frequency, polarisation, direction)
+                variable = schema.variable(name)
+                values = _mean_of(placed, name, count_name(frequency, direction), counts)
+                attrs = {"units": variable.units, "long_name": variable.long_name}
+                fields[name] = (schema.dims, values, attrs)
+    return xr.Dataset(fields, coords=_coordinates(days, grid, window))
+
+
+def _days_in(datasets: Sequence[xr.Dataset], year: int | None) -> Days:
+    stamps = [dataset["time"].values.astype("datetime64[D]") for dataset in datasets]
+    days = np.unique(np.concatenate([*stamps, np.array([], "datetime64[D]")]))
+    chosen: Days = days[days.astype("datetime64[Y]") == np.datetime64(f"{year:04d}", "Y")]
+    return chosen
+
+
+class _Placed:
+    """Where a file's fields lie in the days and the window that are wanted."""
+
+    def __init__(self, dataset: xr.Dataset, grid: Grid, days: Days, window: Window) -> None:
+        self.dataset = dataset
+        rows, cols = grid.dims
+        first_row, first_col = (
+            round(float((axis[0] - first) * sign / grid.step)) if axis.size else 0
+            for axis, first, sign in (
+                (dataset[rows].values, grid.y_first, -1.0),
+                (dataset[cols].values, grid.x_first, 1.0),
+            )
+        )
+        shape = dataset.sizes[rows], dataset.sizes[cols]
+        own = Window(first_row, first_row + shape[0], first_col, first_col + shape[1])
+        self.inside = own.intersect(window)
+        if self.inside is not None:
+            self.theirs = dict(zip(grid.dims, self.inside.within(own), strict=True))
+            self.ours = self.inside.within(window)
+        stamps = dataset["time"].values.astype("datetime64[D]")
+        at = np.searchsorted(days, stamps)
+        self.steps = [
+            (number, int(step))
+            for number, step in enumerate(at)
+            if step < days.size and days[step] == stamps[number]
+        ]
+
+    def fields(self, name: str) -> list[tuple[int, NDArray[Any]]]:
+        """Return (step, field) of each wanted day over what lies in the window."""
+        if self.inside is None:
+            return []
+        part = self.dataset.variables[name].isel(self.theirs)
+        return [(step, part.isel(time=number).values) for number, step in self.steps]
+
+
+def _counted(placed: Sequence[_Placed], name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    counts = np.zeros(shape, np.int64)
+    for one in placed:
+        for step, found in one.fields(name):
+            counts[step][one.ours] += found
+    return counts
+
+
+def _mean_of(
+    placed: Sequence[_Placed], name: str, count_name: str, counts: NDArray[np.int64]
+) -> Floats32:
+    """Return the mean of all footprints (days, rows, cols); NaN where there are too few."""
+    total = np.zeros(counts.shape)
+    for one in placed:
+        pairs = zip(one.fields(name), one.fields(count_name), strict=True)
+        for (step, means), (_, own) in pairs:
+            total[step][one.ours] += np.where(own > 0, means, np.float32(0)) * own
+    mean = np.full(counts.shape, np.nan, np.float32)
+    enough = counts >= LEAST_FOOTPRINTS
+    np.divide(total, counts, out=mean, where=enough, casting="same_kind")
+    return mean
