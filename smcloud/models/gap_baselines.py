@@ -9,7 +9,7 @@ passed along; `dct_smooth` works on segments of days, and differs a little with 
 * `dct_smooth`: penalised least squares through the discrete cosine transform (Garcia 2010,
   doi:10.1016/j.csda.2009.09.020), as used to fill satellite soil moisture in three dimensions by
   Wang et al. 2012, doi:10.1016/j.envsoft.2011.10.015.
-* `inverse_distance`: Shepard 1968, doi:10.1145/800186.810616, with distances on the sphere.
+* `inverse_distance`: as in doi:10.1145/800186.810616 (1968), with distances on the sphere.
 """
 
 from __future__ import annotations

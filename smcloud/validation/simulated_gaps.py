@@ -200,7 +200,8 @@ def score_gaps(
     Raises
     ------
     UserError
-        If nothing can be hidden, or a filler changed a known value or the shape.
+        If nothing can be hidden, no hidden value was filled by all fillers, or one of them changed
+        a known value or the shape.
     """
     rule, names = rule or GapRule(), dict(reason_names or {})
     known = np.isfinite(values)
@@ -219,7 +220,14 @@ def score_gaps(
             f"{rule.complete:.0%} is a gap {rule.hiding.shift_days} days later; choose another "
             "shift, smaller areas or a longer series"
         )
-    return reduce(add, parts)
+    found = reduce(add, parts)
+    if not found.sums.pairs:
+        counts = ", ".join(f"{name} {count}" for name, count in found.found.items())
+        raise UserError(
+            f"none of {found.hidden} hidden values was filled by every filler, so there is nothing "
+            f"to judge them on; filled were: {counts}"
+        )
+    return found
 
 
 def hidden_gaps(known: Bools, gaps: Bools, land: Bools, rule: GapRule, fold: int) -> Bools:

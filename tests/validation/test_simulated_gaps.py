@@ -203,3 +203,8 @@ def test_nothing_to_hide_is_told():
         score_gaps(values, np.ones((5, 5), bool), FILLERS, RULE)
     with pytest.raises(UserError, match="a share of 0 to 1"):
         GapRule(complete=1.5)
+
+
+def test_fillers_that_fill_nothing_in_common_are_told_so(world):
+    with pytest.raises(UserError, match="filled were: held [1-9].*, nothing 0"):
+        score_gaps(world[1], LAND, {"held": held, "nothing": lambda values, land: values}, RULE)
