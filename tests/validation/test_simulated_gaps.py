@@ -206,5 +206,5 @@ def test_nothing_to_hide_is_told():
 
 
 def test_fillers_that_fill_nothing_in_common_are_told_so(world):
-    with pytest.raises(UserError, match="filled were: held [1-9].*, nothing 0"):
+    with pytest.raises(UserError, match=r"filled were: held [1-9].*, nothing 0"):
         score_gaps(world[1], LAND, {"held": held, "nothing": lambda values, land: values}, RULE)
