@@ -132,16 +132,18 @@ class CosineRule:
         Change of the fields between rounds, relative to them, below which it is done.
     relaxation : float
         Of rounds, 1 to 2: above 1 they take larger steps (1.75 in Garcia 2010).
-    segment_days, overlap_days : int
-        Days kept of what is smoothed together, and days on either side that are smoothed too and
-        not kept: a global day takes 4 MB in each of some ten arrays.
+    most_values : int
+        Values smoothed together, which bounds memory: some ten arrays of 4 bytes each, 1 GB. Longer
+        records are cut into segments of days; one of the globe has 29.
+    overlap_days : int
+        Days on either side of a segment that are smoothed with it and not kept.
     """
 
     smoothing: float | None = None
     most_rounds: int = 100
     tolerance: float = 1e-3
     relaxation: float = 1.75
-    segment_days: int = 24
+    most_values: int = 24_000_000
     overlap_days: int = 8
 
     def __post_init__(self) -> None:
@@ -151,10 +153,10 @@ class CosineRule:
                 "the cosine smoother needs a smoothing above 0, a round at least and a relaxation "
                 f"of 1 to 2, found {self.smoothing}, {self.most_rounds}, {self.relaxation}"
             )
-        if self.segment_days < 1 or self.overlap_days < 0:
+        if self.most_values < 1 or self.overlap_days < 0:
             raise UserError(
-                "the cosine smoother needs segments of a day at least, found "
-                f"{self.segment_days} days and {self.overlap_days} of overlap"
+                "the cosine smoother needs a value at least and no negative overlap, found "
+                f"{self.most_values} values and {self.overlap_days} days of overlap"
             )
 
 
@@ -170,7 +172,7 @@ def dct_smooth(moisture: Fields, land: Bools, *, rule: CosineRule | None = None)
     rule = rule or CosineRule()
     found = moisture.copy()
     rows, cols = _box(land)
-    for kept, wide in _segments(len(moisture), rule):
+    for kept, wide in _segments(moisture[:, rows, cols].shape, rule):
         part = moisture[wide, rows, cols]
         gap = np.isnan(part) & land[rows, cols]
         if not np.isfinite(part).any() or not gap.any():
@@ -238,10 +240,13 @@ def _nearest(y: Fields, known: Bools) -> Fields:
     return np.asarray(y[tuple(at)])
 
 
-def _segments(n_days: int, rule: CosineRule) -> Iterator[tuple[slice, slice]]:
+def _segments(shape: tuple[int, ...], rule: CosineRule) -> Iterator[tuple[slice, slice]]:
     """Yield the days that a segment keeps and, around them, those that it looks at."""
-    for first in range(0, n_days, rule.segment_days):
-        last = min(first + rule.segment_days, n_days)
+    n_days, cells = shape[0], max(shape[1] * shape[2], 1)
+    at_once = rule.most_values // cells
+    step = max(n_days if n_days <= at_once else at_once - 2 * rule.overlap_days, 1)
+    for first in range(0, n_days, step):
+        last = min(first + step, n_days)
         low, high = max(first - rule.overlap_days, 0), min(last + rule.overlap_days, n_days)
         yield slice(first, last), slice(low, high)
 

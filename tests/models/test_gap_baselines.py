@@ -8,6 +8,7 @@ import pytest
 from smcloud.core.errors import UserError
 from smcloud.models.gap_baselines import (
     CosineRule,
+    _segments,
     baseline_fillers,
     climatology,
     dct_smooth,
@@ -185,16 +186,21 @@ def test_cross_validation_smooths_noise_more_than_what_is_smooth(truth):
     assert error(CosineRule()) < 0.7 * error(CosineRule(smoothing=1e-4))
 
 
-def test_segments_of_days_change_little(gappy, truth):
-    whole = dct_smooth(gappy, LAND, rule=CosineRule(segment_days=100))
-    cut = dct_smooth(gappy, LAND, rule=CosineRule(segment_days=12, overlap_days=6))
+def test_segments_of_days_bound_memory_and_change_little(gappy, truth):
+    whole = dct_smooth(gappy, LAND, rule=CosineRule())
+    some_days = CosineRule(most_values=24 * ROWS * COLS, overlap_days=6)
+    cut = dct_smooth(gappy, LAND, rule=some_days)
     gap = np.isnan(gappy) & LAND
     apart = np.sqrt(np.mean((cut - whole)[gap] ** 2))
     assert 0 < apart < 0.1 * truth[:, LAND].std()
+    lengths = [(wide.stop - wide.start) for _, wide in _segments(gappy.shape, some_days)]
+    assert max(lengths) == 24
+    kept = [day for part, _ in _segments(gappy.shape, some_days) for day in range(len(DAYS))[part]]
+    assert kept == list(range(len(DAYS)))
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"smoothing": 0.0}, {"relaxation": 2.0}, {"most_rounds": 0}, {"segment_days": 0}]
+    "wrong", [{"smoothing": 0.0}, {"relaxation": 2.0}, {"most_rounds": 0}, {"most_values": 0}]
 )
 def test_a_rule_that_cannot_work_is_refused(wrong):
     with pytest.raises(UserError, match="cosine smoother needs"):
