@@ -173,12 +173,7 @@ def find_station_files(url: str) -> FoundFiles:
         says what was found).
     """
     given = url
-    if url.lower().endswith(ZIP):
-        url, name = url.rsplit("/", 1) if "/" in url else (".", url)
-        infos = [open_objects(url).head(name)]
-    else:
-        infos = open_objects(url).list()
-    files, broken = _files(url, infos)
+    url, files, broken = _archive(given)
     series = [file for file in files if file.name.lower().endswith(SERIES)]
     wanted = [file for file in series if variable_of(file.name) in ("", SOIL_MOISTURE)]
     plain = [file for file in files if csv_variable(file.name) == SOIL_MOISTURE]
@@ -193,6 +188,42 @@ def find_station_files(url: str) -> FoundFiles:
     gauges = (RainFile(url, file) for file in sorted(rain, key=lambda one: (one.name, one.folder)))
     other_variables = len(series) - len(wanted)
     return FoundFiles(tasks, tuple(gauges), tuple(others), other_variables, tuple(broken))
+
+
+def series_of(url: str, variable: str) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each series of a variable in an archive, by network and station.
+
+    Parameters
+    ----------
+    url
+        As of `find_station_files`.
+    variable
+        ISMN's word, such as ``ts`` of soil temperature.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing lies there, or no series of the variable.
+    """
+    base, files, _ = _archive(url)
+    wanted = [file for file in files if variable_of(file.name) == variable]
+    if not wanted:
+        raise NotFoundError(
+            f"no series of {variable} (*_{variable}_*{SERIES}) below {url}: found {len(files)} "
+            "other files; give the folder or zip of an ISMN download with that variable"
+        )
+    for file in sorted(wanted, key=lambda one: (one.name, one.folder)):
+        yield file.name, _content(base, file)
+
+
+def _archive(url: str) -> tuple[str, list[StationFile], list[BadGranule]]:
+    """Return where the files of an archive lie, the files, and what cannot be one."""
+    if url.lower().endswith(ZIP):
+        url, name = url.rsplit("/", 1) if "/" in url else (".", url)
+        infos = [open_objects(url).head(name)]
+    else:
+        infos = open_objects(url).list()
+    return url, *_files(url, infos)
 
 
 def _files(url: str, infos: Iterable[ObjectInfo]) -> tuple[list[StationFile], list[BadGranule]]:

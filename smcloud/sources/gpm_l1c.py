@@ -43,9 +43,11 @@ SWATHS = {"S1": "10.65", "S2": "18.7", "S3": "23.8", "S4": "36.5", "S5": "89", "
 GROUPS = {"10": ("S1",), "18": ("S2",), "23": ("S3",), "36": ("S4",), "89": ("S5", "S6")}
 """Swaths of each frequency of the cube."""
 GOOD, INTERFERENCE = 0, 2
+SECONDS_PER_HOUR, SECONDS_PER_DAY = 3600.0, 86401.0
+"""A day may have a leap second."""
 HOURS = {ASCENDING: "ascending, 13:30 local", DESCENDING: "descending, 1:30 local"}
-BYTES_A_CELL = 80
-"""Of an open file: ten channels, five counts and five indices of a cell."""
+BYTES_A_CELL = 110
+"""Of an open file: ten channels, five hours, counts and indices of a cell."""
 CELLS_OF_AN_ORBIT = 60_000
 """Of 25 km north of the equator, both halves of an orbit together."""
 _NAME = re.compile(
@@ -118,8 +120,8 @@ class BrightnessOrbits:
         Returns
         -------
         Dims as the cube has them, one step for each UTC day, over the window of the cells that hold
-        a footprint. Brightness temperatures as the cube names them, K, NaN without a footprint;
-        ``footprints_18_asc`` and the like count them.
+        a footprint. Brightness temperatures and hours as the cube names them, NaN without a
+        footprint; ``footprints_18_asc`` and the like count them.
 
         Raises
         ------
@@ -192,22 +194,26 @@ def _swath(file: DayFile, name: str, rule: str) -> Swath:
         file.array(f"{name}/Latitude", "f", shape),
         brightness,
         kept_codes(file.array(f"{name}/Quality", "i", shape), rule),
-        _days(file, name, shape[0]),
+        *_times(file, name, shape[0]),
         directions_of(file.array(f"{name}/SCstatus/SClatitude", "f", shape[:1])),
     )
 
 
-def _days(file: DayFile, name: str, scans: int) -> NDArray[np.datetime64]:
-    """Return the UTC day of each scan, NaT where the file does not know it."""
+def _times(
+    file: DayFile, name: str, scans: int
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Return the UTC day of each scan, NaT where the file does not know it, and the hour."""
     year, month, day = (
         file.array(f"{name}/ScanTime/{part}", "i", (scans,)).astype(np.int64)
         for part in ("Year", "Month", "DayOfMonth")
     )
+    second = file.array(f"{name}/ScanTime/SecondOfDay", "f", (scans,)).astype(np.float64)
     is_known = (year > 1970) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    is_known &= (second >= 0) & (second <= SECONDS_PER_DAY)
     months = np.where(is_known, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + np.where(is_known, day - 1, 0)
     days[~is_known] = np.datetime64("NaT")
-    return days
+    return days, second / SECONDS_PER_HOUR
 
 
 def brightness_schema(name: str, words: str, hours: dict[str, str]) -> CubeSchema:

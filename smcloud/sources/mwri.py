@@ -35,6 +35,7 @@ CHANNELS = 2 * len(FREQUENCIES)
 BRIGHTNESS = "EARTH_OBSERVE_BT_10_to_89GHz"
 SLOPE, INTERCEPT = 0.01, 327.68
 EPOCH = np.datetime64("2000-01-01T12:00", "ms")
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 HOURS = {ASCENDING: "ascending, 13:40 local", DESCENDING: "descending, 1:40 local"}
 MOST_MINUTES = 102
 """An orbit: a half of one that begins in the last of them may end on the next day."""
@@ -153,7 +154,7 @@ def _swaths(file: DayFile, rises: int) -> dict[str, Swath]:
     brightness = stored.astype(np.float32) * np.float32(SLOPE) + np.float32(INTERCEPT)
     shape = stored.shape[1:]
     lon, lat = (file.array(f"{placed}{name}", "f", shape) for name in ("Longitude", "Latitude"))
-    days = _days(file, measured, shape[0])
+    days, hours = _times(file, measured, shape[0])
     return {
         frequency: Swath(
             lon,
@@ -161,6 +162,7 @@ def _swaths(file: DayFile, rises: int) -> dict[str, Swath]:
             np.moveaxis(brightness[2 * number : 2 * number + 2], 0, -1),
             np.ones(shape, np.bool_),
             days,
+            hours,
             np.full(shape[0], rises, np.int8),
         )
         for number, frequency in enumerate(FREQUENCIES)
@@ -177,17 +179,21 @@ def _check_packing(file: DayFile, path: str) -> None:
             )
 
 
-def _days(file: DayFile, group: str, scans: int) -> NDArray[np.datetime64]:
-    """Return the UTC day of each scan, NaT where the file does not know it."""
+def _times(
+    file: DayFile, group: str, scans: int
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Return the UTC day of each scan, NaT where the file does not know it, and the hour."""
     count, millisecond = (
         file.array(f"{group}{name}", "iuf").reshape(scans, -1)[:, 0].astype(np.float64)
         for name in ("Scan_Daycnt", "Scan_Mscnt")
     )
-    is_known = (count > 0) & (count < 40_000) & (millisecond >= 0) & (millisecond <= 86_400_000)
-    after = np.where(is_known, count * 86_400_000 + millisecond, 0.0).astype(np.int64)
-    days = (EPOCH + after.astype("timedelta64[ms]")).astype("datetime64[D]")
+    is_known = (count > 0) & (count < 40_000) & (millisecond >= 0) & (millisecond <= DAY_MS)
+    after = np.where(is_known, count * DAY_MS + millisecond, 0.0).astype(np.int64)
+    moments = EPOCH + after.astype("timedelta64[ms]")
+    days = moments.astype("datetime64[D]")
+    hours = (moments - days).astype(np.float64) / HOUR_MS
     days[~is_known] = np.datetime64("NaT")
-    return days
+    return days, hours
 
 
 MWRI_TB = MwriOrbits(

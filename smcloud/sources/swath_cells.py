@@ -20,6 +20,8 @@ DIRECTIONS = (ASCENDING, DESCENDING)
 FREQUENCIES = ("10", "18", "23", "36", "89")
 """GHz, cut to whole ones: 10.65, 18.7, 23.8, 36.5 and 89 are common to AMSR-E, AMSR2 and MWRI."""
 POLARISATIONS = ("v", "h")
+TIMED = "18"
+"""The frequency whose footprints tell the hour of an overpass."""
 VALID_K = (50.0, 350.0)
 """Brightness temperatures of the Earth; others are instrument faults."""
 
@@ -41,6 +43,8 @@ class Swath(NamedTuple):
     """(scans, pixels): good enough by the quality rule."""
     days: Days
     """UTC day of each scan, (scans,); NaT unknown."""
+    hours: NDArray[np.float64]
+    """Hours since 00 UTC of that day, (scans,)."""
     rises: NDArray[np.int8]
     """(scans,): 1 on the ascending half of an orbit, -1 on the descending one, 0 unknown."""
 
@@ -101,9 +105,9 @@ def cell_means(cells: Indices, values: Floats32) -> CellMeans:
 def swath_means(grid: Grid, swaths: Sequence[Swath]) -> dict[tuple[np.datetime64, str], CellMeans]:
     """Return the means of swaths of one frequency by UTC day and direction, those that have any.
 
-    Several swaths are scans of one frequency beside each other, as both of 89 GHz are. Footprints
-    without both polarisations in `VALID_K` count not, and neither do scans whose day or direction
-    is unknown.
+    Means are of vertical and horizontal polarisation (K) and of the UTC hour. Several swaths are
+    scans of one frequency beside each other, as both of 89 GHz are. Footprints without both
+    polarisations in `VALID_K` count not, and neither do scans whose day or direction is unknown.
     """
     flat = [_flat(swath) for swath in swaths]
     lon, lat, values, days, rises = (np.concatenate(parts) for parts in zip(*flat, strict=True))
@@ -118,13 +122,14 @@ def swath_means(grid: Grid, swaths: Sequence[Swath]) -> dict[tuple[np.datetime64
 
 
 def _flat(swath: Swath) -> tuple[NDArray[Any], ...]:
-    """Return the usable footprints of a swath: lon, lat, brightness (n, 2), day, direction."""
+    """Return the usable footprints of a swath: lon, lat, values (n, 3), day, direction."""
     low, high = VALID_K
     values = swath.brightness_k
     usable = swath.is_kept & ((values >= low) & (values <= high)).all(axis=-1)
     scans = np.nonzero(usable)[0]
-    places = swath.lon[usable], swath.lat[usable]
-    return *places, values[usable], swath.days[scans], swath.rises[scans]
+    hours = swath.hours[scans].astype(np.float32)
+    told = np.concatenate([values[usable], hours[:, None]], axis=1)
+    return swath.lon[usable], swath.lat[usable], told, swath.days[scans], swath.rises[scans]
 
 
 def directions_of(latitudes: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
@@ -153,14 +158,34 @@ def brightness_name(frequency: str, polarisation: str, direction: str) -> str:
     return f"tb_{frequency}{polarisation}_{direction}"
 
 
+def hour_name(direction: str) -> str:
+    """Return the name of the hour of the overpass in cubes, such as ``hour_asc``."""
+    return f"hour_{direction}"
+
+
 def count_name(frequency: str, direction: str) -> str:
     """Return the name of the number of footprints, such as ``footprints_18_asc``."""
     return f"footprints_{frequency}_{direction}"
 
 
 def brightness_variables(hours: Mapping[str, str]) -> tuple[Variable, ...]:
-    """Return the cube variables of all channels; `hours` names the local time of each direction."""
-    return tuple(
+    """Return the cube variables of all channels, and the hour of each direction's overpass.
+
+    `hours` names the local time of each direction.
+    """
+    overpasses = tuple(
+        Variable(
+            hour_name(direction),
+            "uint16",
+            "h",
+            f"hours since 00 UTC at {TIMED} GHz, {hours[direction]}",
+            (0.0, 24.01),
+            scale=0.001,
+            fill=65535,
+        )
+        for direction in DIRECTIONS
+    )
+    return overpasses + tuple(
         Variable(
             brightness_name(frequency, polarisation, direction),
             "uint16",

@@ -1,6 +1,6 @@
 """Means of swaths by cell as fields of UTC days, and several files of a day merged into one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,17 @@ from smcloud.sources.swath_cells import (
     DIRECTIONS,
     FREQUENCIES,
     POLARISATIONS,
+    TIMED,
     CellMeans,
     Floats32,
     Indices,
     brightness_name,
     count_name,
+    hour_name,
 )
 
+HOUR = len(POLARISATIONS)
+"""Column of the hour in the means of a frequency."""
 LEAST_FOOTPRINTS = 3
 """A cell of 25 km holds six footprints at a spacing of 10 km: half of them must be there."""
 _UNIT = {"units": "1"}
@@ -51,28 +55,37 @@ class _CellLayer(BackendArray):
         )
 
     def _basic(self, key: tuple[int | slice, ...]) -> Any:
-        day, *inside = key
-        if not isinstance(day, slice):
-            return self._field(self._days[day])[tuple(inside)]
-        fields = np.empty((len(self._days[day]), *self.shape[1:]), self.dtype)
-        for number, one in enumerate(self._days[day]):
-            fields[number] = self._field(one)
-        return fields[(slice(None), *inside)]
+        """Return the values of slices, and of integers, which drop their axis."""
+        day, *axes = key
+        rows, cols = (
+            range(size)[axis] if isinstance(axis, slice) else range(axis, axis + 1)
+            for axis, size in zip(axes, self._window.shape, strict=True)
+        )
+        chosen = self._days[day] if isinstance(day, slice) else (self._days[day],)
+        fields = np.empty((len(chosen), len(rows), len(cols)), self.dtype)
+        for number, one in enumerate(chosen):
+            fields[number] = self._field(one, rows, cols)
+        dropped = (slice(None) if isinstance(axis, slice) else 0 for axis in (day, *axes))
+        return fields[tuple(dropped)]
 
-    def _field(self, one: tuple[Indices, NDArray[Any]] | None) -> NDArray[Any]:
+    def _field(self, one: tuple[Indices, NDArray[Any]] | None, rows: range, cols: range) -> Any:
+        """Return one day over some rows and columns of the window, in steps of one."""
         nothing = np.nan if self.dtype.kind == "f" else 0
-        field = np.full(self._window.shape, nothing, self.dtype)
-        if one is not None:
-            rows, cols = np.divmod(one[0], self._cols)
-            field[rows - self._window.row0, cols - self._window.col0] = one[1]
+        field = np.full((len(rows), len(cols)), nothing, self.dtype)
+        if one is not None and field.size:
+            row, col = np.divmod(one[0], self._cols)
+            row, col = row - self._window.row0 - rows.start, col - self._window.col0 - cols.start
+            inside = (row >= 0) & (row < len(rows)) & (col >= 0) & (col < len(cols))
+            field[row[inside], col[inside]] = one[1][inside]
         return field
 
 
 def swath_dataset(grid: Grid, found: FrequencyMeans, source: str, name: str) -> xr.Dataset:
     """Return the means of a file as fields (time, y, x) over the window of its cells.
 
-    Brightness temperatures (K, NaN without a footprint) as `brightness_name`, and the number of
-    footprints of each frequency and direction as ``footprints_18_asc``; one step for each UTC day.
+    Brightness temperatures (K, NaN without a footprint) as `brightness_name`, the UTC hour of the
+    overpass as ``hour_asc``, and the number of footprints of each frequency and direction as
+    ``footprints_18_asc``; one step for each UTC day.
     """
     days = np.array(sorted({day for means in found.values() for day, _ in means}), "datetime64[D]")
     window = _window_of(grid, [one.cells for means in found.values() for one in means.values()])
@@ -88,6 +101,10 @@ def swath_dataset(grid: Grid, found: FrequencyMeans, source: str, name: str) -> 
                 layer = _CellLayer(means, window, grid.cols, np.float32)
                 own = brightness_name(frequency, polarisation, direction)
                 fields[own] = lazy(layer, ("time", *grid.dims), {"units": "K"})
+            if frequency == TIMED:
+                when = [(one.cells, one.means[:, HOUR]) if one else None for one in held]
+                layer = _CellLayer(when, window, grid.cols, np.float32)
+                fields[hour_name(direction)] = lazy(layer, ("time", *grid.dims), {"units": "h"})
     return xr.Dataset(
         fields, coords=_coordinates(days, grid, window), attrs={"source": source, "file": name}
     )
@@ -133,11 +150,11 @@ def merged_days(
     fields = {}
     for direction in DIRECTIONS:
         for frequency in FREQUENCIES:
-            counts = _counted(placed, count_name(frequency, direction), (len(days), *window.shape))
-            for polarisation in POLARISATIONS:
-                name = brightness_name(frequency, polarisation, direction)
+            names = [brightness_name(frequency, one, direction) for one in POLARISATIONS]
+            names += [hour_name(direction)] if frequency == TIMED else []
+            shape = len(days), *window.shape
+            for name, values in _means(placed, names, count_name(frequency, direction), shape):
                 variable = schema.variable(name)
-                values = _mean_of(placed, name, count_name(frequency, direction), counts)
                 attrs = {"units": variable.units, "long_name": variable.long_name}
                 fields[name] = (schema.dims, values, attrs)
     return xr.Dataset(fields, coords=_coordinates(days, grid, window))
@@ -185,24 +202,21 @@ class _Placed:
         return [(step, part.isel(time=number).values) for number, step in self.steps]
 
 
-def _counted(placed: Sequence[_Placed], name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _means(
+    placed: Sequence[_Placed], names: Sequence[str], count_name: str, shape: tuple[int, ...]
+) -> Iterator[tuple[str, Floats32]]:
+    """Yield name and mean over all footprints (days, rows, cols); NaN where there are too few."""
     counts = np.zeros(shape, np.int64)
+    totals = {name: np.zeros(shape) for name in names}
     for one in placed:
-        for step, found in one.fields(name):
-            counts[step][one.ours] += found
-    return counts
-
-
-def _mean_of(
-    placed: Sequence[_Placed], name: str, count_name: str, counts: NDArray[np.int64]
-) -> Floats32:
-    """Return the mean of all footprints (days, rows, cols); NaN where there are too few."""
-    total = np.zeros(counts.shape)
-    for one in placed:
-        pairs = zip(one.fields(name), one.fields(count_name), strict=True)
-        for (step, means), (_, own) in pairs:
-            total[step][one.ours] += np.where(own > 0, means, np.float32(0)) * own
-    mean = np.full(counts.shape, np.nan, np.float32)
-    enough = counts >= LEAST_FOOTPRINTS
-    np.divide(total, counts, out=mean, where=enough, casting="same_kind")
-    return mean
+        own_counts = one.fields(count_name)
+        for step, own in own_counts:
+            counts[step][one.ours] += own
+        for name in names:
+            for (step, means), (_, own) in zip(one.fields(name), own_counts, strict=True):
+                totals[name][step][one.ours] += np.where(own > 0, means, np.float32(0)) * own
+    for name in names:
+        mean = np.full(shape, np.nan, np.float32)
+        enough = counts >= LEAST_FOOTPRINTS
+        np.divide(totals[name], counts, out=mean, where=enough, casting="same_kind")
+        yield name, mean

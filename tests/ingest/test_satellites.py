@@ -238,3 +238,26 @@ def stations_at(lon, lat):
         }
     )
     return pd.DataFrame([station]), daily
+
+
+@pytest.mark.parametrize("name", ["amsr2_tb", "smos_ft"])
+def test_frozen_ground_reaches_its_cube(name, tmp_path):
+    """Orbits are merged to days, both passes of a day to one step."""
+    paths = write_satellite(name, tmp_path / "in")
+    source = SOURCES[name]
+    grid = source.schema.on
+    square = around(grid, 8)
+    summary = ingest(name, tmp_path, points=corners(grid, square), quality="")
+    assert summary.granules_read == len(paths)
+    assert summary.damaged == ()
+    datasets = [source.read(path) for path in paths]
+    key = TileYear(grid.name, "globe", 2019)
+    found = source.steps(datasets, key, within=square)
+    cube = cube_of(name, tmp_path)
+    for variable in source.schema.variables:
+        expected = variable.unpack(variable.pack(found[variable.name].values))
+        stored = cube.read_physical(variable.name, slice(0, 2), square)
+        np.testing.assert_array_equal(stored, expected)
+        assert np.isfinite(stored).any(), variable.name
+    for dataset in datasets:
+        dataset.close()

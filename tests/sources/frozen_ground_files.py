@@ -80,6 +80,8 @@ def write_l1c(
             group["ScanTime/Year"] = stamps.astype("datetime64[Y]").astype(int).astype("i2") + 1970
             months = stamps.astype("datetime64[M]")
             group["ScanTime/Month"] = (months.astype(int) % 12 + 1).astype("i1")
+            seconds = start.hour * 3600.0 + 1.5 * np.arange(shape[0])
+            group["ScanTime/SecondOfDay"] = seconds
             group["ScanTime/DayOfMonth"] = ((stamps - months).astype(int) + 1).astype("i1")
         if without:
             del file[without]

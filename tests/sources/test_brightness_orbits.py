@@ -49,6 +49,16 @@ def test_channels_lie_where_they_belong(tmp_path):
         assert found[f"tb_89v_{direction}"].values[0, 4, 4] == 254.5  # 89A and 89B together
 
 
+def test_the_hour_of_an_overpass_is_that_of_its_scans(tmp_path):
+    found = steps_of(AMSR2_TB, write_l1c(tmp_path, "AMSR2", NOON))
+    rising, falling = (found[f"hour_{one}"].values[0, 4, 4] for one in ("asc", "desc"))
+    assert 12.0 < rising < falling < 12.0 + 44 * 1.5 / 3600
+    afternoon = datetime(2019, 1, 1, 14, 30)
+    found = steps_of(MWRI_TB, write_mwri(tmp_path, "D", afternoon))
+    assert found["hour_desc"].values[0, 4, 4] == 14.5
+    assert np.isnan(found["hour_asc"].values).all()
+
+
 def test_rules_keep_footprints_by_their_quality():
     codes = np.array([0, 1, 2, 3, 4, -1, -99], np.int8)
     assert kept_codes(codes, "recommended").tolist() == [True] + 6 * [False]

@@ -28,6 +28,7 @@ def swath(lon, lat, brightness=None, kept=None, days=None, rises=None):
         brightness.astype(np.float32),
         np.ones(shape, bool) if kept is None else kept,
         np.full(shape[0], DAY) if days is None else days,
+        7.5 + np.arange(shape[0]) / 2400.0,
         np.ones(shape[0], np.int8) if rises is None else rises,
     )
 
@@ -45,7 +46,8 @@ def test_means_are_those_of_a_loop_over_footprints():
     for scan in range(one.lon.shape[0]):
         for pixel in range(one.lon.shape[1]):
             row, col = GRID.pixel_of(one.lon[scan, pixel], one.lat[scan, pixel])
-            sums.setdefault(int(row) * 720 + int(col), []).append(one.brightness_k[scan, pixel])
+            values = [*one.brightness_k[scan, pixel], one.hours[scan]]
+            sums.setdefault(int(row) * 720 + int(col), []).append(values)
     assert found.cells.tolist() == sorted(sums)
     assert found.counts.tolist() == [len(sums[cell]) for cell in sorted(sums)]
     expected = np.array([np.mean(sums[cell], axis=0) for cell in sorted(sums)])
@@ -73,7 +75,7 @@ def test_a_footprint_without_both_polarisations_counts_not(bad):
     one.brightness_k[::2, :, 1] = bad
     (found,) = swath_means(GRID, [one]).values()
     assert found.counts.sum() == 600
-    np.testing.assert_array_equal(found.means, np.float32(250.0))
+    np.testing.assert_array_equal(found.means[:, :2], np.float32(250.0))
 
 
 def test_days_and_directions_are_kept_apart_and_unknown_ones_dropped():
@@ -111,7 +113,7 @@ def test_orbits_of_a_day_merge_to_the_mean_of_all_footprints():
     window = Window(330, 380, 580, 625)
     apart = merged_days([dataset_of(first), dataset_of(second)], AMSR2_TB.schema, 2016, window)
     at_once = merged_days([dataset_of(first, second)], AMSR2_TB.schema, 2016, window)
-    for name in ("tb_10v_asc", "tb_89h_asc"):
+    for name in ("tb_10v_asc", "tb_89h_asc", "hour_asc"):
         known = np.isfinite(apart[name].values)
         assert 100 < known.sum() < known.size
         np.testing.assert_array_equal(known, np.isfinite(at_once[name].values))
