@@ -30,6 +30,7 @@ PACKAGES = (
     "scikit-learn",
     "scipy",
     "tl2cgen",
+    "torch",
     "treelite",
     "xarray",
     "xgboost",
