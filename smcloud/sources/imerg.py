@@ -283,11 +283,7 @@ class _LazyMeans(LazyLayer):
             self._fine = self._placed(file)
         finally:
             file.close()
-        fine = self._fine
-        # Both grids begin at the date line and the pole; 2.5 cells of the one make the other.
-        self.coarse = Window(
-            fine.row0 * 2 // 5, -(-fine.row1 * 2 // 5), fine.col0 * 2 // 5, -(-fine.col1 * 2 // 5)
-        )
+        self.coarse = _reached(self._fine)
         super().__init__(self.coarse.shape, np.float32)
 
     def _placed(self, file: DayFile) -> Window:
@@ -341,13 +337,29 @@ class _LazyMeans(LazyLayer):
         coarse = Window(
             row0 + rows.start, row0 + rows[-1] + 1, col0 + cols.start, col0 + cols[-1] + 1
         )
-        weights = _weights(coarse)
-        values = np.full(weights.window.shape, np.nan, np.float32)
-        inside = self._fine.intersect(weights.window)
+        means = np.full(coarse.shape, np.nan, np.float32)
+        inside = self._fine.intersect(_needed(coarse))
         if inside is not None:
-            values[inside.within(weights.window)] = self._stored(inside)
-        means = weights.apply(values, LEAST_SHARE)
+            self._fill(means, coarse, self._stored(inside), inside)
         return np.ascontiguousarray(means[:: rows.step, :: cols.step])
+
+    def _fill(self, means: Floats, coarse: Window, stored: Floats, inside: Window) -> None:
+        """Put the means of stored cells, which lie at `inside`, where they reach known ones."""
+        known = np.isfinite(stored)
+        rows, cols = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+        if rows.size == 0:
+            return
+        row0, col0 = inside.row0, inside.col0
+        box = Window(row0 + rows[0], row0 + rows[-1] + 1, col0 + cols[0], col0 + cols[-1] + 1)
+        reached = _reached(box).intersect(coarse)
+        if reached is None:
+            return
+        weights = _weights(reached)
+        values = np.full(weights.window.shape, np.nan, np.float32)
+        both = weights.window.intersect(inside)
+        if both is not None:
+            values[both.within(weights.window)] = stored[both.within(inside)]
+        means[reached.within(coarse)] = weights.apply(values, LEAST_SHARE)
 
     def _stored(self, inside: Window) -> Floats:
         """Return cells of 0.1 degree (rows, cols) from north to south, NaN unknown."""
@@ -376,6 +388,21 @@ class _LazyMeans(LazyLayer):
             inside_range &= given >= self._layout.least
         values = np.where(inside_range, stored, np.nan).astype(np.float32)
         return values.T[::-1]
+
+
+def _reached(fine: Window) -> Window:
+    """Return the cells of 0.25 degree that some of 0.1 degree reach.
+
+    Both grids begin at the date line and the pole; 2.5 cells of the one make one of the other.
+    """
+    row1, col1 = -(-fine.row1 * 2 // 5), -(-fine.col1 * 2 // 5)
+    return Window(int(fine.row0 * 2 // 5), int(row1), int(fine.col0 * 2 // 5), int(col1))
+
+
+def _needed(coarse: Window) -> Window:
+    """Return the cells of 0.1 degree that some of 0.25 degree overlap."""
+    row1, col1 = -(-coarse.row1 * 5 // 2), -(-coarse.col1 * 5 // 2)
+    return Window(coarse.row0 * 5 // 2, row1, coarse.col0 * 5 // 2, col1)
 
 
 @lru_cache(maxsize=64)
