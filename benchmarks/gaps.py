@@ -2,7 +2,8 @@
 
 FOLDER holds daily files of the passive product, some days in a row. Known values are hidden under
 the gaps that other days have there; with five days those lie two days off, which is all there is
-room for. The network joins the baselines through the `Filler` protocol.
+room for. With `--network` a small network, trained in each round on what is left, joins the
+baselines (some minutes, and the extra `deep`).
 """
 
 import argparse
@@ -45,21 +46,32 @@ def can_be_known(fields: Fields, window: Window) -> Bools:
 
 
 def scores_in(
-    window: Window, days: Days, fields: Fields, more: Mapping[str, Filler] | None = None
+    window: Window,
+    days: Days,
+    fields: Fields,
+    more: Mapping[str, Filler] | None = None,
+    rule: GapRule = RULE,
 ) -> GapScores:
     """Return the scores of every baseline, and of more fillers, in a window of global fields."""
     rows, cols = window.slices
     part = fields[:, rows, cols]
     baselines = baseline_fillers(days, GLOBAL025.y[rows], GLOBAL025.x[cols])
-    return score_gaps(part, can_be_known(part, window), {**baselines, **(more or {})}, RULE)
+    return score_gaps(part, can_be_known(part, window), {**baselines, **(more or {})}, rule)
 
 
 def main() -> None:
     """Print the scores over the whole globe."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    paths = sorted(parser.parse_args().folder.glob("ESACCI*PASSIVE*.nc"))
-    found = scores_in(GLOBAL025.window, *passive_days(paths))
+    parser.add_argument("--network", action="store_true")
+    asked = parser.parse_args()
+    days, fields = passive_days(sorted(asked.folder.glob("ESACCI*PASSIVE*.nc")))
+    more: dict[str, Filler] = {}
+    if asked.network:
+        from benchmarks.gap_network import self_taught  # torch is asked for by those who want it
+
+        more["network"] = self_taught(days)
+    found = scores_in(GLOBAL025.window, days, fields, more)
     print("\n".join(found.lines()))
 
 

@@ -3,15 +3,19 @@
 The scores of all of it are printed by ``python -m benchmarks.gaps ../shared/realdata/cci``.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.gaps import can_be_known, passive_days, scores_in
+from benchmarks.gaps import RULE, can_be_known, passive_days, scores_in
 from smcloud.grids.grid import Window
+from smcloud.models.seamless_rules import SeamlessShape, TrainingRules
 
 pytestmark = pytest.mark.real
 PART = Window(220, 340, 640, 880)
 """Africa and Arabia from 35 to 5 degrees north."""
+SMALLER = Window(250, 320, 640, 800)
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +65,18 @@ def test_the_cells_around_tell_less_the_wider_the_gap_and_the_days_around_as_muc
     assert in_space["1"] < in_space["2 to 3"] < in_space["4 to 7"]
     assert in_time["4 to 7"] == pytest.approx(in_time["1"], rel=0.2)
     assert in_time["4 to 7"] < 0.8 * in_space["4 to 7"]
+
+
+def test_a_network_that_learned_from_the_days_themselves_fills_gaps_as_well(cci_days):
+    """A small one, for seconds, in one round; docs/design/gap-filling.md has a longer training."""
+    pytest.importorskip("torch")
+    from benchmarks.gap_network import self_taught
+
+    shape = SeamlessShape(channels=4, mid_layers=2, days=4, lstm_hidden=4)
+    rules = TrainingRules(epochs=4, steps=20, batch=16)
+    once = replace(RULE, hiding=replace(RULE.hiding, folds=1))
+    more = {"network": self_taught(cci_days[0], shape, rules)}
+    overall = scores_in(SMALLER, *cci_days, more, once).overall()
+    assert overall["share"]["network"] == 1.0
+    assert overall["RMSE"]["network"] < overall["RMSE"]["linear in time"]
+    assert overall["RMSE"]["network"] < overall["RMSE"]["inverse distance"]
