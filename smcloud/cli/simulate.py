@@ -13,9 +13,9 @@ from smcloud.simulate.request import (
     PLAIN,
     PRODUCT_SOURCES,
     REFERENCES,
-    TRUTH,
-    TRUTH_LST,
+    TRUTH_WORDS,
     SimulateRequest,
+    product_sources,
 )
 from smcloud.simulate.run import Summary
 from smcloud.simulate.run import simulate as write_earth
@@ -30,6 +30,14 @@ Years = Annotated[list[str] | None, typer.Option(help="Years, repeatable or comm
 Out = Annotated[str, typer.Option(help="URL or folder that takes granules/ and truth/")]
 PartOfEach = Annotated[
     str, typer.Option(help="Part of each tile: ROWSxCOLS, centred, or ROWSxCOLS+ROW+COL")
+]
+RegionText = Annotated[
+    str,
+    typer.Option(
+        "--region",
+        help="W,S,E,N in degrees in place of tiles: cells of 0.25 degree alone, for seamless; a "
+        "west beyond the east crosses the date line",
+    ),
 ]
 At = Annotated[
     str,
@@ -55,8 +63,7 @@ Product = Annotated[
 Sources = Annotated[
     str,
     typer.Option(
-        help="In place of the product's, comma separated: "
-        + ", ".join((*FOLDERS, TRUTH, TRUTH_LST))
+        help="In place of the product's, comma separated: " + ", ".join((*FOLDERS, *TRUTH_WORDS))
     ),
 ]
 Also = Annotated[str, typer.Option(help="Further sources beside the product's, comma separated")]
@@ -85,6 +92,7 @@ def simulate(
     year: Years = None,
     out: Out = "",
     window: PartOfEach = "",
+    region: RegionText = "",
     at: At = "",
     maps: Maps = None,
     stations: Number = None,
@@ -109,19 +117,21 @@ def simulate(
         raise ConfigError(f"--at {at!r}: expected `{STATIONS_WORD}`, or leave it out")
     if not out:
         raise ConfigError("simulate needs --out: a folder, or a URL such as s3://bucket/earth")
+    years = tuple(sorted({_number(word) for word in _words(year)}))
     request = SimulateRequest(
         out=out,
         tiles=_once(tiles),
-        years=tuple(sorted({_number(word) for word in _words(year)})),
+        years=years,
         seed=seed,
         window=window,
         at_stations=at == STATIONS_WORD,
         maps=_once(maps),
         stations=STATIONS if stations is None else stations,
-        sources=_sources(product, sources, also, references),
+        sources=_sources(product, years, sources, also, references),
         sites=sites,
         shared_error=shared_error,
         workers=workers or os.cpu_count() or 1,
+        region=region,
     )
     listener = RichListener()
     try:
@@ -133,8 +143,9 @@ def simulate(
 
 def show(summary: Summary) -> None:
     """Print what was written, and where."""
+    places = f"pixels of {summary.tiles} tiles" if summary.tiles else "cells of 0.25 degree"
     console.print(
-        f"simulated {summary.pixels:,} land pixels of {summary.tiles} tiles and "
+        f"simulated {summary.pixels:,} land {places} and "
         f"{summary.stations} stations in {summary.seconds:.1f} s: {summary.written:,} files "
         f"({summary.bytes_written / 1e6:,.1f} MB) written, {summary.kept:,} were there",
         markup=False,
@@ -153,11 +164,13 @@ def show_gates(seed: int, stations: int) -> None:
         raise typer.Exit(1)
 
 
-def _sources(product: str, sources: str, also: str, references: bool) -> tuple[str, ...]:
+def _sources(
+    product: str, years: tuple[int, ...], sources: str, also: str, references: bool
+) -> tuple[str, ...]:
     """Return the sources that are asked for, or those of a product, and further ones."""
     if product not in PRODUCT_SOURCES:
         raise ConfigError(f"--product {product!r}: expected one of {', '.join(PRODUCT_SOURCES)}")
-    wanted = [sources] if sources else list(PRODUCT_SOURCES[product])
+    wanted = [sources] if sources else list(product_sources(product, years))
     return _once([*wanted, also, *(REFERENCES if references else ())])
 
 

@@ -16,7 +16,7 @@ from smcloud.simulate.emission import C_BAND, GREATEST_MOISTURE, Channel, transm
 from smcloud.simulate.footprints import Footprints
 from smcloud.simulate.microwave import SNOW, Beliefs, Pass, Radiometer
 from smcloud.simulate.noise import Doubles, Floats
-from smcloud.simulate.records import Bools, DayState
+from smcloud.simulate.records import Bools, WaterDay
 from smcloud.simulate.swath import AQUA, CORIOLIS, FENGYUN_3B, GCOM_W, Orbit
 from smcloud.simulate.world import Earth
 
@@ -106,7 +106,7 @@ class LprmRadiometer:
             earth, f"lprm-{satellite.word}", cells, satellite.channel, LPRM_BELIEFS
         )
 
-    def observe(self, state: DayState, *, by_night: bool = True) -> LprmLooks:
+    def observe(self, state: WaterDay, *, by_night: bool = True) -> LprmLooks:
         """Return what a pass of a day delivers; `state` is that of the cells' places."""
         one = self.satellite.passes(by_night=by_night)
         view = self.sensor.observe(state, one)
@@ -144,7 +144,7 @@ class NetworkRadiometer:
             earth, f"network-{satellite.word}", cells, satellite.channel, NETWORK_BELIEFS
         )
 
-    def observe(self, state: DayState) -> Floats:
+    def observe(self, state: WaterDay) -> Floats:
         """Return soil moisture (m3 m-3, n) of the pass by night; NaN where there is none."""
         view = self.sensor.observe(state, self.satellite.passes(by_night=True))
         expected = usual_moisture(view.leaf_water)

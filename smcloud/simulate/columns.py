@@ -1,8 +1,8 @@
 """Soil columns: weather brought to pixels, and pixels stepped through the days of a year."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from smcloud.simulate.noise import (
     sphere,
     stream,
 )
-from smcloud.simulate.records import Bools, DayState, Ground
+from smcloud.simulate.records import Bools, DayState, Ground, WaterDay
 from smcloud.simulate.surface import reflectances, white_sky_albedo
 from smcloud.simulate.water import (
     IRRIGATION_DAYS,
@@ -45,6 +45,7 @@ from smcloud.simulate.water import (
 SPIN_UP_DAYS = 245
 LAPSE_K_PER_M = np.float32(0.0065)
 ZERO_C = np.float32(273.15)
+State = TypeVar("State", bound=WaterDay)
 
 
 @dataclass
@@ -84,6 +85,18 @@ class Columns:
 
     def year(self, wanted: NDArray[np.datetime64]) -> Iterator[DayState]:
         """Yield the wanted days, all of one calendar year, from its own anchor."""
+        yield from self._days(wanted, DayState, _describe)
+
+    def water(self, wanted: NDArray[np.datetime64]) -> Iterator[WaterDay]:
+        """Yield the same days without what optics would see: in less time."""
+        yield from self._days(wanted, WaterDay, _water)
+
+    def _days(
+        self,
+        wanted: NDArray[np.datetime64],
+        kind: type[State],
+        describe: "Callable[[_Moment], State]",
+    ) -> Iterator[State]:
         first = wanted[0].astype("datetime64[Y]").astype("datetime64[D]")
         anchor = first - np.timedelta64(SPIN_UP_DAYS, "D")
         states = self._start(anchor)
@@ -91,13 +104,14 @@ class Columns:
         for day in np.arange(anchor, wanted[-1] + 1):
             weather, sky = map(np.stack, self.climate.weather(self.lattice, self.normals, day))
             is_asked = int(day.astype(int)) in asked
-            out = _empty(day, self.size) if is_asked else None
+            out = _empty(kind, day, self.size) if is_asked else None
             for block, state in zip(self.blocks, states, strict=True):
                 local = Weather(*block.lattice.to_pixels(weather))
                 change = _advance(block, state, local, day)
                 if out is not None:
                     above = Sky(*block.lattice.to_pixels(sky))
-                    _insert(out, block.part, _describe(block, state, local, above, change, day))
+                    moment = _Moment(block, state, local, above, change, day)
+                    _insert(out, block.part, describe(moment))
             if out is not None:
                 yield out
 
@@ -179,52 +193,62 @@ def _advance(block: _Block, state: WaterState, weather: Weather, day: np.datetim
     return _Change(forcing, step(state, block.limits, ground, forcing), before, cells)
 
 
-def _describe(
-    block: _Block,
-    state: WaterState,
-    weather: Weather,
-    sky: Sky,
-    change: _Change,
-    day: np.datetime64,
-) -> DayState:
-    """Return the full state of a day from the balance and its fluxes."""
-    ground, forcing, fluxes = block.ground, change.forcing, change.fluxes
+class _Moment(NamedTuple):
+    """What the description of a day rests on: pixels of a block, and the step of their balance."""
+
+    block: _Block
+    state: WaterState
+    weather: Weather
+    sky: Sky
+    change: _Change
+    day: np.datetime64
+
+
+def _water(now: _Moment) -> WaterDay:
+    """Return water, frost and leaves of a day."""
+    state, change, ground = now.state, now.change, now.block.ground
     start, end = change.before_mm / SURFACE_MM, state.surface_mm / SURFACE_MM
     # The day's change is complete by its end, and on a wet day falls about the hour of the rain.
-    late = (np.float32(23.5) - sky.rain_hour) / np.float32(24)
-    share = np.where(forcing.rain_mm > 0.5, late, np.float32(0.5))
-    moisture = start + (end - start) * share
-    saturation = moisture / ground.porosity
-    wsa = white_sky_albedo(ground, saturation, fluxes.green_cover, state.snow_mm)
-    lst_day, lst_night = _skin(state, sky, change, saturation)
-    root = state.root_mm / ground.root_depth_mm
-    span = ground.field_capacity - ground.wilting_point
-    vigour = np.clip((root - ground.wilting_point) / span, 0, 1)
-    cloud_cells = np.float32(0.22) * change.cells
-    return DayState(
-        day=day,
-        soil_moisture=moisture,
+    late = (np.float32(23.5) - now.sky.rain_hour) / np.float32(24)
+    share = np.where(change.forcing.rain_mm > 0.5, late, np.float32(0.5))
+    return WaterDay(
+        day=now.day,
+        soil_moisture=start + (end - start) * share,
         soil_moisture_start=start,
         soil_moisture_end=end,
-        rain_hour=sky.rain_hour,
-        root_moisture=root,
-        rain_mm=forcing.rain_mm,
-        irrigation_mm=fluxes.irrigation_mm,
-        evaporation_mm=fluxes.evaporation_mm,
+        rain_hour=now.sky.rain_hour,
+        root_moisture=state.root_mm / ground.root_depth_mm,
+        rain_mm=change.forcing.rain_mm,
         snow_water_mm=state.snow_mm,
         soil_temperature_k=state.soil_c + ZERO_C,
-        is_frozen=fluxes.is_frozen,
+        is_frozen=change.fluxes.is_frozen,
+        lai=state.lai,
+    )
+
+
+def _describe(now: _Moment) -> DayState:
+    """Return the full state of a day from the balance and its fluxes."""
+    water, state, sky, change = _water(now), now.state, now.sky, now.change
+    ground, forcing, fluxes = now.block.ground, change.forcing, change.fluxes
+    saturation = water.soil_moisture / ground.porosity
+    wsa = white_sky_albedo(ground, saturation, fluxes.green_cover, state.snow_mm)
+    lst_day, lst_night = _skin(state, sky, change, saturation)
+    span = ground.field_capacity - ground.wilting_point
+    vigour = np.clip((water.root_moisture - ground.wilting_point) / span, 0, 1)
+    cloud_cells = np.float32(0.22) * change.cells
+    noon = _noon(now.block, now.day)
+    return DayState(
+        **vars(water),
+        irrigation_mm=fluxes.irrigation_mm,
+        evaporation_mm=fluxes.evaporation_mm,
         air_temperature_k=forcing.temperature_c + ZERO_C,
         temperature_range_k=sky.temperature_range_k,
         lst_day_k=lst_day,
         lst_night_k=lst_night,
-        lai=state.lai,
         albedo_wsa=wsa,
-        albedo_bsa=wsa * (np.float32(1.08) - np.float32(0.14) * _noon(block, day)),
-        reflectance=reflectances(
-            block.ground, saturation, fluxes.green_cover, vigour, state.snow_mm
-        ),
-        cloud_day=weather.cover_day + cloud_cells > np.float32(0.5),
+        albedo_bsa=wsa * (np.float32(1.08) - np.float32(0.14) * noon),
+        reflectance=reflectances(ground, saturation, fluxes.green_cover, vigour, state.snow_mm),
+        cloud_day=now.weather.cover_day + cloud_cells > np.float32(0.5),
         cloud_night=sky.cover_night + cloud_cells > np.float32(0.5),
     )
 
@@ -262,18 +286,19 @@ def _noon(block: _Block, day: np.datetime64) -> Floats:
     return np.clip(sine * block.sin_lat + cosine * block.cos_lat, 0, 1)
 
 
-def _empty(day: np.datetime64, size: int) -> DayState:
+def _empty(kind: type[State], day: np.datetime64, size: int) -> State:
     """Return a record to be filled block by block."""
-    values: dict[str, Any] = {"day": day, "reflectance": np.empty((7, size), np.float32)}
-    for field in fields(DayState):
+    values: dict[str, Any] = {"day": day}
+    for field in fields(kind):
         if field.name not in values:
-            kind = np.bool_ if field.type == "Bools" or field.type is Bools else np.float32
-            values[field.name] = np.empty(size, kind)
-    return DayState(**values)
+            dtype = np.bool_ if field.type == "Bools" or field.type is Bools else np.float32
+            bands = (7,) if field.name == "reflectance" else ()
+            values[field.name] = np.empty((*bands, size), dtype)
+    return kind(**values)
 
 
-def _insert(out: DayState, part: slice, block: DayState) -> None:
+def _insert(out: State, part: slice, block: State) -> None:
     """Copy the state of a block into its place."""
-    for field in fields(DayState):
+    for field in fields(out):
         if field.name != "day":
             getattr(out, field.name)[..., part] = getattr(block, field.name)

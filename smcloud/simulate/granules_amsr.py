@@ -143,7 +143,7 @@ class LprmFiles:
     """Makes the daily files of one product over some cells."""
 
     def __init__(self, product: LprmProduct, cells: Footprints) -> None:
-        self._fields, self._is_two = product.fields, product.sensor == "AMSR2"
+        self._product = product
         self._cells = CellArrays((GLOBAL025.cols, GLOBAL025.rows), cells.cols, cells.rows)
         self._template = Template(self._build)
 
@@ -155,7 +155,7 @@ class LprmFiles:
             axis.make_scale(name)
             axis.attrs["units"] = units
             axis.attrs["long_name"] = name
-        for field in self._fields.values():
+        for field in self._product.fields.values():
             layer = self._cells.create(file, field)
             for number, (name, _, _) in enumerate(axes):
                 layer.dims[number].attach_scale(file[name])
@@ -164,29 +164,40 @@ class LprmFiles:
 
     def file(self, looks: LprmLooks) -> bytes:
         """Return the content of the file of a day."""
-        if self._is_two:
-            word = np.where(looks.is_disturbed, OTHER_FREQUENCY, CLEAN_FREQUENCY)
-            has_word = looks.is_seen
-        else:
-            word, has_word = np.full(looks.is_seen.shape, DISTURBED), looks.is_disturbed
+        return self.file_of(stored_layers(self._product, looks))
+
+    def file_of(self, stored: Mapping[str, Array]) -> bytes:
+        """Return the content of the file of a day from layers as `stored_layers` gives them."""
 
         def fill(file: h5py.File) -> None:
-            for name in ("percent", "error_percent", "depth", "temperature_k", "seconds"):
-                values: Array = getattr(looks, name)
-                known = np.isfinite(values)
-                self._cells.store(file[self._fields[name].name], self._packed(name, values), known)
-            layer = file[self._fields["word"].name]
-            self._cells.store(layer, word.astype(np.int16), has_word)
+            for name, field in self._product.fields.items():
+                self._cells.store(file[field.name], stored[name], stored[name] != field.fill)
 
         return self._template.copy(fill)
 
-    def _packed(self, name: str, values: Array) -> Array:
-        """Return values as stored; unknown ones become some number."""
-        field = self._fields[name]
-        if field.dtype != "int16":
-            return values
-        scale = float(field.attributes["scale_factor"][0])
-        return np.rint(np.nan_to_num(values) / scale).clip(-32000, 32000).astype(np.int16)
+
+def stored_layers(product: LprmProduct, looks: LprmLooks) -> dict[str, Array]:
+    """Return the layers of a file (n,) by what they hold: as stored, fill where unknown."""
+    found: dict[str, Array] = {}
+    for name, field in product.fields.items():
+        if name == "word":
+            found[name] = _word(looks, is_two=product.sensor == "AMSR2").astype(np.int16)
+            continue
+        values: Array = getattr(looks, name)
+        known = np.isfinite(values)
+        if field.dtype == "int16":
+            scale = float(field.attributes["scale_factor"][0])
+            values = np.rint(np.where(known, values, 0) / scale).clip(-32000, 32000)
+        found[name] = np.where(known, values, field.fill).astype(field.dtype)
+    return found
+
+
+def _word(looks: LprmLooks, *, is_two: bool) -> Array:
+    """Return what a file tells of transmitters, (n,) as stored."""
+    if is_two:
+        told = np.where(looks.is_disturbed, OTHER_FREQUENCY, CLEAN_FREQUENCY)
+        return np.where(looks.is_seen, told, NO_FREQUENCY)
+    return np.where(looks.is_disturbed, DISTURBED, 0)
 
 
 @dataclass(frozen=True)

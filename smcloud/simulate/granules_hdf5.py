@@ -56,15 +56,20 @@ class CellArrays:
             row, col = int(chunk) // across * side, int(chunk) % across * side
             self._parts.append(_Part((row, col), cells, (rows[cells] - row, cols[cells] - col)))
 
-    def create(self, group: h5py.Group, field: Field, *, steps: bool = False) -> h5py.Dataset:
-        """Create an array without any chunk; `steps`: with a first dimension of one time step."""
-        lead = (1,) if steps else ()
+    def create(
+        self, group: h5py.Group, field: Field, *, steps: bool = False, halves: int = 0
+    ) -> h5py.Dataset:
+        """Create an array without any chunk.
+
+        `steps`: with a first dimension of one time step; `halves`: of so many parts of a day.
+        """
+        lead = (1,) if steps else (halves,) if halves else ()
         chunks = tuple(min(self._side, size) for size in self.shape)
         dataset = group.create_dataset(
             field.name,
             (*lead, *self.shape),
             field.dtype,
-            chunks=(*lead, *chunks),
+            chunks=(*(1 for _ in lead), *chunks),
             fillvalue=np.dtype(field.dtype).type(field.fill),
             compression="gzip",
             compression_opts=DEFLATE_LEVEL,
@@ -74,15 +79,17 @@ class CellArrays:
             dataset.attrs[name] = value
         return dataset
 
-    def store(self, dataset: h5py.Dataset, values: Array, known: Array) -> None:
+    def store(self, dataset: h5py.Dataset, values: Array, known: Array, number: int = 0) -> None:
         """Store the known cells of an array that `create` made; chunks without one are left out.
 
         Parameters
         ----------
         values, known
             (n,) as stored, and which of them are known.
+        number
+            Along the first dimension, where there is one.
         """
-        lead = (0,) * (dataset.ndim - 2)
+        lead = (number,) * (dataset.ndim - 2)
         dtype, fill, whole = dataset.dtype, dataset.fillvalue, dataset.chunks[-2:]
         for part in self._parts:
             here = known[part.cells]

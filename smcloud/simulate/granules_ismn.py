@@ -68,7 +68,9 @@ def download_name(layout: str, first: np.datetime64, last: np.datetime64) -> str
     return _FOLDERS[layout].format(first=_compact(first), last=_compact(last))
 
 
-def write_folder(folder: Path, name: str, layout: str, stations: Stations) -> Path:
+def write_folder(
+    folder: Path, name: str, layout: str, stations: Stations, variable: str = "sm"
+) -> Path:
     """Write a download as a folder below `folder` and return its path.
 
     Parameters
@@ -81,9 +83,11 @@ def write_folder(folder: Path, name: str, layout: str, stations: Stations) -> Pa
         ``header`` or ``ceop``.
     stations : sequence of (StationSeries, SoilMap)
         Records, and the mapped soil of each place (one value long) for its static variables.
+    variable : str
+        ISMN's word for what the series are: ``sm`` or ``ts``.
     """
     root = folder / name
-    for member, data in members(layout, stations):
+    for member, data in members(layout, stations, variable):
         path = root / member
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -101,7 +105,7 @@ def write_zip(folder: Path, name: str, layout: str, stations: Stations) -> Path:
     return path
 
 
-def members(layout: str, stations: Stations) -> list[tuple[str, bytes]]:
+def members(layout: str, stations: Stations, variable: str = "sm") -> list[tuple[str, bytes]]:
     """Return the files of a download as (relative name, bytes), sorted by name."""
     files = {"Metadata.xml": _METADATA.format(stations=len(stations)).encode()}
     for series, soil in stations:
@@ -110,7 +114,7 @@ def members(layout: str, stations: Stations) -> list[tuple[str, bytes]]:
         # Real downloads write '-' in file names where folder and header have '_'.
         network, name = station.network.replace("_", "-"), station.name.replace("_", "-")
         stem = f"{network}_{network}_{name}"
-        probe = f"sm_{station.depth_from:.6f}_{station.depth_to:.6f}_{station.sensor}"
+        probe = f"{variable}_{station.depth_from:.6f}_{station.depth_to:.6f}_{station.sensor}"
         span = f"{_compact(series.times[0])}_{_compact(series.times[-1])}"
         files[f"{place}/{stem}_{probe.replace(' ', '-')}_{span}.stm"] = station_text(layout, series)
         files[f"{place}/{stem}_static_variables.csv"] = static_text(soil, station.site)

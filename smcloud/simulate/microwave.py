@@ -19,7 +19,7 @@ import numpy as np
 from smcloud.simulate.emission import FROZEN_MOISTURE, Channel, brightness, retrieve
 from smcloud.simulate.footprints import Footprints
 from smcloud.simulate.noise import Floats, fractal, sphere
-from smcloud.simulate.records import Bools, DayState
+from smcloud.simulate.records import Bools, WaterDay
 from smcloud.simulate.sensors import Sensor
 from smcloud.simulate.swath import Orbit, Swath
 from smcloud.simulate.world import Earth
@@ -92,6 +92,7 @@ class FootprintSensor(Sensor):
             | steep * MOUNTAIN
         ).astype(np.uint16)
         self._swaths: dict[Pass, Swath] = {}
+        self._utc: dict[float, Floats] = {}
 
     def drifting(self, name: str, scale_km: float, day: int, lifetime: float) -> Floats:
         """Return standard normal noise at the cells that lasts for about `lifetime` days."""
@@ -104,12 +105,14 @@ class FootprintSensor(Sensor):
         angle = self._swaths[one].look(day, one.is_ascending).angle_degree
         return ~np.isnan(angle) & (self.cells.land_share > 0)
 
-    def moisture(self, state: DayState, hour: float) -> Floats:
+    def moisture(self, state: WaterDay, hour: float) -> Floats:
         """Return the moisture of the places (m3 m-3) at a local solar hour of a UTC day."""
-        utc = ((hour - self.cells.place_lon / 15.0) % 24.0).astype(np.float32)
-        return moisture_at(state, utc)
+        if hour not in self._utc:
+            utc = (hour - self.cells.place_lon / 15.0) % 24.0
+            self._utc[hour] = utc.astype(np.float32)
+        return moisture_at(state, self._utc[hour])
 
-    def surface_flag(self, state: DayState, leaf_water: Floats, day: int) -> Words:
+    def surface_flag(self, state: WaterDay, leaf_water: Floats, day: int) -> Words:
         """Return the surface bits of a day; one frozen footprint in ten is not recognised."""
         cells = self.cells
         ice = cells.mean(state.is_frozen.astype(np.float32)) > 0.2
@@ -127,7 +130,7 @@ class FootprintSensor(Sensor):
         return bits.astype(np.uint16)
 
 
-def moisture_at(state: DayState, hour: Floats) -> Floats:
+def moisture_at(state: WaterDay, hour: Floats) -> Floats:
     """Return the true 0-5 cm moisture (m3 m-3) at an hour (UTC) of a day, each place its own.
 
     It runs from the start to the end of the day: steadily when dry, within two hours about
@@ -173,7 +176,7 @@ class Radiometer(FootprintSensor):
         self._leaf_bias = np.float32(beliefs.leaf_fixed) * self.pattern("leaves", 150.0)
         self._loud = self.pattern("interference", 120.0) > 1.7
 
-    def observe(self, state: DayState, one: Pass) -> MicrowaveView:
+    def observe(self, state: WaterDay, one: Pass) -> MicrowaveView:
         """Return what is retrieved of one pass of a day; `state` is that of the places."""
         number, cells, channel = int(state.day.astype(int)), self.cells, self.channel
         moisture = np.where(state.is_frozen, FROZEN_MOISTURE, self.moisture(state, one.hour))
@@ -253,7 +256,7 @@ class Scatterometer(FootprintSensor):
             np.float32(0.15) * self.pattern("slope", 200.0)
         )
 
-    def observe(self, state: DayState, passes: tuple[Pass, ...]) -> MicrowaveView:
+    def observe(self, state: WaterDay, passes: tuple[Pass, ...]) -> MicrowaveView:
         """Return the product of a day: the first of some passes that saw a cell."""
         number, cells = int(state.day.astype(int)), self.cells
         leaves = LEAF_WATER_PER_AREA * state.lai + self.stems
@@ -276,7 +279,7 @@ class Scatterometer(FootprintSensor):
         )
 
     def _degree(
-        self, state: DayState, one: Pass, leaves: Floats, believed: Floats, day: int
+        self, state: WaterDay, one: Pass, leaves: Floats, believed: Floats, day: int
     ) -> Floats:
         """Return the retrieved degree of saturation (per cent) of one pass."""
         echo, cells = self.echo, self.cells

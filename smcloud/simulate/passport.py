@@ -6,6 +6,7 @@ from typing import Any
 
 from smcloud.core.errors import ConfigError
 from smcloud.core.objects import Objects
+from smcloud.simulate.region import Region
 from smcloud.simulate.request import PLAIN, SimulateRequest
 
 PASSPORT = "simulated-earth.json"
@@ -17,18 +18,22 @@ def stamp(objects: Objects, request: SimulateRequest, tiles: Sequence[str]) -> N
     Raises
     ------
     ConfigError
-        If another one lies here: another seed, number or kind of stations, another part of a tile,
-        or references over other tiles.
+        If another one lies here: another seed, number or kind of stations, another region or part
+        of a tile, or references over other tiles.
     """
     found = _found(objects)
     passport: dict[str, Any] = {"seed": request.seed, "stations": request.stations}
     if request.sites != PLAIN:
         passport["sites"] = request.sites
+    if request.region:
+        passport["region"] = str(Region.parse(request.region))
     if found:
-        for name, value in {"sites": PLAIN, **passport}.items():
-            _same(objects.url, name, value, {"sites": PLAIN, **found}.get(name))
+        usual = {"sites": PLAIN, "region": "none"}
+        for name, value in {**usual, **passport}.items():
+            _same(objects.url, name, value, {**usual, **found}.get(name))
     references = found.get("references")
-    if request.references or request.global_albedo:
+    is_global = request.references or request.global_albedo or request.frozen_ground
+    if tiles and (is_global or "gldas" in request.sources):
         # Their files are global: those of more tiles are other files of the same names.
         wanted = {"tiles": sorted(tiles), "shared_error": request.shared_error}
         _same(objects.url, "the extent of the references", wanted, references)
@@ -39,7 +44,8 @@ def stamp(objects: Objects, request: SimulateRequest, tiles: Sequence[str]) -> N
     for tile in tiles:
         _same(objects.url, f"the part of {tile}", request.part_of(tile), parts.get(tile))
         parts[tile] = request.part_of(tile)
-    passport["tiles"] = dict(sorted(parts.items()))
+    if parts:
+        passport["tiles"] = dict(sorted(parts.items()))
     objects.put(PASSPORT, (json.dumps(passport, indent=1) + "\n").encode())
 
 

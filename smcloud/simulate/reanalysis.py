@@ -65,14 +65,17 @@ class _Soil:
 
 
 class Reanalysis:
-    """Hourly fields of a reanalysis of one seed, at any nodes of its 0.1 degree grid."""
+    """Hourly fields of a reanalysis of one seed, at any nodes of its 0.1 degree grid.
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    Models of different words make different errors: another soil, rain and air of their own.
+    """
+
+    def __init__(self, seed: int, word: str = "reanalysis") -> None:
+        self.seed, self.word = seed, word
         self.climate = Climate(seed)
 
     def _noise(self, name: str, points: Doubles, scale_km: float, **more: float) -> Floats:
-        return fractal(stream(self.seed, f"reanalysis-{name}"), points, scale_km, 2, **more)
+        return fractal(stream(self.seed, f"{self.word}-{name}"), points, scale_km, 2, **more)
 
     def run(
         self, lon: ArrayLike, lat: ArrayLike, days: NDArray[np.datetime64]
@@ -213,4 +216,5 @@ def _hours(
         skt=(t2m + warm - np.where(sunlit > 0, np.float32(0.0), 1.5 * (1 - cover))).astype("f4"),
         t2m=t2m.astype(np.float32),
         tp=(total / np.float32(1000.0)).astype(np.float32),
+        snow_mm=after.snow_mm.astype(np.float32),
     )

@@ -6,6 +6,7 @@ delivered" and nothing else.
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +58,8 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class DayState:
-    """The true state of one day (UTC) at every pixel."""
+class WaterDay:
+    """Water, frost and leaves of one day (UTC) at every pixel: all that microwaves go by."""
 
     day: np.datetime64
     """datetime64[D]."""
@@ -74,12 +75,25 @@ class DayState:
     """Water of the root layer at the end of the day, m3 m-3."""
     rain_mm: Floats
     """Rain and snow of the day, water equivalent."""
-    irrigation_mm: Floats
-    evaporation_mm: Floats
     snow_water_mm: Floats
     soil_temperature_k: Floats
     is_frozen: Bools
     """Soil below -0.5 degree Celsius."""
+    lai: Floats
+    """Leaf area index, m2 m-2."""
+
+    def part(self, pixels: slice) -> Self:
+        """Return the state of some of the pixels."""
+        names = [field.name for field in fields(self) if field.name != "day"]
+        return replace(self, **{name: getattr(self, name)[..., pixels] for name in names})
+
+
+@dataclass(frozen=True)
+class DayState(WaterDay):
+    """The true state of one day (UTC) at every pixel."""
+
+    irrigation_mm: Floats
+    evaporation_mm: Floats
     air_temperature_k: Floats
     """Mean of the day, 2 m."""
     temperature_range_k: Floats
@@ -88,8 +102,6 @@ class DayState:
     """True skin temperature at 10:30 local solar time, under cloud too."""
     lst_night_k: Floats
     """True skin temperature at 22:30 local solar time, under cloud too."""
-    lai: Floats
-    """Leaf area index, m2 m-2."""
     albedo_wsa: Floats
     """White-sky shortwave albedo."""
     albedo_bsa: Floats
@@ -98,11 +110,6 @@ class DayState:
     """(7, n): surface reflectance of MODIS bands 1 to 7."""
     cloud_day: Bools
     cloud_night: Bools
-
-    def part(self, pixels: slice) -> "DayState":
-        """Return the state of some of the pixels."""
-        names = [field.name for field in fields(self) if field.name != "day"]
-        return replace(self, **{name: getattr(self, name)[..., pixels] for name in names})
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ class LaiView:
 
 @dataclass(frozen=True)
 class ReanalysisDay:
-    """Hours 00 to 23 UTC of one day at reanalysis nodes; every field is (24, n)."""
+    """Hours 00 to 23 UTC of one day at reanalysis nodes; every field but snow is (24, n)."""
 
     day: np.datetime64
     swvl1: Floats
@@ -196,6 +203,8 @@ class ReanalysisDay:
     """Air temperature at 2 m, K."""
     tp: Floats
     """Metres of rain since 00 UTC; the value at hour 0 is the total of the day before."""
+    snow_mm: Floats
+    """Water in snow at the end of the day, (n,)."""
 
 
 @dataclass(frozen=True, order=True)

@@ -1,17 +1,20 @@
 """What is asked of `simulate`, checked once; and which pixels of each tile it means."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from smcloud.core.errors import ConfigError
-from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, TILE_PIXELS
+from smcloud.grids.grid import EARTH_RADIUS_M, GLOBAL025, SIN1KM, TILE_PIXELS
 from smcloud.grids.land import is_land
-from smcloud.grids.tiles import TileYear, parse_window, tile_window, tiles_of
+from smcloud.grids.tiles import GLOBE, TileYear, parse_window, tile_window, tiles_of
 from smcloud.simulate.granules_amsr import LPRM_PRODUCTS, NNSM_PRODUCTS, days_of
+from smcloud.simulate.granules_imerg import FIRST_YEAR as FIRST_IMERG_YEAR
+from smcloud.simulate.ground_years import FROZEN_GROUND, check_ground_years, ground_without
 from smcloud.simulate.hdf_eos import Array, TilePixels
 from smcloud.simulate.records import Station
+from smcloud.simulate.region import EXAMPLE, Region
 from smcloud.simulate.sites import varied
 from smcloud.simulate.stations import Accept, Bounds, place_stations
 from smcloud.simulate.world import Earth
@@ -49,10 +52,23 @@ FOLDERS: Mapping[str, str] = {
     "windsat_lprm_day": "LPRM-WindSat-day",
     "amsr_nnsm": "NNsm-AMSR",
     "mwri_nnsm": "NNsm-MWRI",
+    "imerg_025": "IMERG",
+    "amsre_tb": "L1C-AMSRE",
+    "amsr2_tb": "L1C-AMSR2",
+    "mwri_tb": "MWRI-L1",
+    "gldas": "GLDAS",
+    "smos_ft": "SMOS-FT",
+    "smap_ft": "SPL3FTP",
+    "ismn_temperature": "ISMN-temperature",
 }
 """Folder below ``granules/`` of every source that can be simulated."""
-TRUTH, TRUTH_LST = "truth", "truth_lst"
-"""The words that ask for the cubes of the truth: soil moisture, and skin temperature."""
+TRUTH, TRUTH_LST, TRUTH_025 = "truth", "truth_lst", "truth_025"
+"""The words that ask for the cubes of the truth: soil moisture, skin temperature, coarse cells."""
+TRUTH_FROZEN = "truth_frozen"
+"""And of frozen ground on cells of 25 km."""
+TRUTH_WORDS = (TRUTH, TRUTH_LST, TRUTH_025, TRUTH_FROZEN)
+REGION_SOURCES = (*LPRM_PRODUCTS, "imerg_025", "ismn", TRUTH_025)
+"""What can be written over a region of cells of 0.25 degree, which has no pixels of 1 km."""
 DEFAULT_SOURCES = (
     "mod11a1",
     "glass_lai",
@@ -101,6 +117,19 @@ PRODUCT_SOURCES: Mapping[str, tuple[str, ...]] = {
         TRUTH,
         TRUTH_LST,
     ),
+    "freeze-thaw": (
+        "amsr2_tb",
+        "mwri_tb",
+        "gldas",
+        "smos_ft",
+        "smap_ft",
+        "terrain",
+        "soilgrids",
+        "ismn",
+        "ismn_temperature",
+        TRUTH_FROZEN,
+    ),
+    "seamless": ("amsre_lprm", "windsat_lprm", "amsr2_lprm", "imerg_025", "ismn", TRUTH_025),
 }
 """What each product reads, and is compared with."""
 REFERENCES = ("smap_l3", "smap_l3e", "smap_sentinel", "cci_active", "cci_passive", "cci_combined")
@@ -150,6 +179,9 @@ class SimulateRequest:
         correlated; 0 to below 1.
     workers : int
         Processes; 1 runs in this one.
+    region : str
+        ``W,S,E,N`` in place of tiles: cells of 0.25 degree whose centres lie inside, with
+        `REGION_SOURCES` alone.
 
     Raises
     ------
@@ -169,16 +201,18 @@ class SimulateRequest:
     sites: str = PLAIN
     shared_error: float = 0.0
     workers: int = 1
+    region: str = ""
 
     def __post_init__(self) -> None:
         if not self.years:
             raise ConfigError("simulate needs at least one year: give --year 2019")
-        if not self.tiles and not self.at_stations:
+        self._check_region()
+        if not (self.tiles or self.at_stations or self.region):
             raise ConfigError(
                 "simulate needs at least one tile (--tiles h18v04), or --at stations for "
                 "stations all over the globe"
             )
-        known = {*FOLDERS, TRUTH, TRUTH_LST}
+        known = {*FOLDERS, *TRUTH_WORDS}
         if unknown := [word for word in self.sources if word not in known]:
             raise ConfigError(
                 f"unknown source {unknown[0]!r}: expected one of {', '.join(sorted(known))}"
@@ -189,7 +223,33 @@ class SimulateRequest:
             raise ConfigError("--at stations needs stations: give --stations 1 or more")
         self._check_references()
         self._check_radiometers()
+        check_ground_years(self.frozen_ground, self.years)
         self._check_places()
+
+    def _check_region(self) -> None:
+        """Raise `ConfigError` unless cells of 0.25 degree and pixels of 1 km are kept apart."""
+        coarse = [word for word in self.sources if word in ("imerg_025", TRUTH_025)]
+        if not self.region:
+            if coarse:
+                raise ConfigError(
+                    f"{coarse[0]} is written over a region of 0.25 degree cells: give {EXAMPLE}"
+                )
+            return
+        Region.parse(self.region)
+        if self.tiles or self.window or self.at_stations or self.maps:
+            raise ConfigError(
+                "--region has no pixels of 1 km: leave out --tiles, --window, --at and --maps"
+            )
+        known = {*FOLDERS, *TRUTH_WORDS}
+        if other := [one for one in self.sources if one in known and one not in REGION_SOURCES]:
+            raise ConfigError(
+                f"{other[0]} is not written over a region: expected some of "
+                + ", ".join(REGION_SOURCES)
+            )
+        for year in self.years:
+            TileYear(GLOBAL025.name, GLOBE, year)
+            if "imerg_025" in self.sources and year < FIRST_IMERG_YEAR:
+                raise ConfigError(f"IMERG begins in {FIRST_IMERG_YEAR}, asked is {year}")
 
     def _check_places(self) -> None:
         if self.window and self.at_stations:
@@ -241,6 +301,11 @@ class SimulateRequest:
         return tuple(source for source in (*REFERENCES, *RADIOMETERS) if source in self.sources)
 
     @property
+    def frozen_ground(self) -> tuple[str, ...]:
+        """Return the satellites of frozen ground that are asked for."""
+        return tuple(source for source in FROZEN_GROUND if source in self.sources)
+
+    @property
     def global_albedo(self) -> tuple[str, ...]:
         """Return the albedo in files of the whole globe that is asked for."""
         return tuple(source for source in GLOBAL_ALBEDO if source in self.sources)
@@ -260,6 +325,17 @@ class SimulateRequest:
         if self.at_stations:
             return " and ".join(("stations", *self.windows_in(tile)))
         return self.window or "tile"
+
+
+def product_sources(product: str, years: Collection[int]) -> tuple[str, ...]:
+    """Return the sources of a product; of satellites those that measured in one of the years.
+
+    All of LPRM where none of them did: a request of them is refused with the years of each.
+    """
+    without = ground_without(years)
+    every = tuple(source for source in PRODUCT_SOURCES[product] if source not in without)
+    idle = {one for one in LPRM_PRODUCTS if not any(days_of(one, year) for year in years)}
+    return every if idle.issuperset(LPRM_PRODUCTS) else tuple(s for s in every if s not in idle)
 
 
 def _tile_and_window(text: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
+from smcloud.simulate.frozen_pieces import FrozenGroundPiece, GldasPiece
 from smcloud.simulate.global_albedo import AlbedoPiece
 from smcloud.simulate.hdf_eos import TilePixels
 from smcloud.simulate.passport import stamp
@@ -28,15 +29,19 @@ from smcloud.simulate.pieces import (
 from smcloud.simulate.pool import Piece, run_pieces
 from smcloud.simulate.records import Station
 from smcloud.simulate.references import ReferencesPiece
+from smcloud.simulate.region_run import write_region
 from smcloud.simulate.request import (
     TRUTH,
+    TRUTH_FROZEN,
     SimulateRequest,
     pixels_of,
     stations_of,
 )
 from smcloud.simulate.station_csv import CsvPiece
+from smcloud.simulate.station_temperature import TemperaturePiece
 from smcloud.simulate.tile_files import PARTS, TILE_SOURCES, TilePart, tile_keys
 from smcloud.simulate.truth import TRUTHS, Scratch
+from smcloud.simulate.truth_frozen import FrozenTruthPiece
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +55,7 @@ class Summary:
     out : str
         URL below which everything lies.
     tiles, stations, pixels : int
-        How many of each were simulated.
+        How many of each were simulated; over a region there are no tiles, and pixels are cells.
     written, kept : int
         Files written, and files that were there already.
     bytes_written : int
@@ -80,6 +85,9 @@ def simulate(request: SimulateRequest, listener: Listener) -> Summary:
     """
     began = time.perf_counter()
     objects = open_objects(request.out)
+    if request.region:
+        done = write_region(request, objects, listener)
+        return Summary(objects.url, 0, *done, time.perf_counter() - began)
     stations = stations_of(request)
     tiles = sorted({*stations, *request.map_tiles})
     areas = [pixels_of(request, tile, stations.get(tile, ())) for tile in tiles]
@@ -120,6 +128,10 @@ CoarsePiece = (
     | CsvPiece
     | ReferencesPiece
     | AlbedoPiece
+    | FrozenGroundPiece
+    | GldasPiece
+    | FrozenTruthPiece
+    | TemperaturePiece
 )
 
 
@@ -138,7 +150,10 @@ def _coarse_pieces(
     if request.global_albedo:
         for year in request.years:
             yield AlbedoPiece(out, seed, year, tuple(areas), request.global_albedo)
+    yield from _frozen_pieces(request, areas)
     everyone = tuple(station for tile in sorted(stations) for station in stations[tile])
+    if "ismn_temperature" in request.sources and everyone:
+        yield TemperaturePiece(out, seed, everyone, tuple(sorted(request.years)))
     if "ismn" in request.sources and everyone:
         years, with_truth = tuple(sorted(request.years)), TRUTH in request.sources
         yield StationsPiece(
@@ -147,6 +162,21 @@ def _coarse_pieces(
     if everyone:
         yield from _csv_pieces(request, everyone)
     yield from _map_pieces(request, areas)
+
+
+def _frozen_pieces(
+    request: SimulateRequest, areas: list[TilePixels]
+) -> Iterator[FrozenGroundPiece | GldasPiece | FrozenTruthPiece]:
+    """Yield the satellites of frozen ground, GLDAS, and the truth."""
+    for year in request.years:
+        if request.frozen_ground:
+            yield FrozenGroundPiece(
+                request.out, request.seed, year, tuple(areas), request.frozen_ground
+            )
+        if "gldas" in request.sources:
+            yield GldasPiece(request.out, request.seed, year, tuple(areas))
+        if TRUTH_FROZEN in request.sources:
+            yield FrozenTruthPiece(request.out, request.seed, year, tuple(areas))
 
 
 def _csv_pieces(request: SimulateRequest, everyone: tuple[Station, ...]) -> Iterator[CsvPiece]:

@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from smcloud.simulate.climate import Climate, Normals
 from smcloud.simulate.columns import SPIN_UP_DAYS, Columns
 from smcloud.simulate.noise import Doubles, Floats
-from smcloud.simulate.records import DayState, Ground, SoilMap
+from smcloud.simulate.records import DayState, Ground, SoilMap, WaterDay
 from smcloud.simulate.surface import Surface
 
 __all__ = ["SPIN_UP_DAYS", "Earth"]
@@ -82,6 +82,20 @@ class Earth:
         ValueError
             If the days do not ascend.
         """
+        for columns, wanted in self._years(lon, lat, days, ground):
+            yield from columns.year(wanted)
+
+    def run_water(
+        self, lon: ArrayLike, lat: ArrayLike, days: NDArray[np.datetime64]
+    ) -> Iterator[WaterDay]:
+        """Yield water, frost and leaves of each asked day: part of what `run` yields, sooner."""
+        for columns, wanted in self._years(lon, lat, days, None):
+            yield from columns.water(wanted)
+
+    def _years(
+        self, lon: ArrayLike, lat: ArrayLike, days: NDArray[np.datetime64], ground: Ground | None
+    ) -> Iterator[tuple[Columns, NDArray[np.datetime64]]]:
+        """Yield the columns and the days of each year."""
         wanted = np.asarray(days).astype("datetime64[D]")
         if wanted.size > 1 and not (np.diff(wanted).astype(int) > 0).all():
             raise ValueError("expected ascending days, found days out of order: sort them first")
@@ -90,7 +104,7 @@ class Earth:
         columns = Columns(self.climate, x, y, ground)
         years = wanted.astype("datetime64[Y]")
         for year in np.unique(years):
-            yield from columns.year(wanted[years == year])
+            yield columns, wanted[years == year]
 
 
 def _places(lon: ArrayLike, lat: ArrayLike) -> tuple[Doubles, Doubles]:

@@ -123,3 +123,22 @@ def test_wrong_combinations_of_a_study_are_one_line(asked, tmp_path, words, mess
     with pytest.raises(ConfigError, match=message):
         smcloud("--tiles", "h18v04", "--year", 2019, "--out", tmp_path, *words)
     assert asked == []
+
+
+def test_a_region_stands_in_place_of_tiles(asked, tmp_path):
+    smcloud(
+        *("--product", "seamless", "--region", "-10,35,5.5,50", "--year", "2010,2011"),
+        *("--stations", 40, "--out", tmp_path, "--also", "amsre_lprm_day"),
+    )
+    (request,) = asked
+    assert (request.region, request.tiles, request.stations) == ("-10,35,5.5,50", (), 40)
+    # AMSR2 measures since 2012.
+    assert request.sources == (
+        *("amsre_lprm", "windsat_lprm", "imerg_025", "ismn", "truth_025", "amsre_lprm_day"),
+    )
+
+
+def test_the_gap_free_product_needs_a_region(asked, tmp_path):
+    with pytest.raises(ConfigError, match=r"over a region of 0\.25 degree cells: give --region"):
+        smcloud("--product", "seamless", "--tiles", "h18v04", "--year", 2012, "--out", tmp_path)
+    assert asked == []
