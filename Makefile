@@ -9,7 +9,7 @@ STUDY_EARTH := --tiles h08v05,h10v04,h18v04,h20v08,h25v05,h30v11 --year 2017,201
 DESERT := --tiles h25v05 --window 300x300+300+600 --seed 7 --stations 30
 export MPLBACKEND := Agg
 
-.PHONY: help demo demo-s3 study downscaling all-weather test lint bench real gates clean
+.PHONY: help demo demo-s3 study downscaling all-weather freeze-thaw test lint bench real gates clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -48,6 +48,10 @@ all-weather: $(VENV)/.demo ## all-weather on a simulated Earth, no cloud gaps, i
 	$(BIN)/smcloud simulate --product all-weather $(DESERT) --year 2011,2012 --out weather
 	$(BIN)/smcloud run examples/all-weather.toml
 
+freeze-thaw: $(VENV)/.demo ## Frozen ground on a simulated Earth, 25 km, in ./frost
+	$(BIN)/smcloud simulate --product freeze-thaw --tiles h25v05 --window 480x480+300+400 --year 2014,2015 --seed 7 --out frost
+	$(BIN)/smcloud run examples/freeze-thaw.toml
+
 test: $(VENV)/.test lint ## All tests, ruff, mypy strict and the layer contracts
 	$(BIN)/python -m pytest -q
 
@@ -67,5 +71,5 @@ real: $(VENV)/.demo ## The same commands on real product files (SMCLOUD_REALDATA
 gates: $(VENV)/.demo ## Print how hard the simulated Earth is
 	$(BIN)/smcloud simulate --gates
 
-clean: ## Remove what demo, study, downscaling, all-weather and real wrote
-	rm -rf demo study downscaling weather real
+clean: ## Remove what demo, study, downscaling, all-weather, freeze-thaw and real wrote
+	rm -rf demo study downscaling weather frost real

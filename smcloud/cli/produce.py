@@ -4,13 +4,16 @@ import json
 from typing import Annotated
 
 import typer
+from distributed import Client
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
+from smcloud.cli.ground_tables import show_plans, show_years
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import IntegrityError, StoreError, UserError
-from smcloud.core.listener import counted
+from smcloud.core.listener import Listener, counted
 from smcloud.grids.grid import TILE_PIXELS
 from smcloud.production.doctor import examine
+from smcloud.production.freeze_thaw_year import plan_freeze_thaw, run_produce
 from smcloud.production.plan import check_fits, plan_year
 from smcloud.production.planned import PassPlan, State, YearPlan
 from smcloud.production.produce_stage import ProduceSummary, Redo, worker_bytes
@@ -21,6 +24,7 @@ from smcloud.production.status import Status
 from smcloud.production.status import status as status_of
 from smcloud.production.verify import verify as verify_run
 from smcloud.products.regions import REGIONS
+from smcloud.products.registry import product_of
 
 RunFile = Annotated[str, typer.Argument(help="A run file, such as examples/glass-sm.toml")]
 REDO: dict[str, Redo] = {"missing": "missing", "damaged": "damaged", "all": "all"}
@@ -32,6 +36,10 @@ DAMAGES_SHOWN = 50
 def plan(file: RunFile) -> None:
     """Show what `produce` would do and need; refuse what cannot fit a worker."""
     config = read_run(file)
+    product = product_of(config)
+    if product.label:
+        show_plans(plan_freeze_thaw(config, product))
+        return
     recipe = recipe_of(config)
     plans = [plan_year(recipe, year) for year in sorted(set(config.produced_years))]
     for year_plan in plans:
@@ -55,7 +63,18 @@ def produce(
     config = read_run(file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
-        show(run_stage(config, client, listener, redo=REDO[redo]))
+        produce_and_show(config, client, listener, redo=REDO[redo])
+
+
+def produce_and_show(
+    config: RunConfig, client: Client | None, listener: Listener, *, redo: Redo = "missing"
+) -> None:
+    """Produce the years of a run, whatever its product is, and print what was made."""
+    product = product_of(config)
+    if product.label:
+        show_years(run_produce(config, product, client, listener, redo=redo))
+    else:
+        show(run_stage(config, client, listener, redo=redo))
 
 
 def status(

@@ -4,10 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from distributed import Client
 
 from smcloud.cli.console import RichListener, cluster_from, console, table
+from smcloud.cli.ground_tables import show_files
+from smcloud.core.config import RunConfig
+from smcloud.core.listener import Listener
+from smcloud.production.freeze_thaw_publish import run_publish
 from smcloud.production.publish_stage import PublishResult, run
 from smcloud.production.run_file import read_run
+from smcloud.products.registry import product_of
 
 
 def publish(
@@ -20,8 +26,18 @@ def publish(
     config = read_run(run_file)
     listener = RichListener()
     with cluster_from(config.cluster, listener) as client:
-        result = run(config, client, listener, netcdf=netcdf)
-    show(result)
+        publish_and_show(config, client, listener, netcdf=netcdf)
+
+
+def publish_and_show(
+    config: RunConfig, client: Client | None, listener: Listener, *, netcdf: bool = False
+) -> None:
+    """Publish the years of a run, whatever its product is, and print what was written."""
+    product = product_of(config)
+    if product.label:
+        show_files(run_publish(config, product, client, listener))
+    else:
+        show(run(config, client, listener, netcdf=netcdf))
 
 
 def show(result: PublishResult) -> None:

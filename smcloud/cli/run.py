@@ -11,12 +11,7 @@ from smcloud.cli import ingest, produce, publish, train, validate
 from smcloud.cli.console import RichListener, cluster_from, console
 from smcloud.core.config import RunConfig
 from smcloud.core.listener import Listener
-from smcloud.production import (
-    ingest_stage,
-    produce_stage,
-    publish_stage,
-    validate_stage,
-)
+from smcloud.production import ingest_stage
 from smcloud.production.run_file import read_run
 from smcloud.products.registry import product_of
 
@@ -50,9 +45,9 @@ def stages_of(
     stages: dict[str, Callable[[], None]] = {
         "ingest": lambda: ingest.show(ingest_stage.run(config, client, listener)),
         "train": lambda: train.train_and_show(config, client, listener),
-        "produce": lambda: produce.show(produce_stage.run(config, client, listener)),
-        "validate": lambda: validate.show(validate_stage.run(config, client, listener)),
-        "publish": lambda: publish.show(publish_stage.run(config, client, listener)),
+        "produce": lambda: produce.produce_and_show(config, client, listener),
+        "validate": lambda: validate.validate_and_show(config, client, listener),
+        "publish": lambda: publish.publish_and_show(config, client, listener),
     }
     return {name: stage for name, stage in stages.items() if name in config.stages}
 

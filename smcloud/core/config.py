@@ -226,6 +226,77 @@ class DownscaleConfig(_Section):
     `none`: each keeps its own scale."""
 
 
+class GroundConfig(_Section):
+    """How the state of the ground is learned and told; other products do not read it."""
+
+    partly: Literal["frozen", "thawed", "left_out", "class"] = "frozen"
+    """What cells that the label calls partly frozen count as; `left_out` neither teach nor test,
+    `class` are a state of their own."""
+    overpasses: Annotated[tuple[Literal["night", "day"], ...], Field(min_length=1)] = (
+        "night",
+        "day",
+    )
+    """Overpasses that teach; a map takes the first that saw a cell on a day."""
+    most_rows: Annotated[int, Field(ge=100)] = 200_000
+    """Rows of the table at the most, drawn evenly over years and blocks."""
+    block_degrees: float = Field(default=2.0, gt=0.0, le=90.0)
+    """Side of the spatial blocks that keep neighbouring cells on one side of a split."""
+    folds: Annotated[int, Field(ge=1, le=5)] = 3
+    """Folds of each split that are grown and scored; a fifth of blocks or years is the test set of
+    each."""
+    trees: Positive = 100
+    max_depth: Annotated[int, Field(ge=0)] = 12
+    """Levels of a tree; 0 for no limit, which is slower to apply beyond 12."""
+    min_samples_leaf: Positive = 5
+    max_features: Annotated[float, Field(gt=0.0, le=1.0)] = 1 / 3
+    """Part of the features that a split looks at."""
+    temperature: str = "ISMN-temperature"
+    """Folder or zip below `granules` (or a URL) in ISMN's layout with soil temperature, against
+    which maps are held; nothing learns from it. "" for none, and done without where absent."""
+    balanced: bool = True
+    """States weigh alike however rare one is; probabilities stay those of the rows as they are."""
+
+
+class SeamlessConfig(_Section):
+    """How the network that fills gaps is trained and used; only `seamless` reads it."""
+
+    held_out_year: int = 0
+    """Training year that is not fitted and ends the training; the last one by default."""
+    channels: Positive = 32
+    """Features of each branch of the network."""
+    mid_layers: Positive = 8
+    """Times that its middle layer is applied."""
+    lstm_hidden: Positive = 16
+    """Memory of its recurrent cells."""
+    patch_cells: Annotated[int, Field(ge=4)] = 40
+    """Side of the squares that it learns from; less in a small region."""
+    patch_stride: Positive = 10
+    """Cells from one square to the next."""
+    complete_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Least share of a square that is known on its day; less where complete ones are rare."""
+    keep_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of the squares that are kept."""
+    epochs: Positive = 60
+    steps: Positive = 40
+    """Batches of one epoch."""
+    batch: Positive = 32
+    learning_rate: float = Field(default=3e-3, gt=0.0)
+    patience: Positive = 12
+    """Epochs without a better score on the year held out after which training ends."""
+    threads: Positive = 1
+    """Threads of the training. Equal numbers give equal bits."""
+    segment_days: Literal[46, 92, 184, 368] = 46
+    """Days of a year that one task fills and keeps."""
+    spin_up_days: Annotated[int, Field(ge=0, le=366)] = 30
+    """Days that it fills before them, across the border of years where there is a cube."""
+    masked: tuple[Literal["swath", "failed", "frozen", "dense", "outage", "unknown"], ...] = (
+        "frozen",
+    )
+    """Reasons of gaps that stay unknown; [] fills every gap."""
+    hiding_rounds: Annotated[int, Field(ge=1, le=9)] = 3
+    """Rounds of simulated gaps in `validate`, each with other days; 9 hide every day once."""
+
+
 class CompareConfig(_Section):
     """Which other products the produced maps are compared with."""
 
@@ -284,6 +355,8 @@ class RunConfig(_Section):
     selection: SelectionConfig = SelectionConfig()
     produce: ProduceConfig = ProduceConfig()
     downscale: DownscaleConfig = DownscaleConfig()
+    ground: GroundConfig = GroundConfig()
+    seamless: SeamlessConfig = SeamlessConfig()
     compare: CompareConfig = CompareConfig()
     publish: PublishConfig = PublishConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -340,6 +413,11 @@ class RunConfig(_Section):
     def station_csv(self) -> str:
         """Return the URL of the plain CSV of stations; empty for none."""
         return self._below_granules(self.stations.csv)
+
+    @property
+    def station_temperature(self) -> str:
+        """Return the URL of soil temperature at stations; empty for none."""
+        return self._below_granules(self.ground.temperature)
 
     def _below_granules(self, place: str) -> str:
         if "://" in place:

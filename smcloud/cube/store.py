@@ -137,7 +137,7 @@ def _create_coordinates(root: zarr.Group, schema: CubeSchema, year: int | None) 
             data=values,
             chunks=values.shape,
             dimension_names=(name,),
-            attributes=_axis_attrs(grid, name),
+            attributes=axis_attrs(grid, name),
         )
     if not schema.is_static:
         days = (schema.times(year) - EPOCH).astype(np.int32)
@@ -157,7 +157,8 @@ def _create_coordinates(root: zarr.Group, schema: CubeSchema, year: int | None) 
     root.create_array(GRID_MAPPING, data=np.array(0, np.int32), attributes=grid_mapping_attrs(grid))
 
 
-def _axis_attrs(grid: Grid, name: str) -> dict[str, Any]:
+def axis_attrs(grid: Grid, name: str) -> dict[str, Any]:
+    """Return the CF attributes of the coordinates along one of the two axes of a grid."""
     is_row = name == grid.dims[0]
     if grid.projected:
         axis = "y" if is_row else "x"

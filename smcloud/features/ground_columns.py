@@ -180,7 +180,7 @@ class GroundReader:
             If a cube is damaged or not what its schema says.
         """
         modelled, static = self._modelled(window, points, year), self._static(window, points)
-        found = {}
+        found: dict[str, Floats32] = {}
         for overpass in overpasses:
             seen = self._brightness(window, points, year, overpass)
             n_days = len(seen[0])
@@ -345,4 +345,4 @@ def mean_of_known(values: Floats32) -> Floats32:
     total = np.where(known, values, np.float32(0)).sum(axis=1, dtype=np.float64)
     enough = count >= LEAST_SAMPLES
     found = np.divide(total, count, out=np.full(len(values), np.nan), where=enough)
-    return found.astype(np.float32)
+    return np.asarray(found, np.float32)

@@ -288,7 +288,9 @@ class AllScores:
         return cls(
             {name: tuple(classes) for name, classes in body["strata"].items()},
             {
-                name: {key: StateScores.from_json(one) for key, one in variants.items()}
+                name: {
+                    key: StateScores.from_json(variants[key]) for key in VARIANTS if key in variants
+                }
                 for name, variants in body["scores"].items()
             },
         )

@@ -6,6 +6,7 @@ from smcloud.features.catalogue import features_named
 from smcloud.features.coarse_cubes import JOINED
 from smcloud.features.derived import with_inputs
 from smcloud.features.spec import CubeSet, Driver, split_input
+from smcloud.products.base import Product
 from smcloud.products.registry import product_of
 from smcloud.sources.base import KnowsItsDays
 from smcloud.sources.registry import SOURCES
@@ -17,6 +18,11 @@ def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
     Cubes that are made of others come after those, which need not be drivers of the product.
     """
     product = product_of(config)
+    if product.label:
+        asked = {*config.reference_sources}
+        return (*product.drivers, *(one for one in product.references if one.source in asked))
+    if product.gaps:
+        return _of_gaps(config, product)
     names = list(config.train.features or product.features)
     if product.downscaling is not None and product.downscaling.ceiling not in ("", *names):
         names.append(product.downscaling.ceiling)
@@ -29,6 +35,15 @@ def drivers_of(config: RunConfig) -> tuple[Driver, ...]:
     made = with_inputs(name for name in known if name in needed and name not in own)
     there = [name for name in made if name in needed or _serves(config, name)]
     return tuple(known.get(name) or Driver(name) for name in dict.fromkeys((*there, *own)))
+
+
+def _of_gaps(config: RunConfig, product: Product) -> tuple[Driver, ...]:
+    """Return the drivers of a product that fills gaps, and before them what they are made of."""
+    known = {driver.source: driver for driver in product.drivers}
+    own = [name for name in known if name in config.ingest.cubes]
+    made = with_inputs(name for name in known if name not in own)
+    there = [name for name in made if name in known or _serves(config, name)]
+    return tuple(known.get(name) or Driver(name) for name in (*there, *own))
 
 
 def _serves(config: RunConfig, source: str) -> bool:

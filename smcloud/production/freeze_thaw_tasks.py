@@ -233,10 +233,15 @@ def train_freeze_thaw(
     stored, counts = to_bytes(model), scores_to_bytes(scores, rows.strata)
     card = _card(request, input_hash, rows, scores, notes, (stored, counts))
     save_freeze_thaw(request.models, request.name, stored, counts, card)
-    files = (f"{card.sha256}.{TREES}", f"{card.scores_sha256}.{SCORES}", CARD)
-    ours = {f"{request.name}/{file}" for file in files}
-    jobs.tidy(ours, lambda key: key.startswith(f"{request.name}/"), keep_results=False)
+    _tidy(jobs, request.name, card)
     return FreezeThawSummary(card, model, AllScores.from_bytes(counts), False, jobs.done, jobs.kept)
+
+
+def _tidy(jobs: TrainingJobs, name: str, card: FreezeThawCard) -> None:
+    """Delete rows, results and parts, and the files of earlier trainings."""
+    files = (f"{card.sha256}.{TREES}", f"{card.scores_sha256}.{SCORES}", CARD)
+    ours = {f"{name}/{file}" for file in files}
+    jobs.tidy(ours, lambda key: key.startswith(f"{name}/"), keep_results=False)
 
 
 def _named(request: FreezeThawRequest) -> list[Any]:

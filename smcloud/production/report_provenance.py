@@ -6,6 +6,8 @@ from importlib.metadata import version
 
 from smcloud.core.config import RunConfig
 from smcloud.models.base import ModelCard
+from smcloud.models.freeze_thaw_files import FreezeThawCard
+from smcloud.models.seamless_files import SeamlessCard
 from smcloud.production.downscalers import DownscalerCard
 from smcloud.production.store_year import StoreYear
 from smcloud.products.base import Product
@@ -13,7 +15,7 @@ from smcloud.validation import report
 from smcloud.version import __version__
 
 FOOTER = f"Made by smcloud {__version__}. This page loads nothing from elsewhere."
-AnyCard = ModelCard | DownscalerCard
+AnyCard = ModelCard | DownscalerCard | FreezeThawCard | SeamlessCard
 PACKAGES = ("numpy", "pandas", "xarray", "zarr", "dask", "distributed", "xgboost-cpu", "xgboost")
 
 

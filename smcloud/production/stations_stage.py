@@ -98,7 +98,8 @@ def ingest_named_stations(
     As `ingest_stations`.
     """
     places = [url for url in (config.station_archive, config.station_csv) if url]
-    learns = product_named(config.product).downscaling is None
+    product = product_named(config.product)
+    learns = product.downscaling is None and not product.label
     is_default = "archive" not in config.stations.model_fields_set
     if places and not learns and is_default and not open_objects(config.station_archive).list():
         listener.note(

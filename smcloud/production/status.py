@@ -93,7 +93,8 @@ def _products(config: RunConfig, product: Product) -> Iterator[Status]:
         passes = list(_passes(config, product, year, pointer)) if product.downscaling else []
         blocks = {(one.key.tile, one.version): one.of for one in passes if one.of}
         yield from passes
-        for tile in sorted(set(config.produced_tiles)):
+        tiles = set(config.produced_tiles) if product.schema.on.is_fine else {GLOBE}
+        for tile in sorted(tiles):
             key = TileYear(product.schema.grid, tile, year)
             rows = [_recorded(PUBLISHED, published[key])] if key in published else []
             if key in newest and newest[key] != published.get(key):

@@ -142,6 +142,10 @@ class Product:
         Quality bits of the features under which a pixel gets no estimate (fill and NO_ESTIMATE).
     downscaling : Downscaling or None
         Of a product that learns from coarse cells; None where stations teach it.
+    label : str
+        Source that tells the states which a product of states learns; empty for all others.
+    gaps : str
+        Cube whose gaps a product fills; empty for all others.
     published : tuple of Published
     version : int
         Raised when the recipe changes what the same inputs give.
@@ -160,6 +164,8 @@ class Product:
     choices: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
     no_estimate_where: int = 0
     downscaling: Downscaling | None = None
+    label: str = ""
+    gaps: str = ""
     published: tuple[Published, ...] = field(default=())
     version: int = 1
 

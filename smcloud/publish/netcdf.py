@@ -1,7 +1,7 @@
-"""One tile-year as a NetCDF-4 file for tools that know neither Zarr nor sinusoidal tiles.
+"""A window of a year as a NetCDF-4 file for tools that know neither Zarr nor its projection.
 
-CF-1.11; the stored integers with their packing, and two-dimensional longitude and latitude, which
-the cube leaves out because they follow from x and y.
+CF-1.11; the stored integers with their packing, and on projected grids two-dimensional longitude
+and latitude, which the cube leaves out because they follow from x and y.
 """
 
 import tempfile
@@ -17,8 +17,8 @@ from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
 from smcloud.cube.opening import GRID_MAPPING
 from smcloud.cube.schema import EPOCH, CubeSchema, Variable
-from smcloud.cube.store import TIME_UNITS, Cube, grid_mapping_attrs, open_cube
-from smcloud.grids.grid import SIN1KM, Window
+from smcloud.cube.store import TIME_UNITS, Cube, axis_attrs, grid_mapping_attrs, open_cube
+from smcloud.grids.grid import Window
 
 CHUNK_PIXELS = 150
 DEFLATE_LEVEL = 1
@@ -66,25 +66,27 @@ def write_netcdf(task: NetcdfTask) -> str:
 
 def _write_frame(file: h5netcdf.File, task: NetcdfTask) -> None:
     """Write dimensions, coordinates, grid mapping and global attributes."""
+    grid = task.schema.on
     rows, cols = task.window.slices
     days = (task.schema.times(task.year) - EPOCH).astype(np.int32)
-    file.dimensions = {"time": days.size, "y": task.window.shape[0], "x": task.window.shape[1]}
+    down, across = grid.dims
+    file.dimensions = dict(
+        zip(("time", down, across), (days.size, *task.window.shape), strict=True)
+    )
     _put(file, "time", ("time",), days, {
         "units": TIME_UNITS, "calendar": "proleptic_gregorian", "standard_name": "time",
         "long_name": "UTC day", "axis": "T", "units_metadata": "leap_seconds: none",
     })  # fmt: skip
-    for name, values in (("y", SIN1KM.y[rows]), ("x", SIN1KM.x[cols])):
-        _put(file, name, (name,), values, {
-            "units": "m", "standard_name": f"projection_{name}_coordinate",
-            "long_name": f"{name} coordinate of the pixel centre", "axis": name.upper(),
-        })  # fmt: skip
-    lon, lat = SIN1KM.lonlat(task.window)
-    for name, units, values in (("lon", "degrees_east", lon), ("lat", "degrees_north", lat)):
-        long_name = {"lon": "longitude", "lat": "latitude"}[name]
-        _put(file, name, ("y", "x"), values, {
-            "units": units, "standard_name": long_name, "long_name": long_name,
-        })  # fmt: skip
-    _put(file, GRID_MAPPING, (), np.int32(0), grid_mapping_attrs(SIN1KM))
+    for name, values in ((down, grid.y[rows]), (across, grid.x[cols])):
+        _put(file, name, (name,), values, axis_attrs(grid, name))
+    if grid.projected:
+        lon, lat = grid.lonlat(task.window)
+        for name, units, values in (("lon", "degrees_east", lon), ("lat", "degrees_north", lat)):
+            long_name = {"lon": "longitude", "lat": "latitude"}[name]
+            _put(file, name, (down, across), values, {
+                "units": units, "standard_name": long_name, "long_name": long_name,
+            })  # fmt: skip
+    _put(file, GRID_MAPPING, (), np.int32(0), grid_mapping_attrs(grid))
     file.attrs["Conventions"] = "CF-1.11"
     file.attrs["title"] = f"{task.schema.title}, tile {task.tile}, {task.year}"
     file.attrs["history"] = f"copied by smcloud from version {Path(task.store_url).stem}"
@@ -104,7 +106,7 @@ def _write_variable(file: h5netcdf.File, cube: Cube, variable: Variable, task: N
     side = min(CHUNK_PIXELS, *task.window.shape)
     target = file.create_variable(
         variable.name,
-        ("time", "y", "x"),
+        ("time", *task.schema.on.dims),
         variable.dtype,
         chunks=(min(task.schema.chunks[0], days), side, side),
         # A flag is always known: a fill value would make readers turn it into floats.
@@ -115,10 +117,12 @@ def _write_variable(file: h5netcdf.File, cube: Cube, variable: Variable, task: N
     )
     attrs = {name: v for name, v in variable.cf_attrs().items() if name != "_FillValue"}
     kind = np.dtype(variable.dtype)
-    for name in ("valid_range", "flag_masks"):
+    for name in ("valid_range", "flag_masks", "flag_values"):
         if name in attrs:  # CF: of the type of the packed values
             attrs[name] = np.asarray(attrs[name], kind)
-    target.attrs.update(attrs | {"grid_mapping": GRID_MAPPING, "coordinates": "lat lon"})
+    if task.schema.on.projected:
+        attrs["coordinates"] = "lat lon"
+    target.attrs.update(attrs | {"grid_mapping": GRID_MAPPING})
     for block in task.blocks:
         if (inside := block.intersect(task.window)) is not None:
             target[(slice(0, days), *inside.within(task.window))] = cube.read(

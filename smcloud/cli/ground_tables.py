@@ -1,0 +1,99 @@
+"""What the commands print of a product that tells states of the ground."""
+
+from collections.abc import Mapping
+
+from smcloud.cli.console import console, table
+from smcloud.production.freeze_thaw_publish import GroundFiles
+from smcloud.production.freeze_thaw_tasks import FreezeThawSummary
+from smcloud.production.freeze_thaw_validate import GroundResult
+from smcloud.production.freeze_thaw_year import GroundPlan, GroundSummary
+from smcloud.production.report_freeze_thaw import score_lines
+
+MIB = 2**20
+SCORES: Mapping[str, str] = {
+    "overall_accuracy": "accuracy",
+    "kappa": "kappa",
+    "balanced_accuracy": "balanced",
+    "F1 thawed": "F1 thawed",
+    "F1 frozen": "F1 frozen",
+    "brier": "Brier",
+}
+"""Scores that are printed, and what heads their columns."""
+
+
+def show_forest(made: FreezeThawSummary) -> None:
+    """Print the scores of a forest on cells and years that it never saw."""
+    card = made.card
+    _show_scores(f"{card.name}: states told on rows apart", score_lines(made.scores))
+    console.print(
+        "  random rows are no result: the cells and days beside them were fitted", markup=False
+    )
+    for note in card.notes:
+        console.print(f"  {note}", markup=False)
+    counted = ", ".join(f"{word} {count:,}" for word, count in card.rows.items())
+    trees = card.params["trees"]
+    console.print(f"  {trees} trees on {counted} rows; partly is {card.partly}", markup=False)
+
+
+def _show_scores(title: str, lines: Mapping[str, Mapping[str, float]]) -> None:
+    table(
+        title,
+        ["tested", "rows", *SCORES.values()],
+        [
+            [name, f"{scores['n']:,.0f}", *(_number(scores.get(key)) for key in SCORES)]
+            for name, scores in lines.items()
+        ],
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def show_plans(plans: tuple[GroundPlan, ...]) -> None:
+    """Print what `produce` would do."""
+    table(
+        "Plan",
+        ["year", "blocks", "to make", "cell-days", "memory of a block, MiB"],
+        [
+            [plan.year, plan.blocks, plan.waiting, f"{plan.rows:,}", f"{plan.bytes / MIB:,.0f}"]
+            for plan in plans
+        ],
+    )
+
+
+def show_years(summary: GroundSummary) -> None:
+    """Print what the produce stage did, one row a year."""
+    table(
+        f"Produced {summary.product}",
+        ["year", "version", "made", "kept", "restored", "cell-days", "peak MiB"],
+        [
+            [
+                year.year,
+                year.version,
+                year.made,
+                year.kept,
+                year.repaired,
+                f"{year.rows:,}",
+                f"{year.peak_bytes / MIB:,.0f}",
+            ]
+            for year in summary.years
+        ],
+    )
+    for year in summary.years:
+        console.print(f"  {year.store}", markup=False)
+
+
+def show_found(result: GroundResult) -> None:
+    """Print the scores and where the reports are."""
+    _show_scores("Scores", result.lines)
+    for line in result.told:
+        console.print(line, markup=False)
+    for url in result.reports:
+        console.print(f"report {url}", markup=False)
+
+
+def show_files(found: GroundFiles) -> None:
+    """Print where the files of each year are."""
+    for url in found.netcdf:
+        console.print(f"file  {url}", markup=False)
