@@ -35,7 +35,6 @@ SWATHS = (
 """Group, band, and how the band and its horn are told."""
 MWRI_EPOCH = datetime(2000, 1, 1, 12)
 MWRI_SLOPE, MWRI_INTERCEPT = 0.01, 327.68
-_GZIP = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def _write_swath(
         "Quality": (scans.lay(codes, -1), ""),
     }
     for name, (values, units) in layers.items():
-        layer = group.create_dataset(name, data=values, **_GZIP)
+        layer = group.create_dataset(name, data=values)
         fill = np.int8(-99) if values.dtype == np.int8 else np.float32(FILL)
         layer.attrs["_FillValue"] = fill
         layer.attrs["CodeMissingValue"] = np.bytes_(f"{fill:g}")
@@ -182,12 +181,12 @@ def mwri_product() -> OrbitProduct:
         laid = np.moveaxis(scans.lay(stored, 0), -1, 0)
         since = scans.times - np.datetime64(MWRI_EPOCH, "ms")
         with h5py.File("mwri", "w", driver="core", backing_store=False) as file:
-            layer = file.create_dataset("EARTH_OBSERVE_BT_10_to_89GHz", data=laid, **_GZIP)
+            layer = file.create_dataset("EARTH_OBSERVE_BT_10_to_89GHz", data=laid)
             layer.attrs["Slope"] = np.array([MWRI_SLOPE], np.float32)
             layer.attrs["Intercept"] = np.array([MWRI_INTERCEPT], np.float32)
             for name, values in (("Longitude", lon), ("Latitude", lat)):
                 laid_out = scans.lay(values.astype(np.float32), FILL)
-                file.create_dataset(name, data=laid_out, **_GZIP)
+                file.create_dataset(name, data=laid_out)
             days = since.astype("timedelta64[D]")
             file["Scan_Daycnt"] = days.astype(np.int32)[:, None]
             file["Scan_Mscnt"] = (since - days).astype(np.float64)[:, None]
