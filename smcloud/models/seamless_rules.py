@@ -55,14 +55,14 @@ SMALL = SeamlessShape(channels=8, mid_layers=4, days=4, lstm_hidden=8)
 class TrainingRules:
     """How long and on what a network is trained."""
 
-    epochs: int = 60
+    epochs: int = 40
     """At most; the rate of learning falls along half a cosine to zero over them."""
-    steps: int = 40
+    steps: int = 30
     """Batches of one epoch. An epoch reads one shard of patches."""
-    batch: int = 32
+    batch: int = 16
     """Patches of one batch (128 in SGD-SM 1.0)."""
     learning_rate: float = 3e-3
-    patience: int = 12
+    patience: int = 10
     """Epochs without a better score on the year held out after which training ends."""
     seed: int = 0
     threads: int = 1

@@ -9,7 +9,7 @@ from benchmarks import seamless
 
 def test_a_day_and_a_training_are_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(seamless, "PUBLISHED", seamless.SMALL)
-    monkeypatch.setattr(seamless, "TILES", (96,))
+    monkeypatch.setattr(seamless, "TILES", (24,))
     found = seamless.measure("tiny", 0, tmp_path)
     assert 0 < found["day"]["gaps"] < found["day"]["land_cells"]
     assert len(found["day"]["seconds"]) == 4
