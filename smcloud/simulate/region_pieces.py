@@ -220,11 +220,12 @@ class ImergPiece:
 
 
 def strips_of(cells: Footprints, size: int) -> list[slice]:
-    """Return parts of about `size` cells, in order; they end where a row of cells does."""
+    """Return parts of about `size` cells, all about equal; they end where a row of cells does."""
     starts = np.flatnonzero(np.diff(cells.rows, prepend=-1))
+    share = len(cells.rows) / max(1, round(len(cells.rows) / size))
     ends, at = [], 0
     for start in starts:
-        if start - at >= size:
+        if start - at >= share:
             ends.append(int(start))
             at = int(start)
     bounds = [0, *ends, len(cells.rows)]

@@ -33,9 +33,9 @@ from smcloud.simulate.sites import varied
 from smcloud.simulate.truth_cells import truth_keys
 from smcloud.simulate.world import Earth
 
-STRIP_CELLS = 1500
-"""Cells that are stepped together: few enough that their arrays stay near the processor, many
-enough that calls and the nodes of the weather about them cost little."""
+STRIP_CELLS = 3200
+"""Cells that are stepped together: many enough that calls and the weather about them cost little,
+few enough that a year of a continent makes pieces for several processes."""
 PART_DAYS = 61
 """Days of a source that one process writes at a time."""
 
