@@ -183,6 +183,9 @@ class ProduceConfig(_Section):
     """Blocks submitted per thread of a worker, those at work included."""
     heartbeat_seconds: float = Field(default=10.0, gt=0.0)
     """Beat of the lease; it expires after three missed beats."""
+    frozen_mask: bool = True
+    """Raise the quality bit of frozen ground also where `freeze-thaw` below the same root says so,
+    if it is published for all years that are produced."""
     core_hour_price: float = Field(default=0.05, ge=0.0)
     """Price of a core-hour in the currency of the plan's cost line."""
 

@@ -14,6 +14,7 @@ from smcloud.cube.store import open_cube
 from smcloud.features.blockwise import FeatureReader
 from smcloud.features.catalogue import features_named
 from smcloud.features.derived import schema_named
+from smcloud.features.frozen_mask import GroundStates, MaskedReader
 from smcloud.features.spec import CubeSet, split_input
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import (
@@ -31,7 +32,9 @@ from smcloud.models.damping import LAG_DAYS, WINDOW_DAYS
 from smcloud.models.periods import PeriodsCard
 from smcloud.production.downscalers import DownscalerCard, load_downscaler_card
 from smcloud.production.ledger import Ledger, Record, combined_hash
+from smcloud.production.versions import read_pointer
 from smcloud.products.base import Product
+from smcloud.products.freeze_thaw import FREEZE_THAW, FROZEN_STATES, STATE
 from smcloud.products.registry import product_of
 
 TAIL_BYTES = 4096
@@ -120,11 +123,30 @@ def recipe_of(config: RunConfig) -> Recipe:
     names = config.train.features or product.features
     cubes = CubeSet({d.source: config.cube_prefix(d.source) for d in product.drivers})
     reader = FeatureReader(features_named(names, product.drivers), product.drivers, cubes)
+    states = ground_states(config) if config.produce.frozen_mask else None
+    reader = reader if states is None else MaskedReader(reader, states)
     card = _card(config, product, reader.names)
     has_spread = isinstance(card, ModelCard) and card.spread is not None
     size, schema = config.produce.block_pixels, product.schema_for(has_spread=has_spread)
     schema = replace(schema, shards=(schema.shards[0], size, size))
     return Recipe(config, product, schema, reader, card, config.layout.model(""))
+
+
+def ground_states(config: RunConfig) -> GroundStates | None:
+    """Return the published states of the ground below a run's root; None unless all years have."""
+    layout, name = config.layout, FREEZE_THAW.name
+    years = sorted(set(config.produced_years))
+    pointers = {year: read_pointer(layout, name, year) for year in years}
+    found = {year: pointer for year, pointer in pointers.items() if pointer is not None}
+    if len(found) < len(years):
+        return None
+    return GroundStates(
+        {year: join(layout.product(name, year), one.store) for year, one in found.items()},
+        {year: one.output_hash for year, one in found.items()},
+        FREEZE_THAW.schema,
+        STATE,
+        FROZEN_STATES,
+    )
 
 
 def _card(
@@ -191,7 +213,16 @@ def _input_hash(recipe: Recipe, key: TileYear, records: IngestRecords) -> str:
             "part": str(recipe.part(key.tile)),
             "drivers": dict(sorted(driver_states(recipe.inputs, key, records))),
         }
+        | _frozen_state(recipe, key)
     )
+
+
+def _frozen_state(recipe: Recipe, key: TileYear) -> dict[str, str]:
+    """Return a hash of the states of the ground that raise a bit; nothing where none do."""
+    reader = recipe.reader
+    if not isinstance(reader, MaskedReader) or key.year is None:
+        return {}
+    return {"frozen ground": reader.states.hashes[key.year]}
 
 
 def driver_states(

@@ -26,6 +26,8 @@ FLAGS: Mapping[int, str] = {
     UNDECIDED: "states_nearly_as_likely_as_each_other",
 }
 """Bits of the quality flag; a day without bits had everything and a clear answer."""
+FROZEN_STATES = (int(GroundState.FROZEN),)
+"""States under which soil moisture of other products is flagged."""
 RADIOMETERS = ("amsr2_tb", "mwri_tb", "amsre_tb")
 LABEL, LAND_MODEL, TERRAIN, SOIL = "smos_ft", "gldas", "terrain", "soilgrids"
 SECOND = "smap_ft"
