@@ -15,12 +15,13 @@ from smcloud.validation import report
 from smcloud.version import __version__
 
 FOOTER = f"Made by smcloud {__version__}. This page loads nothing from elsewhere."
-AnyCard = ModelCard | DownscalerCard | FreezeThawCard | SeamlessCard
+AnyCard = ModelCard | DownscalerCard
+ShownCard = AnyCard | FreezeThawCard | SeamlessCard
 PACKAGES = ("numpy", "pandas", "xarray", "zarr", "dask", "distributed", "xgboost-cpu", "xgboost")
 
 
 def provenance_section(
-    config: RunConfig, product: Product, card: AnyCard | None, year: StoreYear | None = None
+    config: RunConfig, product: Product, card: ShownCard | None, year: StoreYear | None = None
 ) -> report.Section:
     """Return the section of store, model, versions and run file; without a year, of the model."""
     rows = {} if card is None else {"Model": f"{card.name}, sha256 {card.whole_sha256}"}
