@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 from distributed import Client
 
+from smcloud.cli.coarse_stages import own_stages
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.cli.ground_tables import show_plans, show_years
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import IntegrityError, StoreError, UserError
 from smcloud.core.listener import Listener, counted
 from smcloud.grids.grid import TILE_PIXELS
 from smcloud.production.doctor import examine
-from smcloud.production.freeze_thaw_year import plan_freeze_thaw, run_produce
 from smcloud.production.plan import check_fits, plan_year
 from smcloud.production.planned import PassPlan, State, YearPlan
 from smcloud.production.produce_stage import ProduceSummary, Redo, worker_bytes
@@ -37,8 +36,9 @@ def plan(file: RunFile) -> None:
     """Show what `produce` would do and need; refuse what cannot fit a worker."""
     config = read_run(file)
     product = product_of(config)
-    if product.label:
-        show_plans(plan_freeze_thaw(config, product))
+    own = own_stages(product)
+    if own is not None:
+        own.plan(config, product)
         return
     recipe = recipe_of(config)
     plans = [plan_year(recipe, year) for year in sorted(set(config.produced_years))]
@@ -71,8 +71,9 @@ def produce_and_show(
 ) -> None:
     """Produce the years of a run, whatever its product is, and print what was made."""
     product = product_of(config)
-    if product.label:
-        show_years(run_produce(config, product, client, listener, redo=redo))
+    own = own_stages(product)
+    if own is not None:
+        own.produce(config, product, client, listener, redo)
     else:
         show(run_stage(config, client, listener, redo=redo))
 

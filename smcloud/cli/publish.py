@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 from distributed import Client
 
+from smcloud.cli.coarse_stages import own_stages
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.cli.ground_tables import show_files
 from smcloud.core.config import RunConfig
 from smcloud.core.listener import Listener
-from smcloud.production.freeze_thaw_publish import run_publish
 from smcloud.production.publish_stage import PublishResult, run
 from smcloud.production.run_file import read_run
 from smcloud.products.registry import product_of
@@ -34,8 +33,9 @@ def publish_and_show(
 ) -> None:
     """Publish the years of a run, whatever its product is, and print what was written."""
     product = product_of(config)
-    if product.label:
-        show_files(run_publish(config, product, client, listener))
+    own = own_stages(product)
+    if own is not None:
+        own.publish(config, product, client, listener)
     else:
         show(run(config, client, listener, netcdf=netcdf))
 

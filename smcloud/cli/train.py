@@ -6,17 +6,16 @@ import typer
 from distributed import Client
 
 from smcloud.cli import train_options as given
+from smcloud.cli.coarse_stages import own_stages
 from smcloud.cli.coarse_tables import show_coarse
 from smcloud.cli.console import RichListener, cluster_from
 from smcloud.cli.console import console as console
-from smcloud.cli.ground_tables import show_forest
 from smcloud.cli.train_tables import show as show
 from smcloud.core.config import ClusterConfig, RunConfig
 from smcloud.core.errors import UserError
 from smcloud.core.listener import Listener
 from smcloud.models.parameters import known_device
 from smcloud.production.coarse_train_stage import run_coarse
-from smcloud.production.freeze_thaw_train import run_freeze_thaw
 from smcloud.production.run_file import read_run
 from smcloud.production.table_stage import (
     MOST_ROWS,
@@ -123,8 +122,9 @@ def _train_product(run_file: str, distributed: bool, device: str) -> None:
 def train_and_show(config: RunConfig, client: Client | None, listener: Listener) -> None:
     """Train what a run's product learns from, stations or coarse cells, and print what was made."""
     product = product_of(config)
-    if product.label:
-        show_forest(run_freeze_thaw(config, product, client, listener))
+    own = own_stages(product)
+    if own is not None:
+        own.train(config, product, client, listener)
     elif product.downscaling is None:
         show(run(config, client, listener))
     else:

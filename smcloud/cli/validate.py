@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 from distributed import Client
 
+from smcloud.cli.coarse_stages import own_stages
 from smcloud.cli.console import RichListener, cluster_from, console, table
-from smcloud.cli.ground_tables import show_found
 from smcloud.cli.train_tables import show_thresholds
 from smcloud.core.config import RunConfig
 from smcloud.core.listener import Listener
-from smcloud.production.freeze_thaw_validate import run_validate
 from smcloud.production.run_file import read_run
 from smcloud.production.validate_stage import ScoreLine, ValidateResult, run
 from smcloud.products.registry import product_of
@@ -36,8 +35,9 @@ def validate(
 def validate_and_show(config: RunConfig, client: Client | None, listener: Listener) -> None:
     """Score the years of a run, whatever its product is, and print what was found."""
     product = product_of(config)
-    if product.label:
-        show_found(run_validate(config, product, client, listener))
+    own = own_stages(product)
+    if own is not None:
+        own.validate(config, product, client, listener)
     else:
         show(run(config, client, listener))
 

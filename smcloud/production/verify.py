@@ -126,9 +126,10 @@ def verify_tasks(layout: Layout, schema: CubeSchema, record: Record) -> Iterator
         row, col = (int(part) for part in key.split("/")[-2:])
         blocks.setdefault((row, col), {})[key] = sha256
     tile = record.key.window
-    across = tile.shape[1] // size
+    across = -(-tile.shape[1] // size)
     for (row, col), shards in sorted(blocks.items()):
-        window = Window(row * size, (row + 1) * size, col * size, (col + 1) * size)
+        top, left = row * size, col * size
+        window = Window(top, min(top + size, tile.row1), left, min(left + size, tile.col1))
         number = (window.row0 - tile.row0) // size * across + (window.col0 - tile.col0) // size
         yield VerifyTask(record.key, number, window, _store(layout, record), schema, shards)
 

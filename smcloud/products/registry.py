@@ -6,10 +6,12 @@ from smcloud.products.all_weather import ALL_WEATHER
 from smcloud.products.base import Product
 from smcloud.products.freeze_thaw import FREEZE_THAW
 from smcloud.products.glass_sm import GLASS_SM
+from smcloud.products.seamless import SEAMLESS
 from smcloud.products.smap_downscaling import SMAP_DOWNSCALING
 
 PRODUCTS: dict[str, Product] = {
-    product.name: product for product in (GLASS_SM, SMAP_DOWNSCALING, ALL_WEATHER, FREEZE_THAW)
+    product.name: product
+    for product in (GLASS_SM, SMAP_DOWNSCALING, ALL_WEATHER, SEAMLESS, FREEZE_THAW)
 }
 
 
