@@ -16,7 +16,7 @@ from smcloud.validation.simulated_gaps import Bools, Fields, Filler
 
 PATCHES = PatchRules(size=20, stride=5, complete_share=0.9, seen_share=0.9)
 """Half as wide as SGD-SM's: merged fields have few complete squares of 40."""
-RULES = TrainingRules(epochs=20, steps=40, batch=32, patience=8, threads=2)
+RULES = TrainingRules(epochs=8, steps=30, batch=16)
 
 
 def self_taught(

@@ -8,13 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.gaps import RULE, can_be_known, passive_days, scores_in
+from benchmarks.gaps import PART, RULE, can_be_known, passive_days, scores_in
 from smcloud.grids.grid import Window
 from smcloud.models.seamless_rules import SeamlessShape, TrainingRules
 
 pytestmark = pytest.mark.real
-PART = Window(220, 340, 640, 880)
-"""Africa and Arabia from 35 to 5 degrees north."""
 SMALLER = Window(250, 320, 640, 800)
 
 
