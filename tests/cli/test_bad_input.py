@@ -229,7 +229,8 @@ CASES = (
     Case("unknown year", edit(f"[{YEAR}]", "[1492]"), "status {w}/run.toml", 2,
          r"unknown year 1492: expected 1970 to 2199"),
     Case("unknown product", edit('"glass-sm"', '"glas-sm"'), "publish {w}/run.toml", 2,
-         r"unknown product 'glas-sm': expected one of all-weather, glass-sm, smap-downscaling"),
+         r"unknown product 'glas-sm': expected one of all-weather, freeze-thaw, glass-sm, "
+         r"seamless, smap-downscaling"),
     Case("unknown source", edit("mod11a1 =", "mod99 ="), "produce {w}/run.toml", 2,
          r"ingest.cubes names the source 'mod99': expected one of cci_active.*era5land"),
     Case("selection by CCI combined", edit("[ingest.cubes]",
