@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from smcloud.cli.console import console, table
+from smcloud.production.coarse_year import CoarseSummary
 from smcloud.production.freeze_thaw_publish import GroundFiles
 from smcloud.production.freeze_thaw_tasks import FreezeThawSummary
 from smcloud.production.freeze_thaw_validate import GroundResult
-from smcloud.production.freeze_thaw_year import GroundPlan, GroundSummary
+from smcloud.production.freeze_thaw_year import GroundPlan
 from smcloud.production.report_freeze_thaw import score_lines
 
 MIB = 2**20
@@ -62,7 +63,7 @@ def show_plans(plans: tuple[GroundPlan, ...]) -> None:
     )
 
 
-def show_years(summary: GroundSummary) -> None:
+def show_years(summary: CoarseSummary) -> None:
     """Print what the produce stage did, one row a year."""
     table(
         f"Produced {summary.product}",

@@ -1,6 +1,7 @@
 """What the commands print of a product that fills gaps."""
 
 from smcloud.cli.console import console, table
+from smcloud.production.coarse_year import CoarseSummary
 from smcloud.production.report_seamless import (
     GAP_HEADS,
     STATION_HEADS,
@@ -12,7 +13,7 @@ from smcloud.production.report_seamless import (
 )
 from smcloud.production.seamless_train import SeamlessSummary
 from smcloud.production.seamless_validate import SeamlessResult
-from smcloud.production.seamless_year import GapPlan, GapSummary
+from smcloud.production.seamless_year import GapPlan
 
 MIB = 2**20
 
@@ -55,7 +56,7 @@ def show_plans(plans: tuple[GapPlan, ...]) -> None:
     )
 
 
-def show_years(summary: GapSummary) -> None:
+def show_years(summary: CoarseSummary) -> None:
     """Print what the produce stage did, one row a year."""
     table(
         f"Produced {summary.product}",

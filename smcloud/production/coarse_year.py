@@ -15,12 +15,21 @@ from smcloud.core.config import RunConfig
 from smcloud.core.errors import IntegrityError
 from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener, counted
+from smcloud.core.memory import peak_bytes
 from smcloud.core.objects import open_objects
-from smcloud.cube.schema import CubeSchema
-from smcloud.cube.store import create_store
+from smcloud.cube.schema import Array, CubeSchema, shard_index
+from smcloud.cube.store import create_store, encode_shard, hash_values, shard_key
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.production.block import STEPS, BlockReceipt, read_receipt, receipt_key
+from smcloud.production.block import (
+    STEPS,
+    BlockReceipt,
+    Clock,
+    check_repair,
+    read_receipt,
+    receipt_key,
+    write_receipt,
+)
 from smcloud.production.cluster import worker_threads
 from smcloud.production.lease import Lease
 from smcloud.production.ledger import Ledger, Record, combined_hash
@@ -131,6 +140,14 @@ class CoarseYearSummary:
     peak_bytes: int
 
 
+@dataclass(frozen=True)
+class CoarseSummary:
+    """What a run of the produce stage did."""
+
+    product: str
+    years: tuple[CoarseYearSummary, ...]
+
+
 def shard_blocks(schema: CubeSchema, shards: Sequence[tuple[int, int]]) -> list[CoarseBlock]:
     """Return the blocks of some shards (row, col) of a grid."""
     rows, cols = schema.shards[1:]
@@ -148,6 +165,44 @@ def shard_blocks(schema: CubeSchema, shards: Sequence[tuple[int, int]]) -> list[
         )
         for row, col in shards
     ]
+
+
+def write_block(
+    target: Target, schema: CubeSchema, values: Mapping[str, Array], rows: int, clock: Clock
+) -> BlockReceipt:
+    """Store the shards of a block, then its receipt: how the task of a worker ends.
+
+    Parameters
+    ----------
+    values
+        As they are stored, (days, rows, cols) by variable.
+    rows
+        Cell-days of the block.
+    clock
+        Of the task; encoding and writing are added.
+
+    Raises
+    ------
+    IntegrityError
+        If a repair comes to other values than those in the ledger; nothing is written then.
+    """
+    index = shard_index(schema, target.block.window, 0)
+    keys = {name: shard_key(name, index) for name in values}
+    hashes = {keys[name]: hash_values(found) for name, found in values.items()}
+    check_repair(target.name, target.expected, hashes)
+    stored_bytes = 0
+    for name, found in values.items():
+        with clock.step("encode"):
+            data = encode_shard(schema, schema.variable(name), found)
+        with clock.step("write"):
+            open_objects(target.store).put(keys[name], data)
+        stored_bytes += len(data)
+    seconds = clock.rounded()
+    receipt = BlockReceipt(
+        target.name, target.input_hash, hashes, rows, stored_bytes, seconds, peak_bytes()
+    )
+    write_receipt(target.receipts, target.receipt_key, receipt)
+    return receipt
 
 
 class CoarseYear:

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import ModelError
 from smcloud.core.listener import Listener
-from smcloud.core.memory import peak_bytes
 from smcloud.core.objects import open_objects
-from smcloud.cube.schema import Array, CubeSchema, shard_index
-from smcloud.cube.store import encode_shard, hash_values, shard_key
+from smcloud.cube.schema import Array, CubeSchema
 from smcloud.features.ground_columns import BRIGHTNESS, OVERPASSES, Floats32, GroundReader
 from smcloud.models.freeze_thaw import NO_STATE, FreezeThawModel
 from smcloud.models.freeze_thaw_files import (
@@ -22,15 +20,16 @@ from smcloud.models.freeze_thaw_files import (
     load_freeze_thaw,
     load_freeze_thaw_card,
 )
-from smcloud.production.block import BlockReceipt, Clock, check_repair, write_receipt
+from smcloud.production.block import BlockReceipt, Clock
 from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.coarse_year import (
+    CoarseSummary,
     CoarseYear,
-    CoarseYearSummary,
     Redo,
     Target,
     YearPlan,
     waiting_blocks,
+    write_block,
 )
 from smcloud.production.freeze_thaw_inputs import (
     Region,
@@ -99,14 +98,6 @@ class GroundPlan:
     """Memory that a block takes at most."""
 
 
-@dataclass(frozen=True)
-class GroundSummary:
-    """What a run of the stage did."""
-
-    product: str
-    years: tuple[CoarseYearSummary, ...]
-
-
 def run_produce(
     config: RunConfig,
     product: Product,
@@ -114,7 +105,7 @@ def run_produce(
     listener: Listener,
     *,
     redo: Redo = "missing",
-) -> GroundSummary:
+) -> CoarseSummary:
     """Produce the years of a run and publish each when it is complete and verified.
 
     Raises
@@ -142,7 +133,7 @@ def run_produce(
             CoarseYear(config, plan, make, lease, client, listener).produce(redo)
             for plan in _plans(config, product, card)
         )
-    return GroundSummary(product.name, years)
+    return CoarseSummary(product.name, years)
 
 
 def plan_freeze_thaw(config: RunConfig, product: Product) -> tuple[GroundPlan, ...]:
@@ -211,27 +202,7 @@ def run_block(task: GroundTask) -> BlockReceipt:
         name: _on_shard(schema, name, cells[name], points, window.shape)
         for name in (variable.name for variable in schema.variables)
     }
-    keys = {name: shard_key(name, shard_index(schema, window, 0)) for name in values}
-    hashes = {keys[name]: hash_values(found) for name, found in values.items()}
-    check_repair(target.name, target.expected, hashes)
-    stored_bytes = 0
-    for name, found in values.items():
-        with clock.step("encode"):
-            data = encode_shard(schema, schema.variable(name), found)
-        with clock.step("write"):
-            open_objects(target.store).put(keys[name], data)
-        stored_bytes += len(data)
-    receipt = BlockReceipt(
-        target.name,
-        target.input_hash,
-        hashes,
-        int(cells[STATE].size),
-        stored_bytes,
-        clock.rounded(),
-        peak_bytes(),
-    )
-    write_receipt(target.receipts, target.receipt_key, receipt)
-    return receipt
+    return write_block(target, schema, values, int(cells[STATE].size), clock)
 
 
 def estimated(

@@ -32,18 +32,18 @@ from smcloud.models.seamless_rules import Device, SeamlessShape, segments
 from smcloud.production.block import (
     BlockReceipt,
     Clock,
-    check_repair,
     read_receipt,
     write_receipt,
 )
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.coarse_year import (
+    CoarseSummary,
     CoarseYear,
-    CoarseYearSummary,
     Redo,
     Target,
     YearPlan,
     waiting_blocks,
+    write_block,
 )
 from smcloud.production.lease import hold
 from smcloud.production.ledger import combined_hash
@@ -150,14 +150,6 @@ class GapPlan:
     """Memory that a segment takes at most."""
 
 
-@dataclass(frozen=True)
-class GapSummary:
-    """What a run of the stage did."""
-
-    product: str
-    years: tuple[CoarseYearSummary, ...]
-
-
 def run_produce(
     config: RunConfig,
     product: Product,
@@ -165,7 +157,7 @@ def run_produce(
     listener: Listener,
     *,
     redo: Redo = "missing",
-) -> GapSummary:
+) -> CoarseSummary:
     """Fill the years of a run and publish each when it is complete and verified.
 
     Raises
@@ -195,7 +187,7 @@ def run_produce(
             if redo != "missing" or waiting_blocks(config, plan):
                 _fill(tasks, inputs.region, client, listener)
             years.append(made.produce(redo))
-    return GapSummary(product.name, tuple(years))
+    return CoarseSummary(product.name, tuple(years))
 
 
 def plan_seamless(config: RunConfig, product: Product, listener: Listener) -> tuple[GapPlan, ...]:
@@ -414,10 +406,10 @@ class _Writer:
             self.fill.schema,
             tuple(int(MASKED[word]) for word in sorted(set(self.masked))),
         )
-        return Task(target.name, write_block, (task,))
+        return Task(target.name, write_filled, (task,))
 
 
-def write_block(task: WriteTask) -> BlockReceipt:
+def write_filled(task: WriteTask) -> BlockReceipt:
     """Write one block of a year, then its receipt: the task of a worker.
 
     Raises
@@ -438,22 +430,7 @@ def write_block(task: WriteTask) -> BlockReceipt:
         MOISTURE: put_together(observed, filled, reason, land, task.masked),
         REASON: reason,
     }
-    keys = {name: shard_key(name, shard_index(SCHEMA, window, 0)) for name in values}
-    hashes = {keys[name]: hash_values(found) for name, found in values.items()}
-    check_repair(target.name, target.expected, hashes)
-    stored_bytes = 0
-    for name, found in values.items():
-        with clock.step("encode"):
-            data = encode_shard(SCHEMA, SCHEMA.variable(name), found)
-        with clock.step("write"):
-            open_objects(target.store).put(keys[name], data)
-        stored_bytes += len(data)
-    rows, seconds = int(land.sum()) * steps.stop, clock.rounded()
-    receipt = BlockReceipt(
-        target.name, target.input_hash, hashes, rows, stored_bytes, seconds, peak_bytes()
-    )
-    write_receipt(target.receipts, target.receipt_key, receipt)
-    return receipt
+    return write_block(target, SCHEMA, values, int(land.sum()) * steps.stop, clock)
 
 
 def put_together(
