@@ -26,6 +26,9 @@ from smcloud.sources.quality import Condition, kept
 
 KEPT_BYTES = 8 * 2**20
 """A decoded layer up to this size is read once and kept while its file is open."""
+CHUNK_CACHE_BYTES = 0
+"""What HDF5 may keep of each layer of each open file. By its default of 8 MiB (version 2) a slab
+of 128 files of four global layers keeps 1.8 GB; what is read twice is kept here (`KEPT_BYTES`)."""
 MOST_OUTSIDE, ENOUGH_VALUES = 0.5, 100
 """Share of a layer's values outside the physical range that only other units can explain, and how
 many values it takes to say so."""
@@ -100,7 +103,7 @@ class DayFile:
         check_superblock(path)
         self._has_sound_heaps = False
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES)
         except UNREADABLE as err:
             raise damaged(path, _one_line(err)) from err
 
@@ -408,9 +411,17 @@ class LazyWords(LazyLayer):
 
     def __init__(self, file: DayFile, layer: h5py.Dataset) -> None:
         self._name, self._layer = file.path.name, layer
+        self._kept: NDArray[Any] | None = None
         super().__init__(layer.shape[-2:], f"u{layer.dtype.itemsize}")
 
     def _read(self, window: Window2) -> NDArray[Any]:
+        if self._layer.nbytes > KEPT_BYTES:
+            return self._stored(window)
+        if self._kept is None:
+            self._kept = self._stored((slice(None), slice(None)))
+        return self._kept[window]
+
+    def _stored(self, window: Window2) -> NDArray[Any]:
         try:
             return unsigned(_cells(self._layer, window))
         except UNREADABLE as err:
