@@ -1,7 +1,7 @@
 """What the commands print of a product that fills gaps."""
 
 from smcloud.cli.console import console, table
-from smcloud.production.coarse_year import CoarseSummary
+from smcloud.cli.year_tables import MIB
 from smcloud.production.report_seamless import (
     GAP_HEADS,
     STATION_HEADS,
@@ -15,8 +15,6 @@ from smcloud.production.seamless_train import SeamlessSummary
 from smcloud.production.seamless_validate import SeamlessResult
 from smcloud.production.seamless_year import GapPlan
 
-MIB = 2**20
-
 
 def show_network(made: SeamlessSummary) -> None:
     """Print what a network learned from, and how well it fills squares held out."""
@@ -24,7 +22,7 @@ def show_network(made: SeamlessSummary) -> None:
     scores = card.scores["held_out"]
     table(
         f"{card.name}: RMSE in hidden parts of squares of the year held out (m3 m-3)",
-        ["network", "interpolation that it starts from", "squares", "learned from", "epoch"],
+        ["network", "first guess that it starts from", "squares", "learned from", "epoch"],
         [
             [
                 f"{scores['RMSE']:.4f}",
@@ -54,28 +52,6 @@ def show_plans(plans: tuple[GapPlan, ...]) -> None:
             for plan in plans
         ],
     )
-
-
-def show_years(summary: CoarseSummary) -> None:
-    """Print what the produce stage did, one row a year."""
-    table(
-        f"Produced {summary.product}",
-        ["year", "version", "written", "kept", "restored", "cell-days", "peak MiB"],
-        [
-            [
-                year.year,
-                year.version,
-                year.made,
-                year.kept,
-                year.repaired,
-                f"{year.rows:,}",
-                f"{year.peak_bytes / MIB:,.0f}",
-            ]
-            for year in summary.years
-        ],
-    )
-    for year in summary.years:
-        console.print(f"  {year.store}", markup=False)
 
 
 def show_found(result: SeamlessResult) -> None:

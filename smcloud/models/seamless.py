@@ -2,8 +2,9 @@
 
 Partial convolutions, the two branches, the shared middle layer and the residual that is used in
 gaps alone follow the published description of SGD-SM (Zhang et al., ESSD 13, 1385, 2021; 14, 4473,
-2022); what the residual is added to, how the recurrent cells look at a day, and all sizes beyond
-`SeamlessShape`'s are ours: docs/design/seamless.md says which is which and why.
+2022); the first guess that the residual is added to (`gap_guess`), how the recurrent cells look at
+a day, and all sizes beyond `SeamlessShape`'s are ours: docs/design/seamless.md says which is which
+and why.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import numpy as np
 
 from smcloud.core.errors import MissingExtraError, UserError
 from smcloud.models.gap_patches import FILLED_WEIGHT, Bools, Floats
-from smcloud.models.seamless_rules import Device, SeamlessShape
+from smcloud.models.seamless_rules import SPREADS, Device, SeamlessShape
 
 try:
     import torch
     import torch.nn.functional as F
     from torch import Tensor, nn
+
+    from smcloud.models.gap_guess import GapGuess, Guess, guess_reach
 except ImportError as err:
     raise MissingExtraError("torch", "deep", "filling gaps with the network") from err
 
@@ -32,7 +35,8 @@ RAIN_SCALE = 2.0
 """ln(1 + mm) that it sees as 1."""
 CELL_INPUTS = 5
 """What a recurrent cell sees of a day: departure, weight, rain, whether rain is known, level."""
-_DAY, _ROW, _COL = 1, 2, 3
+GUESS_INPUTS = 2 + 2 * len(SPREADS)
+"""What the joined layer sees of the first guess: its parts, `Guess`."""
 
 
 class PartialConv2d(nn.Module):
@@ -97,66 +101,66 @@ class PixelLstm(nn.Module):
 class SeamlessNet(nn.Module):
     """Estimates of one day in its gaps, from the days around it and their rain."""
 
-    mean: Tensor
-
     def __init__(self, shape: SeamlessShape) -> None:
         super().__init__()
         self.shape = shape
         c, hidden = shape.channels, shape.lstm_hidden
+        self.guess = GapGuess(shape.days)
         self.today = PartialConv2d(1, c)
         self.around = PartialConv2d(shape.window, c)
         self.wetting = PartialConv2d(shape.window, c)
         self.past = PixelLstm(CELL_INPUTS, hidden)
         self.future = PixelLstm(CELL_INPUTS, hidden)
-        self.join = PartialConv2d(3 * c + 2 * hidden, 2 * c, kernel=1)
+        self.join = PartialConv2d(3 * c + 2 * hidden + GUESS_INPUTS, 2 * c, kernel=1)
         self.middle = PartialConv2d(2 * c, 2 * c)
         self.last = PartialConv2d(2 * c, 1)
-        self.register_buffer("mean", torch.tensor(0.25))
-        # A network that has learned nothing interpolates in time.
+        # A network that has learned nothing is its first guess.
         nn.init.zeros_(self.last.convolution.weight)
         nn.init.zeros_(self.last.convolution.bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, centre: Tensor, centre_mask: Tensor, stack: Tensor, stack_mask: Tensor, rain: Tensor
-    ) -> Tensor:
+    def forward(self, stack: Tensor, weight: Tensor, rain: Tensor, guess: Guess) -> Tensor:
         """Return the day (b, 1, h, w) without gaps, m3 m-3; observed values bit for bit.
 
         Parameters
         ----------
-        centre : (b, 1, h, w)
-            m3 m-3; any value where it is not observed.
-        centre_mask : (b, 1, h, w)
-            1 where it is observed, else 0.
         stack : (b, 2 d + 1, h, w)
-            The days t - d to t + d, day t among them.
-        stack_mask : (b, 2 d + 1, h, w)
+            The days t - d to t + d, m3 m-3; finite, any value where it is not known.
+        weight : (b, 2 d + 1, h, w)
             1 observed, less where filled on an earlier day, 0 unknown.
         rain : (b, 2 d + 1, h, w)
             mm per day on the same days; NaN unknown.
+        guess
+            What `self.guess` says of stack and weight, or of a wider field that holds them.
         """
-        base = interpolated(stack, stack_mask, self.mean)
-        departure = torch.where(stack_mask > 0, (stack - base) / SCALE, 0.0)
-        innovation = torch.where(centre_mask > 0, (centre - base) / SCALE, 0.0)
-        is_wet_known = torch.isfinite(rain).to(base.dtype)
+        day = self.shape.days
+        centre, seen = stack[:, day : day + 1], (weight[:, day : day + 1] > 0).to(stack.dtype)
+        departure = torch.where(weight > 0, (stack - guess.level) / SCALE, 0.0)
+        innovation = torch.where(seen > 0, (centre - guess.value) / SCALE, 0.0)
+        is_wet_known = torch.isfinite(rain).to(stack.dtype)
         wet = torch.log1p(torch.where(is_wet_known > 0, rain, 0.0).clamp_min(0.0)) / RAIN_SCALE
         local = [
-            self.today(innovation, centre_mask),
-            self.around(departure, stack_mask),
+            self.today(innovation, seen),
+            self.around(departure, weight),
             self.wetting(wet, is_wet_known),
         ]
-        level = ((base - self.mean) / SCALE).expand_as(stack)
-        steps = torch.stack([departure, stack_mask, wet, is_wet_known, level], 2)
-        residual = self._residual(local, steps)
-        estimate = (base + SCALE * residual.to(base.dtype)).clamp(0.0, HIGHEST)
-        return torch.where(centre_mask > 0, centre, estimate)
+        level = (guess.level - self.guess.mean) / SCALE
+        steps = torch.stack([departure, weight, wet, is_wet_known, level.expand_as(stack)], 2)
+        said = torch.cat([guess.steps / SCALE, guess.support, level], 1)
+        residual = self._residual(local, steps, said)
+        estimate = (guess.value + SCALE * residual.to(stack.dtype)).clamp(0.0, HIGHEST)
+        return torch.where(seen > 0, centre, estimate)
 
-    def _residual(self, local: list[tuple[Tensor, Tensor]], steps: Tensor) -> Tensor:
-        """Return what is added to the interpolation, in units of `SCALE`."""
+    def _residual(self, local: list[tuple[Tensor, Tensor]], steps: Tensor, said: Tensor) -> Tensor:
+        """Return what is added to the first guess, in units of `SCALE`."""
         day = self.shape.days
-        memories = [self.past(steps[:, : day + 1]), self.future(steps[:, day:].flip(1))]
-        features = [torch.relu(x) for x, _ in local] + memories
+        everywhere = [
+            self.past(steps[:, : day + 1]),
+            self.future(steps[:, day:].flip(1)),
+            said,
+        ]
+        features = [torch.relu(x) for x, _ in local] + everywhere
         masks = [known.expand_as(x) for x, known in local]
-        masks += [torch.ones_like(memory) for memory in memories]
+        masks += [torch.ones_like(x) for x in everywhere]
         x, known = self.join(torch.cat(features, 1), torch.cat(masks, 1))
         x = torch.relu(x)
         for _ in range(self.shape.mid_layers):
@@ -164,31 +168,6 @@ class SeamlessNet(nn.Module):
             x = torch.relu(x)
         residual: Tensor = self.last(x, known)[0]
         return residual
-
-
-def interpolated(stack: Tensor, mask: Tensor, mean: Tensor) -> Tensor:
-    """Return day t (b, 1, h, w) between the nearest known days before and behind it.
-
-    Linear in time; the value of one side where only that is known, `mean` where neither is. Day t
-    itself is not used: what is observed on it departs from this.
-    """
-    days = stack.shape[_DAY] // 2
-    before, since = _nearest(stack[:, :days].flip(_DAY), mask[:, :days].flip(_DAY))
-    after, until = _nearest(stack[:, days + 1 :], mask[:, days + 1 :])
-    between = (before * until + after * since) / (since + until).clamp_min(1.0)
-    one_sided = torch.where(since > 0, before, torch.where(until > 0, after, mean))
-    return torch.where((since > 0) & (until > 0), between, one_sided)
-
-
-def _nearest(days: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first known of the days (b, d, h, w) and its number from 1, 0 if there is none."""
-    value = torch.zeros_like(days[:, :1])
-    number = torch.zeros_like(value)
-    for day in range(days.shape[_DAY]):
-        is_first = (number == 0) & (mask[:, day : day + 1] > 0)
-        value = torch.where(is_first, days[:, day : day + 1], value)
-        number = torch.where(is_first, float(day + 1), number)
-    return value, number
 
 
 @contextmanager
@@ -304,26 +283,45 @@ def _day(
     net: SeamlessNet, frame: _Frame, around: tuple[Floats, Floats, Floats], gaps: Bools
 ) -> Floats:
     """Return the estimates (rows, cols) of one day in the tiles that have gaps; NaN elsewhere."""
-    stack, weight, rain = (
+    guess = _guess_everywhere(net, frame.circular, *around[:2])
+    stack, weight, rain, first = (
         torch.from_numpy(frame.padded(field, unknown))
-        for field, unknown in zip(around, (np.nan, 0.0, np.nan), strict=True)
+        for field, unknown in zip((*around, guess), (np.nan, 0.0, np.nan, 0.0), strict=True)
     )
+    device = net.guess.mean.device
     estimates = np.full((frame.rows, frame.cols), np.nan, np.float32)
     inside = slice(frame.margin, frame.margin + frame.tile)
     for inner, wide in frame.tiles(gaps):
-        parts = [field[:, *wide][None].to(net.mean.device) for field in (stack, weight, rain)]
+        parts = [field[:, *wide][None].to(device) for field in (stack, weight, rain, first)]
         found = estimated(net, *parts)[0, 0, inside, inside].cpu().numpy()
         target = estimates[inner]
         target[...] = found[: target.shape[0], : target.shape[1]]
     return estimates
 
 
-def estimated(net: SeamlessNet, stack: Tensor, weight: Tensor, rain: Tensor) -> Tensor:
-    """Return the middle day (b, 1, h, w) filled, from a stack that is NaN where it is unknown."""
-    middle = slice(net.shape.days, net.shape.days + 1)
+def _guess_everywhere(net: SeamlessNet, circular: bool, stack: Floats, weight: Floats) -> Floats:
+    """Return the parts of the first guess over a whole field, (n, rows, cols).
+
+    It looks far and costs little: made once and not for every tile, no margin has to hold it.
+    """
+    cols, around = stack.shape[-1], guess_reach() if circular else 0
+    wide = np.arange(-around, cols + around) % cols
+    fields = (torch.from_numpy(field[None, :, :, wide]) for field in (stack, weight))
+    known, counts = (field.to(net.guess.mean.device) for field in fields)
+    guess: Guess = net.guess(torch.where(counts > 0, known, 0.0), counts)
+    return guess.whole()[0, :, :, around : around + cols].cpu().numpy()
+
+
+def estimated(
+    net: SeamlessNet, stack: Tensor, weight: Tensor, rain: Tensor, guess: Tensor | None = None
+) -> Tensor:
+    """Return the middle day (b, 1, h, w) filled, from a stack that is NaN where it is unknown.
+
+    `guess` holds the parts of the first guess; None: it is made from this stack.
+    """
     stack = torch.where(weight > 0, stack, 0.0)
-    mask = (weight[:, middle] > 0).to(stack.dtype)
-    found: Tensor = net(stack[:, middle], mask, stack, weight, rain)
+    first = net.guess(stack, weight) if guess is None else Guess.of(guess)
+    found: Tensor = net(stack, weight, rain, first)
     return found
 
 

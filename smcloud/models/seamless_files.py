@@ -57,7 +57,7 @@ class SeamlessCard(BaseModel):
     """Windows of gaps that were drawn from."""
     scores: dict[str, dict[str, Score]]
     """``held_out``: RMSE in the gaps of the patches held out, of the network and, as
-    ``RMSE_interpolated``, of the interpolation in time that it starts from, m3 m-3."""
+    ``RMSE_untrained``, of the first guess with the weights it starts from, m3 m-3."""
     params: dict[str, Parameter]
     """Fields of `TrainingRules`."""
     versions: dict[str, str]
@@ -113,7 +113,7 @@ def card_of(
         patches=counts[0],
         held_out=counts[1],
         masks=counts[2],
-        scores={"held_out": {"RMSE": rmse, "RMSE_interpolated": trained.interpolated_rmse}},
+        scores={"held_out": {"RMSE": rmse, "RMSE_untrained": trained.untrained_rmse}},
         params=asdict(rules),
         versions=versions | {"smcloud": __version__, "torch": version("torch")},
         seed=rules.seed,

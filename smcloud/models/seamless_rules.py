@@ -11,6 +11,11 @@ from typing import Literal
 from smcloud.core.errors import UserError
 
 Device = Literal["cpu", "cuda"]
+NETWORK = 2
+"""Raised when equal patches and rules give another network."""
+SPREADS = (6.0, 2.5, 1.0)
+"""Scales of the first guess's corrections in space, pixels, from wide to narrow: those of storms,
+and of the cells beside a gap."""
 
 
 def _require_positive(what: str, **values: float) -> None:

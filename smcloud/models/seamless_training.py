@@ -22,7 +22,7 @@ from smcloud.core.listener import Listener, Silent
 from smcloud.core.objects import open_objects
 from smcloud.models.base import content_hash
 from smcloud.models.gap_patches import Batch, Bools, HidingRules, Patches, batches, hide
-from smcloud.models.seamless import SeamlessNet, estimated, exactly, interpolated
+from smcloud.models.seamless import SeamlessNet, estimated, exactly
 from smcloud.models.seamless_rules import SeamlessShape, TrainingRules
 
 try:
@@ -51,8 +51,8 @@ class TrainedNet:
     """The best epoch, from 1."""
     history: tuple[float, ...]
     """RMSE in the gaps of the patches held out after each epoch, m3 m-3."""
-    interpolated_rmse: float
-    """The same of the interpolation in time from which the network starts."""
+    untrained_rmse: float
+    """The same of the first guess with the weights from which the training starts."""
     resumed: bool
 
 
@@ -115,8 +115,9 @@ def train(
     )
     with exactly(rules.threads):
         state = _start(patches, shape, rules)
-        resumed = _continue(state, url)
         held_out = _held_out(validation, masks, rules, hiding)
+        start = _score(state.net, held_out, rules)
+        resumed = _continue(state, url)
         listener.begin("train the network", rules.epochs, "epochs")
         listener.advance(len(state.history))
         while not state.ended(rules):
@@ -127,7 +128,6 @@ def train(
             _keep(state, url)
             listener.advance(1, gap_rmse=state.history[-1])
         listener.end()
-        start = _rmse([_errors(_time_only(state.net, one), one) for one in held_out])
     best = {name: value.cpu() for name, value in state.best.items()}
     return TrainedNet(arrays.save(best), state.best_epoch, tuple(state.history), start, resumed)
 
@@ -177,7 +177,7 @@ def _start(patches: Sequence[Patches], shape: SeamlessShape, rules: TrainingRule
     if first is None:
         raise UserError(f"no complete patches in any shard: {_MORE}")
     net = new_net(shape, rules.seed)
-    net.mean.fill_(float(np.nanmean(first.moisture[:, shape.days], dtype=np.float64)))
+    net.guess.mean.fill_(float(np.nanmean(first.moisture[:, shape.days], dtype=np.float64)))
     net = net.to(rules.device)
     adam = torch.optim.Adam(net.parameters(), lr=rules.learning_rate, foreach=False)
     return _State(net, adam)
@@ -272,13 +272,6 @@ def _score(net: SeamlessNet, held_out: Sequence[Batch], rules: TrainingRules) ->
     if not math.isfinite(score):
         raise ModelError("the training does not converge: lower its learning_rate")
     return score
-
-
-def _time_only(net: SeamlessNet, batch: Batch) -> Tensor:
-    """Return the interpolation in time that the network starts from."""
-    device = str(net.mean.device)
-    stack, weight, _ = _inputs(batch, device)
-    return interpolated(torch.where(weight > 0, stack, 0.0), weight, net.mean)
 
 
 def _errors(found: Tensor, batch: Batch) -> tuple[float, int]:

@@ -243,7 +243,7 @@ def _network_section(card: SeamlessCard) -> report.Section:
         "Learned from": f"{card.patches:,} squares, {', '.join(card.training_keys)}",
         "Held out": f"{card.held_out:,} squares, {', '.join(card.held_out_keys)}",
         "RMSE in hidden parts of squares held out": f"{scores['RMSE']:.4f} m³ m⁻³",
-        "of the interpolation that it starts from": f"{scores['RMSE_interpolated']:.4f} m³ m⁻³",
+        "of the first guess that it starts from": f"{scores['RMSE_untrained']:.4f} m³ m⁻³",
         "Epoch kept": f"{card.epoch} of {len(card.history)}",
     }
     return report.Section("network", "The network", [report.facts(rows)])
