@@ -25,10 +25,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.cube.schema import Variable
 from smcloud.grids.grid import GLOBAL025
 from smcloud.grids.tiles import GLOBE
 from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.coarse_files import check_axis, daily_schema
 from smcloud.sources.day_files import (
     ENOUGH_VALUES,
     MOST_OUTSIDE,
@@ -254,17 +255,10 @@ class _LazyState(LazyLayer):
 def _runs_north(file: DayFile) -> bool:
     """Say whether latitude rises; raise `GranuleError` unless axes are those of the grid."""
     lat = file.values("Latitude", GLOBAL025.rows)
-    lon = file.values("Longitude", GLOBAL025.cols)
     rises = bool(lat[0] < lat[-1])
-    for name, found, centres in (
-        ("Latitude", lat[::-1] if rises else lat, GLOBAL025.y),
-        ("Longitude", lon, GLOBAL025.x),
-    ):
-        if not np.abs(found - centres).max() <= AXIS_TOLERANCE_DEGREES:
-            raise GranuleError(
-                f"{file.path.name}: expected {name} from {centres[0]:g} to {centres[-1]:g}, "
-                f"found {found[0]:g} to {found[-1]:g}"
-            )
+    latitudes = GLOBAL025.y[::-1] if rises else GLOBAL025.y
+    check_axis(file, "Latitude", latitudes, AXIS_TOLERANCE_DEGREES)
+    check_axis(file, "Longitude", GLOBAL025.x, AXIS_TOLERANCE_DEGREES)
     return rises
 
 
@@ -326,18 +320,15 @@ def _product(
     made = []
     for overpass in (NIGHT, DAY):
         own = name if overpass == NIGHT else f"{name}_{overpass}"
-        schema = CubeSchema(
+        schema = daily_schema(
             own,
-            GLOBAL025.name,
+            GLOBAL025,
             (
                 volumetric("soil_moisture", f"soil moisture, {words}, passes by {overpass}"),
                 _state_variable(),
             ),
-            1,
-            (46, 25, 25),
-            (46, 200, 200),
+            (25, 200),
             f"LPRM soil moisture of {words}, passes by {overpass}, daily, 0.25 degree",
-            codec="lz4",
         )
         made.append(LprmSoilMoisture(sensor, schema, outages, layers=layers, overpass=overpass))
     return made[0], made[1]

@@ -14,8 +14,8 @@ from typing import Protocol, runtime_checkable
 
 import xarray as xr
 
-from smcloud.cube.schema import Array, CubeSchema
-from smcloud.grids.grid import Window
+from smcloud.cube.schema import Array, CubeSchema, Days
+from smcloud.grids.grid import Grid, Window
 from smcloud.grids.tiles import TileYear
 
 
@@ -55,6 +55,38 @@ def day_of(digits: str) -> date | None:
         return date.fromisoformat(digits)
     except ValueError:
         return None
+
+
+def coordinates(times: Days | None, grid: Grid, window: Window) -> dict[str, Array]:
+    """Return times, unless there are none, and the centres of a window's rows and columns."""
+    rows, cols = grid.dims
+    places: dict[str, Array] = {
+        rows: grid.y[window.slices[0]],
+        cols: grid.x[window.slices[1]],
+    }
+    return places if times is None else {"time": times.astype("datetime64[ns]")} | places
+
+
+def steps_dataset(
+    schema: CubeSchema, values: Mapping[str, Array], days: Days | None, window: Window
+) -> xr.Dataset:
+    """Return the fields of a window as `Source.steps` does, described as the cube's variables are.
+
+    Parameters
+    ----------
+    schema : CubeSchema
+    values : mapping of variable to array, dims as the cube has them
+    days : datetime64[D] (days,)
+        First days of the steps; None of a static cube.
+    window : Window
+        Of the cube's grid.
+    """
+    fields = {}
+    for name, found in values.items():
+        variable = schema.variable(name)
+        attrs = {"units": variable.units, "long_name": variable.long_name}
+        fields[name] = (schema.dims, found, attrs)
+    return xr.Dataset(fields, coords=coordinates(days, schema.on, window))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ coded in another way (product specification document, 1.9): they are refused.
 import re
 from datetime import date
 
-import numpy as np
 import xarray as xr
 
 from smcloud.core.errors import GranuleError
@@ -22,6 +21,7 @@ from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import GLOBAL025
 from smcloud.grids.tiles import GLOBE
 from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.coarse_files import check_axis, daily_schema
 from smcloud.sources.day_files import Amount, DayFile, LazyAmount, LazyWords, lazy
 from smcloud.sources.global_days import GlobalDays
 from smcloud.sources.quality import keep_cci
@@ -59,16 +59,8 @@ def _schema(product: str) -> CubeSchema:
         standard_name="" if is_active else "volume_fraction_of_condensed_water_in_soil",
         attrs={"comment": "observed from 12 UTC of the day before to 12 UTC of the day"},
     )
-    return CubeSchema(
-        f"cci_{product.lower()}",
-        GLOBAL025.name,
-        (variable,),
-        1,
-        (46, 25, 25),
-        (46, 200, 200),
-        f"ESA CCI / C3S soil moisture, {product}, daily, 0.25 degree",
-        codec="lz4",
-    )
+    title = f"ESA CCI / C3S soil moisture, {product}, daily, 0.25 degree"
+    return daily_schema(f"cci_{product.lower()}", GLOBAL025, (variable,), (25, 200), title)
 
 
 class CciSoilMoisture(GlobalDays):
@@ -115,12 +107,7 @@ class CciSoilMoisture(GlobalDays):
                     f"{file.path.name}: expected the product {self.product}, found {other}"
                 )
         for axis, centres in (("lat", GLOBAL025.y), ("lon", GLOBAL025.x)):
-            found = file.values(axis, len(centres))
-            if not np.abs(found - centres).max() <= AXIS_TOLERANCE_DEGREES:
-                raise GranuleError(
-                    f"{file.path.name}: expected {axis} from {centres[0]:g} to {centres[-1]:g}, "
-                    f"found {found[0]:g} to {found[-1]:g}"
-                )
+            check_axis(file, axis, centres, AXIS_TOLERANCE_DEGREES)
 
 
 CCI_ACTIVE, CCI_PASSIVE, CCI_COMBINED = (

@@ -8,22 +8,18 @@ cells inside a pixel, as for SoilGrids.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
 from rasterio.crs import CRS
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import Window
-from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.grids.tiles import TileYear
 from smcloud.sources.base import Granule
 from smcloud.sources.geotiff import read_raster
 from smcloud.sources.modis import tile_schema
-from smcloud.sources.quality import check_rule
-from smcloud.sources.soil_maps import means_on_tile, texture
-from smcloud.sources.terrain import STATIC_DAY
+from smcloud.sources.static_maps import StaticMaps, means_on_tile, texture
 
 METRES_A_DEGREE = 111_320.0
 CELL_M = (500.0, 1500.0)
@@ -39,22 +35,8 @@ SCHEMA = tile_schema(
 )
 
 
-@dataclass(frozen=True)
-class ChinaSoil:
-    """Reader of the three maps, whole or cut to tiles."""
-
-    name: str = SCHEMA.name
-    title: str = SCHEMA.title
-    schema: CubeSchema = SCHEMA
-    quality_rules: tuple[str, ...] = ()
-    joins_granules: bool = True
-    lookahead_days: int = 0
-
-    def identify(self, name: str) -> Granule | None:
-        """Return what a name ``[china_soil_]<fraction>[_<tile>].tif`` says."""
-        if _NAME.fullmatch(name) is None:
-            return None
-        return Granule(self.name, GLOBE, STATIC_DAY, STATIC_DAY, "", name)
+class ChinaSoil(StaticMaps):
+    """Reader of the three maps, whole or cut to tiles, ``[china_soil_]<fraction>[_<tile>].tif``."""
 
     def covers(self, granule: Granule, key: TileYear) -> bool:
         """Say whether a map may touch the tile: not where its name is that of another."""
@@ -69,13 +51,7 @@ class ChinaSoil:
         GranuleError
             If the file is damaged, or its cells are not about 1 km.
         """
-        check_rule(quality, self.quality_rules, self.name)
-        found = _NAME.fullmatch(path.name)
-        if found is None:
-            raise GranuleError(
-                f"{path.name}: expected a name like china_soil_clay.tif (sand, silt or clay), "
-                "found another"
-            )
+        found = self.parts(path, quality)
         seen: list[CRS] = []
 
         def note(crs: CRS) -> str:
@@ -119,4 +95,4 @@ def _shared_projection(datasets: Sequence[xr.Dataset]) -> str:
     return str(first.attrs["crs"])
 
 
-CHINA_SOIL = ChinaSoil()
+CHINA_SOIL = ChinaSoil(SCHEMA, SCHEMA.title, _NAME, "china_soil_clay.tif (sand, silt or clay)")

@@ -22,7 +22,15 @@ from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Days, Variable
 from smcloud.grids.grid import ERA5LAND, Window
 from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.sources.base import Granule
+from smcloud.sources.base import Granule, steps_dataset
+from smcloud.sources.coarse_files import (
+    OnOneTile,
+    daily_schema,
+    days_in,
+    soil_water,
+    temperature,
+    union,
+)
 from smcloud.sources.era5_files import (
     FIELDS,
     STORED,
@@ -36,6 +44,7 @@ from smcloud.sources.hdf_eos import damaged
 from smcloud.sources.quality import check_rule
 
 HOURS = 24
+MOST_K = 400.0
 FLOAT32_BYTES = 4
 BLOCK_BYTES = 2**27
 """Hours are read in blocks of whole days of about this size."""
@@ -43,39 +52,19 @@ BLOCK_BYTES = 2**27
 Indices = NDArray[np.int64]
 
 
-def _temperature(name: str, long_name: str, standard_name: str) -> Variable:
-    return Variable(
-        name,
-        "int16",
-        "K",
-        long_name,
-        (180.0, 400.0),
-        scale=0.005,
-        offset=273.15,
-        fill=-32768,
-        standard_name=standard_name,
-        attrs={"cell_methods": "time: mean"},
-    )
-
-
-SCHEMA = CubeSchema(
+SCHEMA = daily_schema(
     "era5land",
-    ERA5LAND.name,
+    ERA5LAND,
     (
-        Variable(
-            "swvl1",
-            "uint16",
-            "m3 m-3",
-            "volumetric soil water, 0-7 cm, daily mean",
-            (0.0, 1.0),
-            scale=0.00002,
-            fill=65535,
-            standard_name="volume_fraction_of_condensed_water_in_soil",
-            attrs={"cell_methods": "time: mean"},
+        soil_water("swvl1", "0-7 cm"),
+        *(
+            temperature(name, f"{words}, daily mean", standard_name, MOST_K)
+            for name, words, standard_name in (
+                ("stl1", "soil temperature, 0-7 cm", "soil_temperature"),
+                ("skt", "skin temperature", "surface_temperature"),
+                ("t2m", "air temperature at 2 m", "air_temperature"),
+            )
         ),
-        _temperature("stl1", "soil temperature, 0-7 cm, daily mean", "soil_temperature"),
-        _temperature("skt", "skin temperature, daily mean", "surface_temperature"),
-        _temperature("t2m", "air temperature at 2 m, daily mean", "air_temperature"),
         Variable(
             "tp",
             "uint16",
@@ -88,16 +77,13 @@ SCHEMA = CubeSchema(
             attrs={"cell_methods": "time: sum"},
         ),
     ),
-    1,
-    (46, 50, 50),
-    (46, 200, 200),
+    (50, 200),
     "ERA5-Land, daily, 0.1 degree",
-    codec="lz4",
 )
 
 
 @dataclass(frozen=True)
-class Era5Land:
+class Era5Land(OnOneTile):
     """Reader of ERA5-Land hourly files; any region, several regions and months together."""
 
     name: str = "era5land"
@@ -117,10 +103,6 @@ class Era5Land:
         except ValueError:
             return None
         return Granule(self.name, GLOBE, start, end, "", name)
-
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
 
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
         """Return the hourly fields of a file, dims (time, latitude, longitude), read when used.
@@ -150,24 +132,18 @@ class Era5Land:
         files overlap, the first that knows a cell counts.
         """
         placed = [_Placed(dataset) for dataset in datasets]
-        window = within or _union([place.window for place in placed])
-        days = _days_of_year(placed, key)
+        if not placed:
+            raise GranuleError("era5land: expected at least one file, found none")
+        window = within or union([place.window for place in placed])
+        days = days_in([place.times for place in placed], key.year)
         fields = {}
         for variable in self.schema.variables:
             values = np.full((len(days), *window.shape), np.nan, np.float32)
             for place in placed:
                 if variable.name in place.dataset:
                     _fill(values, days, window, place, variable.name)
-            attrs = {"units": variable.units, "long_name": variable.long_name}
-            fields[variable.name] = (("time", "latitude", "longitude"), values, attrs)
-        return xr.Dataset(
-            fields,
-            coords={
-                "time": days.astype("datetime64[ns]"),
-                "latitude": ERA5LAND.y[window.row0 : window.row1],
-                "longitude": ERA5LAND.x[window.col0 : window.col1],
-            },
-        )
+            fields[variable.name] = values
+        return steps_dataset(self.schema, fields, days, window)
 
 
 class _Placed:
@@ -229,25 +205,6 @@ def _rectangles(cells: Mask) -> Iterator[tuple[slice, slice]]:
 
 def _moved(span: slice, by: int) -> slice:
     return slice(span.start + by, span.stop + by)
-
-
-def _union(windows: Sequence[Window]) -> Window:
-    """Return the smallest window that holds all; a region across Greenwich spans all columns."""
-    if not windows:
-        raise GranuleError("era5land: expected at least one file, found none")
-    return Window(
-        min(window.row0 for window in windows),
-        max(window.row1 for window in windows),
-        min(window.col0 for window in windows),
-        max(window.col1 for window in windows),
-    )
-
-
-def _days_of_year(placed: Sequence[_Placed], key: TileYear) -> Days:
-    """Return the UTC days of the key's year of which a file has an hour, sorted."""
-    days = np.unique(np.concatenate([place.times.astype("datetime64[D]") for place in placed]))
-    of_year: Days = days[days.astype("datetime64[Y]") == np.datetime64(f"{key.year:04d}", "Y")]
-    return of_year
 
 
 def _fill(values: Floats, days: Days, window: Window, place: _Placed, name: str) -> None:

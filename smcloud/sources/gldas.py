@@ -22,17 +22,26 @@ from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import GLOBAL025, Window
 from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.sources.base import Granule, day_of
+from smcloud.sources.base import Granule, coordinates, day_of, steps_dataset
+from smcloud.sources.coarse_files import (
+    DAILY_MEAN,
+    OnOneTile,
+    check_axis,
+    granule_of,
+    soil_water,
+    temperature,
+)
 from smcloud.sources.day_files import Amount, DayFile, Floats, LazyAmount, LazyLayer, Window2, lazy
 from smcloud.sources.quality import check_rule
 
 ROWS = 600
 """The cube's rows that files hold, 90 N to 60 S."""
+EXTENT = Window(0, ROWS, 0, GLOBAL025.cols)
 HOURS = range(0, 24, 3)
 AXIS_TOLERANCE_DEGREES = 0.001
 LAYER_MM = 100.0
 """kg m-2 in a layer of 0.1 m for each m3 m-3."""
-EPOCH = np.datetime64("2000-01-01", "D")
+MOST_K = 350.0
 _NAME = re.compile(
     r"GLDAS_NOAH025_3H\.A(?P<day>\d{8})\.(?P<hour>\d{2})00\.(?P<version>\d{3})"
     r"(?:\.\d{3})?(?:\.SUB)?\.nc4"
@@ -57,8 +66,8 @@ class Field:
 
 
 FIELDS: Mapping[str, Field] = {
-    "air_temperature": Field(Amount("Tair_f_inst", ("K",), (150.0, 350.0))),
-    "soil_temperature": Field(Amount("SoilTMP0_10cm_inst", ("K",), (150.0, 350.0))),
+    "air_temperature": Field(Amount("Tair_f_inst", ("K",), (150.0, MOST_K))),
+    "soil_temperature": Field(Amount("SoilTMP0_10cm_inst", ("K",), (150.0, MOST_K))),
     "soil_moisture": Field(
         Amount("SoilMoi0_10cm_inst", ("kg m-2",), (0.0, LAYER_MM)), 1.0 / LAYER_MM
     ),
@@ -66,38 +75,15 @@ FIELDS: Mapping[str, Field] = {
 }
 
 
-def _kelvin(name: str, long_name: str, standard_name: str) -> Variable:
-    return Variable(
-        name,
-        "int16",
-        "K",
-        long_name,
-        (180.0, 350.0),
-        scale=0.005,
-        offset=273.15,
-        fill=-32768,
-        standard_name=standard_name,
-        attrs={"cell_methods": "time: mean"},
-    )
-
-
 SCHEMA = CubeSchema(
     "gldas",
     GLOBAL025.name,
     (
-        _kelvin("air_temperature", "air temperature, daily mean", "air_temperature"),
-        _kelvin("soil_temperature", "soil temperature, 0-10 cm, daily mean", "soil_temperature"),
-        Variable(
-            "soil_moisture",
-            "uint16",
-            "m3 m-3",
-            "volumetric soil water, 0-10 cm, daily mean",
-            (0.0, 1.0),
-            scale=0.00002,
-            fill=65535,
-            standard_name="volume_fraction_of_condensed_water_in_soil",
-            attrs={"cell_methods": "time: mean"},
+        temperature("air_temperature", "air temperature, daily mean", "air_temperature", MOST_K),
+        temperature(
+            "soil_temperature", "soil temperature, 0-10 cm, daily mean", "soil_temperature", MOST_K
         ),
+        soil_water("soil_moisture", "0-10 cm"),
         Variable(
             "snow_water",
             "uint16",
@@ -107,12 +93,13 @@ SCHEMA = CubeSchema(
             scale=0.1,
             fill=65535,
             standard_name="surface_snow_amount",
-            attrs={"cell_methods": "time: mean"},
+            attrs=DAILY_MEAN,
         ),
     ),
     1,
     (16, 40, 40),
-    (16, 360, 720),
+    # The whole globe: a layer of a file is one compressed chunk, which each shard would unpack.
+    (16, 720, 1440),
     "GLDAS Noah, daily, 0.25 degree",
     codec="lz4",
 )
@@ -136,7 +123,7 @@ class _Southward(LazyLayer):
 
 
 @dataclass(frozen=True)
-class Gldas:
+class Gldas(OnOneTile):
     """Reader of the three-hourly files of GLDAS-2 Noah."""
 
     name: str = "gldas"
@@ -161,10 +148,6 @@ class Gldas:
         del granules, quality
         return 0
 
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
-
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
         """Return the fields of one instant, dims (time, latitude, longitude), read when used.
 
@@ -177,9 +160,7 @@ class Gldas:
             If the file is damaged, of another product, grid or time than its name says.
         """
         check_rule(quality, self.quality_rules, self.name)
-        granule = self.identify(path.name)
-        if granule is None:
-            raise GranuleError(f"{path.name}: expected the name of a file of {self.title}")
+        granule = granule_of(self, path)
         file = DayFile(path, (ROWS, GLOBAL025.cols))
         try:
             _check_axes(file)
@@ -188,14 +169,9 @@ class Gldas:
         except GranuleError:
             file.close()
             raise
-        grid = GLOBAL025
         dataset = xr.Dataset(
             fields,
-            coords={
-                "time": np.array([instant], "datetime64[ns]"),
-                "latitude": grid.y[:ROWS],
-                "longitude": grid.x,
-            },
+            coords=coordinates(np.array([instant]), GLOBAL025, EXTENT),
             attrs={"source": self.name, "file": path.name},
         )
         dataset.set_close(file.close)
@@ -209,25 +185,18 @@ class Gldas:
         A mean is of the eight instants of a UTC day; a day of the key's year with fewer is there
         and unknown.
         """
-        window = within or Window(0, ROWS, 0, GLOBAL025.cols)
+        window = within or EXTENT
         instants = _by_day(datasets, key.year)
-        inside = window.intersect(Window(0, ROWS, 0, GLOBAL025.cols))
+        inside = window.intersect(EXTENT)
         fields = {}
         for variable in self.schema.variables:
             values = np.full((len(instants), *window.shape), np.nan, np.float32)
             if inside is not None:
                 here = (slice(None), *inside.within(window))
                 values[here] = _means(list(instants.values()), variable.name, inside)
-            attrs = {"units": variable.units, "long_name": variable.long_name}
-            fields[variable.name] = (self.schema.dims, values, attrs)
-        return xr.Dataset(
-            fields,
-            coords={
-                "time": np.array(list(instants), "datetime64[ns]"),
-                "latitude": GLOBAL025.y[window.slices[0]],
-                "longitude": GLOBAL025.x[window.slices[1]],
-            },
-        )
+            fields[variable.name] = values
+        days = np.array(list(instants), "datetime64[D]")
+        return steps_dataset(self.schema, fields, days, window)
 
 
 def _fields(file: DayFile) -> dict[str, xr.Variable]:
@@ -247,13 +216,8 @@ def _fields(file: DayFile) -> dict[str, xr.Variable]:
 
 def _check_axes(file: DayFile) -> None:
     """Raise `GranuleError` unless axes are those of the grid, south up."""
-    for name, centres in (("lat", GLOBAL025.y[:ROWS][::-1]), ("lon", GLOBAL025.x)):
-        found = file.values(name, len(centres))
-        if not np.abs(found - centres).max() <= AXIS_TOLERANCE_DEGREES:
-            raise GranuleError(
-                f"{file.path.name}: expected {name} from {centres[0]:g} to {centres[-1]:g}, "
-                f"found {found[0]:g} to {found[-1]:g}"
-            )
+    check_axis(file, "lat", GLOBAL025.y[:ROWS][::-1], AXIS_TOLERANCE_DEGREES)
+    check_axis(file, "lon", GLOBAL025.x, AXIS_TOLERANCE_DEGREES)
 
 
 def _instant(file: DayFile, day: date) -> np.datetime64:

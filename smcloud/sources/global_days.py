@@ -6,7 +6,6 @@ days become steps of a cube. A product says what its names mean and what its fil
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -14,52 +13,16 @@ import numpy as np
 import xarray as xr
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import Grid, Window
 from smcloud.grids.tiles import TileYear
-from smcloud.sources.base import Granule, Outage
+from smcloud.sources.base import Granule, coordinates, steps_dataset
+from smcloud.sources.coarse_files import CoarseFiles, days_in, granule_of
 from smcloud.sources.day_files import DayFile
-from smcloud.sources.quality import RETRIEVAL_RULES, check_rule
+from smcloud.sources.quality import check_rule
 
 
-@dataclass(frozen=True)
-class GlobalDays(ABC):
-    """A reader of one such product.
-
-    Attributes
-    ----------
-    product : str
-        The maker's word, as names or metadata of files have it.
-    schema : CubeSchema
-        On the grid of the files.
-    outages : tuple of Outage
-        Days of which there are no files.
-    """
-
-    product: str
-    schema: CubeSchema
-    outages: tuple[Outage, ...]
-    quality_rules: tuple[str, ...] = RETRIEVAL_RULES
-    joins_granules: bool = True
-    lookahead_days: int = 0
-
-    @property
-    def name(self) -> str:
-        """Return the word of the command line, such as ``smap_l3``."""
-        return self.schema.name
-
-    @property
-    def title(self) -> str:
-        """Return one line for people."""
-        return self.schema.title
-
-    def expects(self, day: date) -> bool:
-        """Say whether there should be a file of a day: it lies in no outage."""
-        return not any(day in outage for outage in self.outages)
-
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
+class GlobalDays(CoarseFiles, ABC):
+    """A reader of one such product."""
 
     @abstractmethod
     def identify(self, name: str) -> Granule | None:
@@ -80,9 +43,7 @@ class GlobalDays(ABC):
             If the file is damaged, of another product, version, grid or layout.
         """
         rule = check_rule(quality, self.quality_rules, self.name)
-        granule = self.identify(path.name)
-        if granule is None:
-            raise GranuleError(f"{path.name}: expected the name of a file of {self.title}")
+        granule = granule_of(self, path)
         grid = self.schema.on
         file = DayFile(path, (grid.rows, grid.cols))
         try:
@@ -107,8 +68,7 @@ class GlobalDays(ABC):
         grid = self.schema.on
         window = within or grid.window
         stamps = [dataset["time"].values.astype("datetime64[D]") for dataset in datasets]
-        days = np.unique(np.concatenate([*stamps, np.array([], "datetime64[D]")]))
-        days = days[days.astype("datetime64[Y]") == np.datetime64(f"{key.year:04d}", "Y")]
+        days = days_in(stamps, key.year)
         inside = dict(zip(grid.dims, window.slices, strict=True))
         fields = {}
         for variable in self.schema.variables:
@@ -120,9 +80,8 @@ class GlobalDays(ABC):
                     if at < len(days) and days[at] == own_days[number]:
                         here = values[at]
                         np.copyto(here, part.isel(time=number).values, where=np.isnan(here))
-            attrs = {"units": variable.units, "long_name": variable.long_name}
-            fields[variable.name] = (self.schema.dims, values, attrs)
-        return xr.Dataset(fields, coords=_coordinates(days, grid, window))
+            fields[variable.name] = values
+        return steps_dataset(self.schema, fields, days, window)
 
 
 def _dataset(
@@ -131,20 +90,8 @@ def _dataset(
     """Return the layers of a file as a dataset of one day; closing it closes the file."""
     dataset = xr.Dataset(
         dict(fields),
-        coords=_coordinates(np.array([day], "datetime64[D]"), grid, grid.window),
+        coords=coordinates(np.array([day], "datetime64[D]"), grid, grid.window),
         attrs={"source": source, "file": file.path.name},
     )
     dataset.set_close(file.close)
     return dataset
-
-
-def _coordinates(
-    days: np.ndarray[tuple[int], np.dtype[np.datetime64]], grid: Grid, window: Window
-) -> dict[str, np.ndarray[tuple[int], np.dtype[np.generic]]]:
-    """Return days and the centres of a window's rows and columns."""
-    rows, cols = grid.dims
-    return {
-        "time": days.astype("datetime64[ns]"),
-        rows: grid.y[window.slices[0]],
-        cols: grid.x[window.slices[1]],
-    }

@@ -10,9 +10,7 @@ shone on) and negative ones mean that there is no value.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +20,13 @@ from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema
-from smcloud.grids.grid import EASE2_NORTH_25KM, Window
-from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.grids.grid import EASE2_NORTH_25KM
+from smcloud.grids.tiles import GLOBE
 from smcloud.sources.amsr import AMSR2_YEARS, AMSRE_YEARS
-from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.base import Granule, day_of
+from smcloud.sources.coarse_files import daily_schema, granule_of
 from smcloud.sources.day_files import DayFile
-from smcloud.sources.quality import ATTEMPTED, RECOMMENDED, RETRIEVAL_RULES, check_rule
+from smcloud.sources.quality import ATTEMPTED, RECOMMENDED, check_rule
 from smcloud.sources.swath_cells import (
     ASCENDING,
     DESCENDING,
@@ -36,7 +35,7 @@ from smcloud.sources.swath_cells import (
     directions_of,
     swath_means,
 )
-from smcloud.sources.swath_days import merged_days, swath_dataset
+from smcloud.sources.swath_days import SwathFiles, swath_dataset
 
 SWATHS = {"S1": "10.65", "S2": "18.7", "S3": "23.8", "S4": "36.5", "S5": "89", "S6": "89"}
 """GHz of each swath, as `LongName` has them."""
@@ -46,58 +45,14 @@ GOOD, INTERFERENCE = 0, 2
 SECONDS_PER_HOUR, SECONDS_PER_DAY = 3600.0, 86401.0
 """A day may have a leap second."""
 HOURS = {ASCENDING: "ascending, 13:30 local", DESCENDING: "descending, 1:30 local"}
-BYTES_A_CELL = 110
-"""Of an open file: ten channels, five hours, counts and indices of a cell."""
-CELLS_OF_AN_ORBIT = 60_000
-"""Of 25 km north of the equator, both halves of an orbit together."""
 _NAME = re.compile(
     r"1C\.(?P<satellite>\w+)\.(?P<sensor>\w+)\.(?P<calibration>XCAL\d{4}-\w+)\.(?P<day>\d{8})-"
     r"S(?P<start>\d{6})-E(?P<end>\d{6})\.(?P<orbit>\d{6})\.(?P<version>V\d{2}\w)\.HDF5"
 )
 
 
-@dataclass(frozen=True)
-class BrightnessOrbits:
-    """Reader of the orbits of one radiometer.
-
-    Attributes
-    ----------
-    sensor : str
-        As names and `FileHeader` have it.
-    schema : CubeSchema
-    outages : tuple of Outage
-        Days of which there are no files.
-    """
-
-    sensor: str
-    schema: CubeSchema
-    outages: tuple[Outage, ...]
-    quality_rules: tuple[str, ...] = RETRIEVAL_RULES
-    joins_granules: bool = True
-    lookahead_days: int = 0
-
-    @property
-    def name(self) -> str:
-        """Return the word of the command line, such as ``amsr2_tb``."""
-        return self.schema.name
-
-    @property
-    def title(self) -> str:
-        """Return one line for people."""
-        return self.schema.title
-
-    def expects(self, day: date) -> bool:
-        """Say whether there should be a file of a day: it lies in no outage."""
-        return not any(day in outage for outage in self.outages)
-
-    def kept_bytes(self, granules: int, quality: str) -> int:
-        """Return the bytes that so many open files keep: the means of their cells."""
-        del quality
-        return granules * BYTES_A_CELL * CELLS_OF_AN_ORBIT
-
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
+class BrightnessOrbits(SwathFiles):
+    """Reader of the orbits of one radiometer, named as `FileHeader` has it."""
 
     def identify(self, name: str) -> Granule | None:
         """Return what ``1C.GCOMW1.AMSR2.XCAL2016-V.<day>-S<start>-E<end>.<orbit>.V07A.HDF5`` says.
@@ -105,7 +60,7 @@ class BrightnessOrbits:
         An orbit that ends earlier in the day than it began ends on the next day.
         """
         found = _NAME.fullmatch(name)
-        if found is None or found["sensor"] != self.sensor:
+        if found is None or found["sensor"] != self.product:
             return None
         day = day_of(found["day"])
         if day is None:
@@ -129,11 +84,10 @@ class BrightnessOrbits:
             If the file is damaged, of another radiometer or of another layout.
         """
         rule = check_rule(quality, self.quality_rules, self.name)
-        if self.identify(path.name) is None:
-            raise GranuleError(f"{path.name}: expected the name of a file of {self.title}")
+        granule_of(self, path)
         file = DayFile(path)
         try:
-            _check_header(file, self.sensor)
+            _check_header(file, self.product)
             swaths = {name: _swath(file, name, rule) for name in SWATHS}
         finally:
             file.close()
@@ -143,15 +97,6 @@ class BrightnessOrbits:
             for frequency, names in GROUPS.items()
         }
         return swath_dataset(grid, found, self.name, path.name)
-
-    def steps(
-        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
-    ) -> xr.Dataset:
-        """Return the days of the key's year, the mean over the footprints of all orbits of a day.
-
-        The window is the whole grid, or `within`.
-        """
-        return merged_days(datasets, self.schema, key.year, within or self.schema.on.window)
 
 
 def kept_codes(codes: NDArray[np.signedinteger[Any]], rule: str) -> NDArray[np.bool_]:
@@ -218,15 +163,9 @@ def _times(
 
 def brightness_schema(name: str, words: str, hours: dict[str, str]) -> CubeSchema:
     """Return the cube of a radiometer's channels at 25 km."""
-    return CubeSchema(
-        name,
-        EASE2_NORTH_25KM.name,
-        brightness_variables(hours),
-        1,
-        (8, 40, 40),
-        (8, 360, 360),
-        f"brightness temperatures of {words}, daily, 25 km",
-        codec="lz4",
+    title = f"brightness temperatures of {words}, daily, 25 km"
+    return daily_schema(
+        name, EASE2_NORTH_25KM, brightness_variables(hours), (40, 360), title, slab=8
     )
 
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -29,11 +28,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema, Days, Variable
+from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import GLOBAL025, IMERG, Window
 from smcloud.grids.regrid import AreaWeights, area_weights
 from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.base import Granule, Outage, coordinates, day_of, steps_dataset
+from smcloud.sources.coarse_files import OnOneTile, daily_schema, granule_of, is_expected, union
 from smcloud.sources.day_files import (
     ENOUGH_VALUES,
     MOST_OUTSIDE,
@@ -70,9 +70,9 @@ _RANKS = {"E": "1-early", "L": "2-late", None: "3-final"}
 """Runs for one day, the one to be preferred last."""
 HALF_SCENES = tuple(f"half-hour-{n // 2:02d}{n % 2 * 30:02d}" for n in range(HALVES))
 
-SCHEMA = CubeSchema(
+SCHEMA = daily_schema(
     "imerg_025",
-    GLOBAL025.name,
+    GLOBAL025,
     (
         Variable(
             "precipitation",
@@ -86,11 +86,8 @@ SCHEMA = CubeSchema(
             attrs={"cell_methods": "area: mean time: sum"},
         ),
     ),
-    1,
-    (46, 25, 25),
-    (46, 200, 200),
+    (25, 200),
     "GPM IMERG precipitation, daily, 0.1 degree to 0.25 degree",
-    codec="lz4",
 )
 
 
@@ -139,7 +136,7 @@ LAYOUTS: Mapping[tuple[str, str], Layout] = {
 
 
 @dataclass(frozen=True)
-class Imerg:
+class Imerg(OnOneTile):
     """Reader of IMERG: daily files, or half hours that are summed to days."""
 
     name: str = "imerg_025"
@@ -154,7 +151,7 @@ class Imerg:
 
     def expects(self, day: date) -> bool:
         """Say whether there should be a file of a day."""
-        return not any(day in outage for outage in self.outages)
+        return is_expected(day, self.outages)
 
     def scenes(self, quality: str) -> tuple[str, ...]:
         """Return the files that make a day: one, or 48 half hours."""
@@ -177,10 +174,6 @@ class Imerg:
         produced = f"{_RANKS[parts['run']]}-{parts['version']}"
         return Granule(self.name, GLOBE, day, day, produced, name, scene)
 
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
-
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
         """Return a file on cells of 0.25 degree, read when used.
 
@@ -196,15 +189,13 @@ class Imerg:
             If the file is damaged, of another product, version, grid or layout.
         """
         check_rule(quality, self.quality_rules, self.name)
-        granule = self.identify(path.name)
-        if granule is None:
-            raise GranuleError(f"{path.name}: expected the name of a file of {self.title}")
+        granule = granule_of(self, path)
         layout = _layout_of(granule)
         means = _LazyMeans(path, layout, is_kept=granule.scene == DAILY)
         coarse = means.coarse
         return xr.Dataset(
             {"precipitation": lazy(means, self.schema.dims, {"units": layout.units})},
-            coords=_coordinates(np.array([_start_of(granule)]), coarse),
+            coords=coordinates(np.array([_start_of(granule)]), GLOBAL025, coarse),
             attrs={"source": self.name, "file": path.name},
         )
 
@@ -217,7 +208,7 @@ class Imerg:
         hours. A cell of a day of half hours is known if each of the 48 knows it.
         """
         placed = [_Placed(dataset) for dataset in datasets]
-        window = within or _union([one.window for one in placed])
+        window = within or (union([one.window for one in placed]) if placed else GLOBAL025.window)
         year = np.datetime64(f"{key.year:04d}", "Y")
         placed = [one for one in placed if one.day.astype("datetime64[Y]") == year]
         days = np.unique(np.array([one.day for one in placed], "datetime64[D]"))
@@ -229,11 +220,7 @@ class Imerg:
                     one.fill(here, window)
             total = _total([one for one in own if one.is_half], window)
             np.copyto(here, total, where=np.isnan(here))
-        variable = self.schema.variables[0]
-        attrs = {"units": variable.units, "long_name": variable.long_name}
-        return xr.Dataset(
-            {variable.name: (self.schema.dims, values, attrs)}, coords=_coordinates(days, window)
-        )
+        return steps_dataset(self.schema, {"precipitation": values}, days, window)
 
 
 def _layout_of(granule: Granule) -> Layout:
@@ -251,15 +238,6 @@ def _start_of(granule: Granule) -> np.datetime64:
     day = np.datetime64(granule.start, "m")
     half = HALF_SCENES.index(granule.scene) if granule.scene != DAILY else 0
     return day + np.timedelta64(30 * half, "m")
-
-
-def _coordinates(times: Days, window: Window) -> dict[str, NDArray[Any]]:
-    rows, cols = window.slices
-    return {
-        "time": times.astype("datetime64[ns]"),
-        "latitude": GLOBAL025.y[rows],
-        "longitude": GLOBAL025.x[cols],
-    }
 
 
 class _LazyMeans(LazyLayer):
@@ -457,18 +435,6 @@ def _total(halves: Sequence[_Placed], window: Window) -> Floats:
     if len(starts) < HALVES:
         total[:] = np.nan
     return total.astype(np.float32)
-
-
-def _union(windows: Sequence[Window]) -> Window:
-    """Return the smallest window that holds some; the whole grid where there are none."""
-    if not windows:
-        return GLOBAL025.window
-    return Window(
-        min(one.row0 for one in windows),
-        max(one.row1 for one in windows),
-        min(one.col0 for one in windows),
-        max(one.col1 for one in windows),
-    )
 
 
 IMERG_025 = Imerg()

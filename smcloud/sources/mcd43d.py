@@ -26,7 +26,7 @@ from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import GLOBAL30S, SIN1KM, Window
 from smcloud.grids.regrid import Weights, bilinear
 from smcloud.grids.tiles import GLOBE, TileYear, tile_window
-from smcloud.sources.base import Granule
+from smcloud.sources.base import Granule, steps_dataset
 from smcloud.sources.day_files import LazyLayer, Window2, lazy
 from smcloud.sources.hdf_eos import Floats, GridFile, Layer, Word, check_product, open_grid_file
 from smcloud.sources.modis import COLLECTIONS, UNKNOWN_INT16, albedo_variables, tile_schema
@@ -231,16 +231,8 @@ class Mcd43d:
             # Damage shows when cells are read: a file is looked at where it stands alone too.
             for name, dataset in by_day[day].items():
                 places.cells_of(dataset[name])
-        rows, cols = window.slices
-        attrs = {"units": self.variable.units, "long_name": self.variable.long_name}
-        return xr.Dataset(
-            {self.variable.name: (self.schema.dims, values, attrs)},
-            coords={
-                "time": np.array(days, "datetime64[ns]"),
-                "y": SIN1KM.y[rows],
-                "x": SIN1KM.x[cols],
-            },
-        )
+        own_days = np.array(days, "datetime64[D]")
+        return steps_dataset(self.schema, {self.variable.name: values}, own_days, window)
 
     def _cells(self, found: Mapping[str, xr.Dataset], places: "_Places") -> Floats:
         """Return the albedo of the cells that some pixels need, NaN where the rule refuses it."""

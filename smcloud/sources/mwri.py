@@ -10,9 +10,7 @@ files use; no real file was at hand, so what differs is refused.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +18,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema
-from smcloud.grids.grid import Window
-from smcloud.grids.tiles import GLOBE, TileYear
-from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.grids.tiles import GLOBE
+from smcloud.sources.base import Granule, day_of
+from smcloud.sources.coarse_files import granule_of
 from smcloud.sources.day_files import DayFile
-from smcloud.sources.gpm_l1c import BYTES_A_CELL, CELLS_OF_AN_ORBIT, brightness_schema
+from smcloud.sources.gpm_l1c import brightness_schema
 from smcloud.sources.nnsm import MWRI_NNSM
 from smcloud.sources.quality import check_rule
 from smcloud.sources.swath_cells import ASCENDING, DESCENDING, FREQUENCIES, Swath, swath_means
-from smcloud.sources.swath_days import merged_days, swath_dataset
+from smcloud.sources.swath_days import SwathFiles, swath_dataset
 
 CHANNELS = 2 * len(FREQUENCIES)
 BRIGHTNESS = "EARTH_OBSERVE_BT_10_to_89GHz"
@@ -47,53 +44,17 @@ _FOLDERS = (("", ""), ("Calibration/", "Geolocation/"))
 """Where measurements and places lie: at the root, or in groups."""
 
 
-@dataclass(frozen=True)
-class MwriOrbits:
-    """Reader of the half orbits of one satellite.
-
-    Attributes
-    ----------
-    satellite : str
-        Letter of the FengYun-3 satellite.
-    schema : CubeSchema
-    outages : tuple of Outage
-        Days of which there are no files.
-    """
-
-    satellite: str
-    schema: CubeSchema
-    outages: tuple[Outage, ...]
-    quality_rules: tuple[str, ...] = ()
-    joins_granules: bool = True
-    lookahead_days: int = 0
-
-    @property
-    def name(self) -> str:
-        """Return the word of the command line, ``mwri_tb``."""
-        return self.schema.name
-
-    @property
-    def title(self) -> str:
-        """Return one line for people."""
-        return self.schema.title
-
-    def expects(self, day: date) -> bool:
-        """Say whether there should be a file of a day: it lies in no outage."""
-        return not any(day in outage for outage in self.outages)
+class MwriOrbits(SwathFiles):
+    """Reader of the half orbits of one FengYun-3 satellite, named by its letter."""
 
     def kept_bytes(self, granules: int, quality: str) -> int:
-        """Return the bytes that so many open files keep: the means of their cells."""
-        del quality
-        return granules * BYTES_A_CELL * CELLS_OF_AN_ORBIT // 2
-
-    def covers(self, granule: Granule, key: TileYear) -> bool:
-        """Say whether a granule may hold cells of the key: all lie on the one coarse tile."""
-        return granule.tile == key.tile
+        """Return the bytes that so many open files keep: the means of half an orbit's cells."""
+        return super().kept_bytes(granules, quality) // 2
 
     def identify(self, name: str) -> Granule | None:
         """Return what ``FY3B_MWRIA_GBAL_L1_<day>_<time>_010KM_MS.HDF`` says."""
         found = _NAME.fullmatch(name)
-        if found is None or found["satellite"] != self.satellite:
+        if found is None or found["satellite"] != self.product:
             return None
         day, time = day_of(found["day"]), found["time"]
         if day is None:
@@ -113,8 +74,7 @@ class MwriOrbits:
             If the file is damaged, of another instrument or of another layout.
         """
         check_rule(quality, self.quality_rules, self.name)
-        if self.identify(path.name) is None:
-            raise GranuleError(f"{path.name}: expected the name of a file of {self.title}")
+        granule_of(self, path)
         file = DayFile(path)
         try:
             swaths = _swaths(file, _rises(path.name))
@@ -124,15 +84,6 @@ class MwriOrbits:
             frequency: swath_means(self.schema.on, [swath]) for frequency, swath in swaths.items()
         }
         return swath_dataset(self.schema.on, found, self.name, path.name)
-
-    def steps(
-        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
-    ) -> xr.Dataset:
-        """Return the days of the key's year, the mean over the footprints of a day.
-
-        The window is the whole grid, or `within`.
-        """
-        return merged_days(datasets, self.schema, key.year, within or self.schema.on.window)
 
 
 def _rises(name: str) -> int:
@@ -197,5 +148,8 @@ def _times(
 
 
 MWRI_TB = MwriOrbits(
-    "B", brightness_schema("mwri_tb", "MWRI on FengYun-3B", HOURS), MWRI_NNSM.outages
+    "B",
+    brightness_schema("mwri_tb", "MWRI on FengYun-3B", HOURS),
+    MWRI_NNSM.outages,
+    quality_rules=(),
 )

@@ -13,11 +13,11 @@ from datetime import date, timedelta
 import numpy as np
 import xarray as xr
 
-from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import EASE2_36KM, Window
 from smcloud.grids.tiles import GLOBE
 from smcloud.sources.base import Granule, Outage
+from smcloud.sources.coarse_files import check_axis, daily_schema
 from smcloud.sources.day_files import Amount, DayFile, Floats, LazyAmount, LazyLayer, Window2, lazy
 from smcloud.sources.global_days import GlobalDays
 from smcloud.sources.smap import VOLUMETRIC, volumetric
@@ -75,25 +75,13 @@ def _check_centres(file: DayFile) -> None:
     lon = grid.lonlat(Window(0, 1, 0, grid.cols))[0][0]
     lat = grid.lonlat(Window(0, grid.rows, 0, 1))[1][:, 0]
     for name, centres in (("latitude", lat), ("longitude", lon)):
-        found = file.values(name, len(centres))
-        if not np.abs(found - centres).max() <= CENTRE_TOLERANCE_DEGREES:
-            raise GranuleError(
-                f"{file.path.name}: expected {name} from {centres[0]:.3f} to {centres[-1]:.3f}, "
-                f"found {found[0]:.3f} to {found[-1]:.3f}"
-            )
+        check_axis(file, name, centres, CENTRE_TOLERANCE_DEGREES, digits=".3f")
 
 
 def _schema(name: str, words: str) -> CubeSchema:
-    return CubeSchema(
-        name,
-        EASE2_36KM.name,
-        (volumetric("soil_moisture", f"soil moisture by a neural network from {words}"),),
-        1,
-        (46, 20, 20),
-        (46, 100, 100),
-        f"NNsm soil moisture from {words}, daily, 36 km",
-        codec="lz4",
-    )
+    moisture = volumetric("soil_moisture", f"soil moisture by a neural network from {words}")
+    title = f"NNsm soil moisture from {words}, daily, 36 km"
+    return daily_schema(name, EASE2_36KM, (moisture,), (20, 100), title)
 
 
 AMSR_NNSM = NnsmSoilMoisture(

@@ -11,20 +11,24 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
+from typing import ClassVar
 
 import h5py
 import numpy as np
 import xarray as xr
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.cube.schema import Variable
 from smcloud.grids.grid import EASE2_9KM, EASE2_36KM, Floats, Grid, Window
 from smcloud.grids.tiles import GLOBE
 from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.coarse_files import daily_schema
 from smcloud.sources.day_files import Amount, DayFile, LazyAmount, LazyWords, lazy
 from smcloud.sources.global_days import GlobalDays
 from smcloud.sources.quality import keep_smap
 
+CELLS_36KM, CELLS_9KM = (20, 100), (50, 200)
+"""Rows, and columns, of a chunk and of a shard of cubes on either grid."""
 FILL, WORD_FILL = -9999.0, 65534
 VOLUMETRIC = ("cm**3/cm**3", "cm3/cm3", "cm^3/cm^3", "m**3/m**3", "m3/m3", "m3 m-3")
 OUTAGES = (
@@ -42,7 +46,8 @@ CENTRE_TOLERANCE_DEGREES = 0.01
 CHECKED_ROWS = 16
 """Rows, spread over the grid, whose coordinates in a file are compared with the grid's."""
 _NAME = re.compile(
-    r"SMAP_L3_SM_P(?P<enhanced>_E)?_(?P<day>\d{8})_(?P<release>[RT]\d{5})_(?P<version>\d{3})\.h5"
+    r"SMAP_L3_(?P<topic>SM|FT)_P(?P<enhanced>_E)?_(?P<day>\d{8})_(?P<release>[RT]\d{5})_"
+    r"(?P<version>\d{3})\.h5"
 )
 
 
@@ -60,35 +65,33 @@ def volumetric(name: str, long_name: str) -> Variable:
     )
 
 
-def _schema(name: str, grid: Grid, chunk: int, shard: int, title: str) -> CubeSchema:
-    return CubeSchema(
-        name,
-        grid.name,
-        (
-            volumetric("soil_moisture_am", "soil moisture, overpass at 6 local solar time"),
-            volumetric("soil_moisture_pm", "soil moisture, overpass at 18 local solar time"),
-        ),
-        1,
-        (46, chunk, chunk),
-        (46, shard, shard),
-        title,
-        codec="lz4",
-    )
+class SmapDays(GlobalDays):
+    """Reader of a daily product of SMAP, by NSIDC's short name: of 36 km, or ``_E`` of 9 km.
 
+    Attributes
+    ----------
+    topic : str
+        What names have after ``SMAP_L3``.
+    """
 
-class SmapDaily(GlobalDays):
-    """Reader of one of the two daily products, by NSIDC's short name."""
+    topic: ClassVar[str]
 
     def identify(self, name: str) -> Granule | None:
-        """Return what a name ``SMAP_L3_SM_P_<day>_<release>_<version>.h5`` says."""
+        """Return what a name ``SMAP_L3_<topic>_P_<day>_<release>_<version>.h5`` says."""
         found = _NAME.fullmatch(name)
-        if found is None or bool(found["enhanced"]) != self.product.endswith("_E"):
+        if found is None or found["topic"] != self.topic:
             return None
         day = day_of(found["day"])
-        if day is None:
+        if day is None or bool(found["enhanced"]) != self.product.endswith("_E"):
             return None
         produced = f"{found['release']}_{found['version']}"
         return Granule(self.name, GLOBE, day, day, produced, name, "daily")
+
+
+class SmapDaily(SmapDays):
+    """Reader of soil moisture of both overpasses."""
+
+    topic = "SM"
 
     def _fields(self, file: DayFile, granule: Granule, rule: str) -> dict[str, xr.Variable]:
         """Return soil moisture (m3 m-3) and flags of both overpasses."""
@@ -166,13 +169,21 @@ def word_layer(file: DayFile, path: str) -> h5py.Dataset:
     return layer
 
 
+_BOTH = (
+    volumetric("soil_moisture_am", "soil moisture, overpass at 6 local solar time"),
+    volumetric("soil_moisture_pm", "soil moisture, overpass at 18 local solar time"),
+)
 SMAP_L3 = SmapDaily(
     "SPL3SMP",
-    _schema("smap_l3", EASE2_36KM, 20, 100, "SMAP SPL3SMP soil moisture, daily, 36 km"),
+    daily_schema(
+        "smap_l3", EASE2_36KM, _BOTH, CELLS_36KM, "SMAP SPL3SMP soil moisture, daily, 36 km"
+    ),
     OUTAGES,
 )
 SMAP_L3E = SmapDaily(
     "SPL3SMP_E",
-    _schema("smap_l3e", EASE2_9KM, 50, 200, "SMAP SPL3SMP_E soil moisture, daily, 9 km"),
+    daily_schema(
+        "smap_l3e", EASE2_9KM, _BOTH, CELLS_9KM, "SMAP SPL3SMP_E soil moisture, daily, 9 km"
+    ),
     OUTAGES,
 )

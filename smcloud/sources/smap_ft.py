@@ -9,21 +9,17 @@ temperature of a model, so that SMAP is a second opinion and no independent chec
 at hand.
 """
 
-import re
-
 import h5py
 import numpy as np
 import xarray as xr
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema
-from smcloud.grids.grid import EASE2_9KM, EASE2_36KM, Grid
-from smcloud.grids.tiles import GLOBE
-from smcloud.sources.base import Granule, day_of
+from smcloud.grids.grid import EASE2_9KM, EASE2_36KM
+from smcloud.sources.base import Granule
+from smcloud.sources.coarse_files import daily_schema
 from smcloud.sources.day_files import DayFile, Floats, LazyLayer, Window2, lazy, unsigned
-from smcloud.sources.global_days import GlobalDays
 from smcloud.sources.quality import ALL, RECOMMENDED
-from smcloud.sources.smap import OUTAGES, check_short_name
+from smcloud.sources.smap import CELLS_9KM, CELLS_36KM, OUTAGES, SmapDays, check_short_name
 from smcloud.sources.smos_ft import GroundState, state_variable
 
 GROUP = "Freeze_Thaw_Retrieval_Data_Global"
@@ -33,9 +29,6 @@ THAWED, FROZEN = 0, 1
 CODES = {THAWED: GroundState.THAWED, FROZEN: GroundState.FROZEN}
 HALVES = ("am", "pm")
 NOT_RECOMMENDED, NOT_ATTEMPTED, FAILED = 1, 2, 4
-_NAME = re.compile(
-    r"SMAP_L3_FT_P(?P<enhanced>_E)?_(?P<day>\d{8})_(?P<release>[RT]\d{5})_(?P<version>\d{3})\.h5"
-)
 
 
 class _LazyHalf(LazyLayer):
@@ -62,19 +55,10 @@ class _LazyHalf(LazyLayer):
         return state
 
 
-class SmapFreezeThaw(GlobalDays):
-    """Reader of one of the two daily products, by NSIDC's short name."""
+class SmapFreezeThaw(SmapDays):
+    """Reader of the state of the ground in both halves of a day."""
 
-    def identify(self, name: str) -> Granule | None:
-        """Return what a name ``SMAP_L3_FT_P_<day>_<release>_<version>.h5`` says."""
-        found = _NAME.fullmatch(name)
-        if found is None or bool(found["enhanced"]) != self.product.endswith("_E"):
-            return None
-        day = day_of(found["day"])
-        if day is None:
-            return None
-        produced = f"{found['release']}_{found['version']}"
-        return Granule(self.name, GLOBE, day, day, produced, name, "daily")
+    topic = "FT"
 
     def _fields(self, file: DayFile, granule: Granule, rule: str) -> dict[str, xr.Variable]:
         """Return the state of the ground by half of the day."""
@@ -98,31 +82,21 @@ def refused_bits(rule: str) -> int:
 
 
 _TWO = (GroundState.THAWED, GroundState.FROZEN)
-
-
-def _schema(name: str, grid: Grid, chunk: int, shard: int, title: str) -> CubeSchema:
-    return CubeSchema(
-        name,
-        grid.name,
-        (
-            state_variable("state_am", "state of the ground, SMAP at 6 local solar time", _TWO),
-            state_variable("state_pm", "state of the ground, SMAP at 18 local solar time", _TWO),
-        ),
-        1,
-        (46, chunk, chunk),
-        (46, shard, shard),
-        title,
-        codec="lz4",
-    )
-
-
+_BOTH = (
+    state_variable("state_am", "state of the ground, SMAP at 6 local solar time", _TWO),
+    state_variable("state_pm", "state of the ground, SMAP at 18 local solar time", _TWO),
+)
 SMAP_FT = SmapFreezeThaw(
     "SPL3FTP",
-    _schema("smap_ft", EASE2_36KM, 20, 100, "SMAP SPL3FTP freeze and thaw, daily, 36 km"),
+    daily_schema(
+        "smap_ft", EASE2_36KM, _BOTH, CELLS_36KM, "SMAP SPL3FTP freeze and thaw, daily, 36 km"
+    ),
     OUTAGES,
 )
 SMAP_FT_E = SmapFreezeThaw(
     "SPL3FTP_E",
-    _schema("smap_ft_e", EASE2_9KM, 50, 200, "SMAP SPL3FTP_E freeze and thaw, daily, 9 km"),
+    daily_schema(
+        "smap_ft_e", EASE2_9KM, _BOTH, CELLS_9KM, "SMAP SPL3FTP_E freeze and thaw, daily, 9 km"
+    ),
     OUTAGES,
 )

@@ -22,10 +22,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.cube.schema import Variable
 from smcloud.grids.grid import EASE2_NORTH_25KM
 from smcloud.grids.tiles import GLOBE
 from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.coarse_files import check_axis, daily_schema
 from smcloud.sources.day_files import DayFile, Floats, LazyLayer, Window2, lazy
 from smcloud.sources.global_days import GlobalDays
 from smcloud.sources.swath_cells import ASCENDING, DESCENDING
@@ -157,31 +158,23 @@ def _check_axes(file: DayFile) -> None:
     """Raise `GranuleError` where a file has axes (m) that are not the grid's, north up."""
     for name, centres in (("x", EASE2_NORTH_25KM.x), ("y", EASE2_NORTH_25KM.y)):
         if file.has(name):
-            found = file.values(name, len(centres))
-            if not np.abs(found - centres).max() <= AXIS_TOLERANCE_M:
-                raise GranuleError(
-                    f"{file.path.name}: expected {name} from {centres[0]:g} to {centres[-1]:g} m, "
-                    f"found {found[0]:g} to {found[-1]:g}"
-                )
+            check_axis(file, name, centres, AXIS_TOLERANCE_M, " m")
 
 
 _THREE = (GroundState.THAWED, GroundState.PARTLY_FROZEN, GroundState.FROZEN)
 SMOS_FT = SmosFreezeThaw(
     "L3FT",
-    CubeSchema(
+    daily_schema(
         "smos_ft",
-        EASE2_NORTH_25KM.name,
+        EASE2_NORTH_25KM,
         (
             state_variable("state_asc", "state of the ground, SMOS at 6 local solar time", _THREE),
             state_variable(
                 "state_desc", "state of the ground, SMOS at 18 local solar time", _THREE
             ),
         ),
-        1,
-        (46, 40, 40),
-        (46, 360, 360),
+        (40, 360),
         "SMOS freeze and thaw, daily, 25 km",
-        codec="lz4",
     ),
     (Outage(date(1970, 1, 1), date(2010, 6, 30), "the service begins on 2010-07-01"),),
     quality_rules=(),

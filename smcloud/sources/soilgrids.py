@@ -13,15 +13,13 @@ import xarray as xr
 from rasterio.crs import CRS
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.cube.schema import Variable
 from smcloud.grids.grid import Window
-from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.grids.tiles import TileYear
 from smcloud.sources.base import Granule
 from smcloud.sources.geotiff import read_raster
 from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
-from smcloud.sources.quality import check_rule
-from smcloud.sources.soil_maps import means_on_tile, texture
-from smcloud.sources.terrain import STATIC_DAY
+from smcloud.sources.static_maps import StaticMaps, means_on_tile, texture
 
 CELL_M = 250.0
 HOMOLOSINE = "+proj=igh +lat_0=0 +lon_0=0 +datum=WGS84 +units=m +no_defs"
@@ -75,22 +73,8 @@ SCHEMA = tile_schema(
 )
 
 
-@dataclass(frozen=True)
-class SoilGrids:
-    """Reader of SoilGrids 2.0 GeoTIFFs of the depth 0-5 cm, whole or cut to regions."""
-
-    name: str = SCHEMA.name
-    title: str = SCHEMA.title
-    schema: CubeSchema = SCHEMA
-    quality_rules: tuple[str, ...] = ()
-    joins_granules: bool = True
-    lookahead_days: int = 0
-
-    def identify(self, name: str) -> Granule | None:
-        """Return what a name ``<property>_0-5cm_mean[_region].tif`` says."""
-        if _NAME.fullmatch(name) is None:
-            return None
-        return Granule(self.name, GLOBE, STATIC_DAY, STATIC_DAY, "", name)
+class SoilGrids(StaticMaps):
+    """Reader of SoilGrids 2.0 GeoTIFFs, whole or cut, ``<property>_0-5cm_mean[_region].tif``."""
 
     def covers(self, granule: Granule, key: TileYear) -> bool:
         """Say whether a map may touch the tile: not where its region is the name of another."""
@@ -100,13 +84,7 @@ class SoilGrids:
 
     def read(self, path: Path, *, quality: str = "") -> xr.Dataset:
         """Return one soil map in the cube's units, dims (y, x), metres on the homolosine."""
-        check_rule(quality, self.quality_rules, self.name)
-        found = _NAME.fullmatch(path.name)
-        if found is None:
-            raise GranuleError(
-                f"{path.name}: expected a name like clay_0-5cm_mean.tif (sand, silt, clay, bdod or "
-                "soc), found another"
-            )
+        found = self.parts(path, quality)
         layer = LAYERS[found["layer"]]
         values = read_raster(path, _check_homolosine, layer.valid, layer.factor)
         if abs(values.attrs["step_x"] - CELL_M) > 1.0:
@@ -133,4 +111,6 @@ def _check_homolosine(crs: CRS) -> str:
     return f"expected Goode homolosine, found {crs.to_string()[:60]}"
 
 
-SOILGRIDS = SoilGrids()
+SOILGRIDS = SoilGrids(
+    SCHEMA, SCHEMA.title, _NAME, "clay_0-5cm_mean.tif (sand, silt, clay, bdod or soc)"
+)

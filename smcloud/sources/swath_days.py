@@ -11,6 +11,9 @@ from xarray.core import indexing
 
 from smcloud.cube.schema import CubeSchema, Days
 from smcloud.grids.grid import Grid, Window
+from smcloud.grids.tiles import TileYear
+from smcloud.sources.base import coordinates, steps_dataset
+from smcloud.sources.coarse_files import CoarseFiles, days_in
 from smcloud.sources.day_files import lazy
 from smcloud.sources.swath_cells import (
     DIRECTIONS,
@@ -29,9 +32,31 @@ HOUR = len(POLARISATIONS)
 """Column of the hour in the means of a frequency."""
 LEAST_FOOTPRINTS = 3
 """A cell of 25 km holds six footprints at a spacing of 10 km: half of them must be there."""
+BYTES_A_CELL = 110
+"""Of an open file: ten channels, five hours, counts and indices of a cell."""
+CELLS_OF_AN_ORBIT = 60_000
+"""Of 25 km north of the equator, both halves of an orbit together."""
 _UNIT = {"units": "1"}
 FrequencyMeans = Mapping[str, Mapping[tuple[np.datetime64, str], CellMeans]]
 """By frequency, what `swath_cells.swath_means` gives."""
+
+
+class SwathFiles(CoarseFiles):
+    """A reader of files that hold an orbit of a radiometer, or half of one."""
+
+    def kept_bytes(self, granules: int, quality: str) -> int:
+        """Return the bytes that so many open files keep: the means of an orbit's cells at most."""
+        del quality
+        return granules * BYTES_A_CELL * CELLS_OF_AN_ORBIT
+
+    def steps(
+        self, datasets: Sequence[xr.Dataset], key: TileYear, *, within: Window | None = None
+    ) -> xr.Dataset:
+        """Return the days of the key's year, the mean over the footprints of all files of a day.
+
+        The window is the whole grid, or `within`.
+        """
+        return merged_days(datasets, self.schema, key.year, within or self.schema.on.window)
 
 
 class _CellLayer(BackendArray):
@@ -106,7 +131,7 @@ def swath_dataset(grid: Grid, found: FrequencyMeans, source: str, name: str) -> 
                 layer = _CellLayer(when, window, grid.cols, np.float32)
                 fields[hour_name(direction)] = lazy(layer, ("time", *grid.dims), {"units": "h"})
     return xr.Dataset(
-        fields, coords=_coordinates(days, grid, window), attrs={"source": source, "file": name}
+        fields, coords=coordinates(days, grid, window), attrs={"source": source, "file": name}
     )
 
 
@@ -117,15 +142,6 @@ def _window_of(grid: Grid, cells: Sequence[Indices]) -> Window:
         return Window(0, 0, 0, 0)
     rows, cols = np.divmod(every, grid.cols)
     return Window(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
-
-
-def _coordinates(days: Days, grid: Grid, window: Window) -> dict[str, NDArray[Any]]:
-    rows, cols = grid.dims
-    return {
-        "time": days.astype("datetime64[ns]"),
-        rows: grid.y[window.slices[0]],
-        cols: grid.x[window.slices[1]],
-    }
 
 
 def merged_days(
@@ -144,27 +160,16 @@ def merged_days(
     year, window
         What is wanted.
     """
-    grid = schema.on
-    days = _days_in(datasets, year)
-    placed = [_Placed(dataset, grid, days, window) for dataset in datasets]
-    fields = {}
+    days = days_in([dataset["time"].values for dataset in datasets], year)
+    placed = [_Placed(dataset, schema.on, days, window) for dataset in datasets]
+    fields: dict[str, Floats32] = {}
     for direction in DIRECTIONS:
         for frequency in FREQUENCIES:
             names = [brightness_name(frequency, one, direction) for one in POLARISATIONS]
             names += [hour_name(direction)] if frequency == TIMED else []
             shape = len(days), *window.shape
-            for name, values in _means(placed, names, count_name(frequency, direction), shape):
-                variable = schema.variable(name)
-                attrs = {"units": variable.units, "long_name": variable.long_name}
-                fields[name] = (schema.dims, values, attrs)
-    return xr.Dataset(fields, coords=_coordinates(days, grid, window))
-
-
-def _days_in(datasets: Sequence[xr.Dataset], year: int | None) -> Days:
-    stamps = [dataset["time"].values.astype("datetime64[D]") for dataset in datasets]
-    days = np.unique(np.concatenate([*stamps, np.array([], "datetime64[D]")]))
-    chosen: Days = days[days.astype("datetime64[Y]") == np.datetime64(f"{year:04d}", "Y")]
-    return chosen
+            fields |= dict(_means(placed, names, count_name(frequency, direction), shape))
+    return steps_dataset(schema, fields, days, window)
 
 
 class _Placed:

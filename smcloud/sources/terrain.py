@@ -9,7 +9,6 @@ likewise.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,18 +18,17 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from smcloud.core.errors import GranuleError
-from smcloud.cube.schema import CubeSchema, Variable
+from smcloud.cube.schema import Variable
 from smcloud.grids.grid import EARTH_RADIUS_M, SIN1KM, Window
-from smcloud.grids.tiles import GLOBE, TileYear, tile_window
+from smcloud.grids.tiles import TileYear, tile_window
 from smcloud.sources.area_means import Block, area_means, blocks, corners, samples_across, strips
-from smcloud.sources.base import Granule
+from smcloud.sources.base import Granule, steps_dataset
 from smcloud.sources.geotiff import Doubles, Floats, Lattice, Raster, read_raster
 from smcloud.sources.modis import UNKNOWN_INT16, tile_schema
-from smcloud.sources.quality import check_rule
+from smcloud.sources.static_maps import StaticMaps
 
 Cells = NDArray[np.int32]
 Mask = NDArray[np.bool_]
-STATIC_DAY = date(1970, 1, 1)
 SHEET_DEGREES = 5
 MARGIN_DEGREES = 0.1
 """Sheets that close to a tile are read too: slopes need the cells beside it."""
@@ -97,22 +95,11 @@ SCHEMA = tile_schema(
 )
 
 
-@dataclass(frozen=True)
-class Terrain:
-    """Reader of elevation and upstream area GeoTIFFs in latitude and longitude."""
+class Terrain(StaticMaps):
+    """Reader of elevation and upstream area GeoTIFFs in latitude and longitude.
 
-    name: str = "terrain"
-    title: str = "elevation model to elevation, slope and aspect, 1 km"
-    schema: CubeSchema = SCHEMA
-    quality_rules: tuple[str, ...] = ()
-    joins_granules: bool = True
-    lookahead_days: int = 0
-
-    def identify(self, name: str) -> Granule | None:
-        """Return what a name that says elv, dem, elev, elevation or upa tells."""
-        if _NAME.fullmatch(name) is None:
-            return None
-        return Granule(self.name, GLOBE, STATIC_DAY, STATIC_DAY, "", name)
+    Names say elv, dem, elev, elevation or upa.
+    """
 
     def covers(self, granule: Granule, key: TileYear) -> bool:
         """Say whether a sheet of 5 degrees may touch the tile; other names may lie anywhere."""
@@ -133,14 +120,7 @@ class Terrain:
 
         y and x are latitude and longitude of the cell centres, degrees.
         """
-        check_rule(quality, self.quality_rules, self.name)
-        found = _NAME.fullmatch(path.name)
-        if found is None:
-            raise GranuleError(
-                f"{path.name}: expected a name that says elv, dem, elev or upa, such as "
-                "n30e100_elv.tif, found another"
-            )
-        is_upstream = found["layer"].lower() == "upa"
+        is_upstream = self.parts(path, quality)["layer"].lower() == "upa"
         name, units = ("upstream_area", "km2") if is_upstream else ("elevation", "m")
         values = read_raster(
             path, _check_degrees, UPSTREAM_RANGE if is_upstream else ELEVATION_RANGE
@@ -160,13 +140,7 @@ class Terrain:
         if upstream:
             across = samples_across(upstream[0].lattice.step_y * METRES_A_DEGREE)
             fields |= area_means(window, {"upstream_area": upstream}, _degrees, across)
-        data = {}
-        for name, values in fields.items():
-            variable = self.schema.variable(name)
-            attrs = {"units": variable.units, "long_name": variable.long_name}
-            data[name] = (("y", "x"), values, attrs)
-        y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
-        return xr.Dataset(data, coords={"y": y, "x": x})
+        return steps_dataset(self.schema, fields, None, window)
 
 
 @lru_cache(maxsize=512)
@@ -376,4 +350,9 @@ def horn(
     return slope.astype(np.float32), sine.astype(np.float32), cosine.astype(np.float32)
 
 
-TERRAIN = Terrain()
+TERRAIN = Terrain(
+    SCHEMA,
+    "elevation model to elevation, slope and aspect, 1 km",
+    _NAME,
+    "n30e100_elv.tif (elv, dem, elev or upa)",
+)

@@ -19,7 +19,7 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import SIN1KM, TILE_PIXELS, Window
 from smcloud.grids.regrid import block_mean
 from smcloud.grids.tiles import TileYear, tile_window
-from smcloud.sources.base import Granule
+from smcloud.sources.base import Granule, steps_dataset
 from smcloud.sources.hdf_eos import (
     Array,
     Floats,
@@ -175,21 +175,14 @@ class TileSource:
                     f"{dataset.attrs['tile']}"
                 )
         window = home if within is None else home.intersect(within) or home
-        days = [np.datetime64(str(one.attrs["start"]), "D") for one in ordered]
+        days = np.array([str(one.attrs["start"]) for one in ordered], "datetime64[D]")
         rows, cols = window.within(home)
-        variables = {}
-        for variable in self.schema.variables:
-            stack = np.stack([self._on_tile(one, variable.name) for one in ordered])
-            attrs = {"units": variable.units, "long_name": variable.long_name}
-            variables[variable.name] = (("time", "y", "x"), stack[:, rows, cols], attrs)
-        return xr.Dataset(
-            variables,
-            coords={
-                "time": np.array(days, "datetime64[ns]"),
-                "y": SIN1KM.y[window.row0 : window.row1],
-                "x": SIN1KM.x[window.col0 : window.col1],
-            },
-        )
+        stacks = {
+            variable.name: np.stack([self._on_tile(one, variable.name) for one in ordered])
+            for variable in self.schema.variables
+        }
+        inside = {name: stack[:, rows, cols] for name, stack in stacks.items()}
+        return steps_dataset(self.schema, inside, days, window)
 
     def _conditions(self, quality: str) -> Conditions:
         rule = check_rule(quality, self.quality_rules, self.name)

@@ -1,19 +1,78 @@
-"""What readers of soil maps share: variables of texture, and area means of maps on our pixels."""
+"""What readers of static maps share: names, variables of texture, area means on our pixels."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from pyproj import Transformer
 
+from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
 from smcloud.grids.grid import SIN1KM, Window
-from smcloud.grids.tiles import TileYear, tile_window
+from smcloud.grids.tiles import GLOBE, TileYear, tile_window
 from smcloud.sources.area_means import Locate, area_means, samples_across
+from smcloud.sources.base import Granule, steps_dataset
 from smcloud.sources.geotiff import Doubles, Raster
 from smcloud.sources.modis import UNKNOWN_INT16
+from smcloud.sources.quality import check_rule
 
+STATIC_DAY = date(1970, 1, 1)
 FRACTIONS = ("sand", "silt", "clay")
+
+
+@dataclass(frozen=True)
+class StaticMaps:
+    """A reader of GeoTIFFs of what does not change.
+
+    Attributes
+    ----------
+    schema : CubeSchema
+    title : str
+        One line for people.
+    pattern : Pattern
+        Names of the files.
+    example : str
+        Such a name and what it may say, for people.
+    """
+
+    schema: CubeSchema
+    title: str
+    pattern: re.Pattern[str]
+    example: str
+    quality_rules: tuple[str, ...] = ()
+    joins_granules: bool = True
+    lookahead_days: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return the word of the command line."""
+        return self.schema.name
+
+    def identify(self, name: str) -> Granule | None:
+        """Return what a file name says: a map may lie anywhere on the globe."""
+        if self.pattern.fullmatch(name) is None:
+            return None
+        return Granule(self.name, GLOBE, STATIC_DAY, STATIC_DAY, "", name)
+
+    def parts(self, path: Path, quality: str) -> re.Match[str]:
+        """Return the parts of a file's name.
+
+        Raises
+        ------
+        GranuleError
+            If it is no name of such a file.
+        UserError
+            If there is no such quality rule.
+        """
+        check_rule(quality, self.quality_rules, self.name)
+        found = self.pattern.fullmatch(path.name)
+        if found is None:
+            raise GranuleError(f"{path.name}: expected a name like {self.example}, found another")
+        return found
 
 
 def texture(depth: str) -> tuple[Variable, ...]:
@@ -62,13 +121,8 @@ def means_on_tile(
         for variable in schema.variables
     }
     present = {name: maps for name, maps in rasters.items() if maps}
-    data = {}
-    for name, values in area_means(window, present, _to(crs), samples_across(cell_m)).items():
-        variable = schema.variable(name)
-        attrs = {"units": variable.units, "long_name": variable.long_name}
-        data[name] = (("y", "x"), values, attrs)
-    y, x = SIN1KM.y[window.row0 : window.row1], SIN1KM.x[window.col0 : window.col1]
-    return xr.Dataset(data, coords={"y": y, "x": x})
+    means = area_means(window, present, _to(crs), samples_across(cell_m))
+    return steps_dataset(schema, means, None, window)
 
 
 def _to(crs: str) -> Locate:
