@@ -112,17 +112,6 @@ class ModelCard(BaseModel):
         """Return the card as JSON with sorted keys: equal cards are equal bytes."""
         return card_json(self)
 
-    @classmethod
-    def from_json(cls, data: bytes, where: str) -> ModelCard:
-        """Return the card that `to_json` wrote.
-
-        Raises
-        ------
-        ModelError
-            If it is not a card, or one of another version.
-        """
-        return parsed_card(cls, data, where)
-
 
 def parsed_card(kind: type[Card], data: bytes, where: str) -> Card:
     """Return a card of this kind from JSON bytes.
@@ -185,12 +174,30 @@ def save_model(
     parts = [("ubj", card.sha256, data)]
     parts += [("spread.ubj", card.spread.sha256, spread)] if card.spread else []
     parts += [("area.npy", card.area.sha256, area)] if card.area else []
+    save_parts(objects, name, parts, card)
+
+
+def save_parts(
+    objects: Objects, name: str, parts: Sequence[tuple[str, str, bytes]], card: BaseModel
+) -> None:
+    """Store the parts of a model and then its card.
+
+    Parameters
+    ----------
+    parts
+        End of the name, hash that the card has, and bytes of each.
+
+    Raises
+    ------
+    ModelError
+        If the card holds other hashes than those of the bytes; nothing is stored then.
+    """
     for _, sha256, found in parts:
         if sha256 != content_hash(found):
             raise ModelError(f"the card of model {name!r} belongs to other bytes: sha256 differs")
     for end, sha256, found in parts:
         objects.put(f"{name}/{sha256}.{end}", found)
-    objects.put(f"{name}/{CARD}", card.to_json())
+    objects.put(f"{name}/{CARD}", card_json(card))
 
 
 def load_card(objects: Objects, name: str) -> ModelCard:
@@ -203,9 +210,20 @@ def load_card(objects: Objects, name: str) -> ModelCard:
     ModelError
         If the card cannot be read or has another version.
     """
+    return parsed_card(ModelCard, *card_bytes(objects, name))
+
+
+def card_bytes(objects: Objects, name: str) -> tuple[bytes, str]:
+    """Return the bytes of a stored card, of whatever kind, and where they lie.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such model.
+    """
     where = f"{objects.url}/{name}/{CARD}"
     try:
-        return ModelCard.from_json(objects.get(f"{name}/{CARD}"), where)
+        return objects.get(f"{name}/{CARD}"), where
     except NotFoundError as err:
         raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
 

@@ -16,15 +16,15 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from smcloud.core.errors import ModelError, NotFoundError
+from smcloud.core.errors import ModelError
 from smcloud.core.objects import Objects
 from smcloud.models.base import (
-    CARD,
     Parameter,
+    card_bytes,
     check_columns,
     checked_bytes,
-    content_hash,
     parsed_card,
+    save_parts,
 )
 from smcloud.models.downscaler import CoarseCard
 from smcloud.models.families import Preparation
@@ -75,12 +75,7 @@ def save_freeze_thaw(
         If the card holds other hashes than those of the bytes.
     """
     parts = ((TREES, card.sha256, data), (SCORES, card.scores_sha256, scores))
-    for _, sha256, found in parts:
-        if sha256 != content_hash(found):
-            raise ModelError(f"the card of model {name!r} belongs to other bytes: sha256 differs")
-    for end, sha256, found in parts:
-        objects.put(f"{name}/{sha256}.{end}", found)
-    objects.put(f"{name}/{CARD}", card.to_json())
+    save_parts(objects, name, parts, card)
 
 
 def load_freeze_thaw_card(objects: Objects, name: str) -> FreezeThawCard:
@@ -93,11 +88,7 @@ def load_freeze_thaw_card(objects: Objects, name: str) -> FreezeThawCard:
     ModelError
         If its card is of another kind or version.
     """
-    where = f"{objects.url}/{name}/{CARD}"
-    try:
-        return parsed_card(FreezeThawCard, objects.get(f"{name}/{CARD}"), where)
-    except NotFoundError as err:
-        raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
+    return parsed_card(FreezeThawCard, *card_bytes(objects, name))
 
 
 def load_freeze_thaw(

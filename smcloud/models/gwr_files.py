@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from smcloud.core.errors import ModelError, NotFoundError
+from smcloud.core.errors import ModelError
 from smcloud.core.objects import Objects, open_objects
 from smcloud.cube.schema import Days
 from smcloud.grids.grid import Floats, Grid, Window, grid_named
@@ -27,6 +27,7 @@ from smcloud.models.base import (
     CARD,
     Parameter,
     Score,
+    card_bytes,
     checked_bytes,
     content_hash,
     parsed_card,
@@ -258,12 +259,7 @@ def load_local(objects: Objects, name: str) -> LocalRegression:
     ModelError
         If its card is of another kind or version.
     """
-    where = f"{objects.url}/{name}/{CARD}"
-    try:
-        data = objects.get(f"{name}/{CARD}")
-    except NotFoundError as err:
-        raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
-    return LocalRegression(objects, name, parsed_card(LocalCard, data, where))
+    return LocalRegression(objects, name, parsed_card(LocalCard, *card_bytes(objects, name)))
 
 
 def _opened(url: str, name: str) -> LocalRegression:

@@ -23,11 +23,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from smcloud.core.errors import ModelError, NotFoundError
+from smcloud.core.errors import ModelError
 from smcloud.core.objects import Objects, open_objects
 from smcloud.models.base import (
-    CARD,
     Parameter,
+    card_bytes,
     checked_bytes,
     content_hash,
     parsed_card,
@@ -181,11 +181,7 @@ def load_periods_card(models: Objects, name: str) -> PeriodsCard:
     ModelError
         If the card cannot be read or has another version.
     """
-    where = f"{models.url}/{name}/{CARD}"
-    try:
-        return parsed_card(PeriodsCard, models.get(f"{name}/{CARD}"), where)
-    except NotFoundError as err:
-        raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
+    return parsed_card(PeriodsCard, *card_bytes(models, name))
 
 
 @dataclass(frozen=True, eq=False)

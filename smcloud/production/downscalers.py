@@ -5,10 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from smcloud.core.errors import ModelError, NotFoundError
+from smcloud.core.errors import ModelError
 from smcloud.core.objects import Objects, open_objects
 from smcloud.cube.schema import Days
-from smcloud.models.base import CARD
+from smcloud.models.base import CARD, card_bytes
 from smcloud.models.downscaler import Downscaler
 from smcloud.models.gwr_files import YEARS_HELD, LocalCard, load_local
 from smcloud.models.periods import (
@@ -32,11 +32,9 @@ def load_downscaler_card(models: Objects, name: str) -> DownscalerCard:
     ModelError
         If the card cannot be read, or is that of a model of stations.
     """
-    where = f"{models.url}/{name}/{CARD}"
+    data, where = card_bytes(models, name)
     try:
-        kind = json.loads(models.get(f"{name}/{CARD}")).get("kind", "")
-    except NotFoundError as err:
-        raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
+        kind = json.loads(data).get("kind", "")
     except (ValueError, AttributeError) as err:
         raise ModelError(f"{where} is not a model card: train the model again") from err
     if kind == "periods":

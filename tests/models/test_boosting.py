@@ -8,7 +8,7 @@ import xgboost
 
 from smcloud.core.errors import ModelError, NotFoundError
 from smcloud.core.objects import Objects, open_objects
-from smcloud.models.base import CARD, ModelCard, SpreadNote, content_hash, save_model
+from smcloud.models.base import CARD, ModelCard, SpreadNote, content_hash, parsed_card, save_model
 from smcloud.models.boosting import load_model
 from smcloud.models.checkpoints import Trained
 from tests.models.synthetic import COLUMNS, PARAMS, world
@@ -119,7 +119,7 @@ def test_a_card_of_other_bytes_is_not_saved(models: Objects, trained: Trained) -
 
 def test_a_card_is_the_same_bytes_after_reading(models: Objects) -> None:
     text = models.get(f"test-sm/{CARD}")
-    card = ModelCard.from_json(text, "card")
+    card = parsed_card(ModelCard, text, "card")
     assert np.isnan(card.scores["station"]["median_R"])
     assert card.to_json() == text
     assert b"NaN" not in text
