@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 
 from smcloud.cli.console import console, table
-from smcloud.production.coarse_year import CoarseSummary
-from smcloud.production.freeze_thaw_publish import GroundFiles
+from smcloud.cli.year_tables import MIB
 from smcloud.production.freeze_thaw_tasks import FreezeThawSummary
 from smcloud.production.freeze_thaw_validate import GroundResult
 from smcloud.production.freeze_thaw_year import GroundPlan
 from smcloud.production.report_freeze_thaw import score_lines
 
-MIB = 2**20
 SCORES: Mapping[str, str] = {
     "overall_accuracy": "accuracy",
     "kappa": "kappa",
@@ -63,28 +61,6 @@ def show_plans(plans: tuple[GroundPlan, ...]) -> None:
     )
 
 
-def show_years(summary: CoarseSummary) -> None:
-    """Print what the produce stage did, one row a year."""
-    table(
-        f"Produced {summary.product}",
-        ["year", "version", "made", "kept", "restored", "cell-days", "peak MiB"],
-        [
-            [
-                year.year,
-                year.version,
-                year.made,
-                year.kept,
-                year.repaired,
-                f"{year.rows:,}",
-                f"{year.peak_bytes / MIB:,.0f}",
-            ]
-            for year in summary.years
-        ],
-    )
-    for year in summary.years:
-        console.print(f"  {year.store}", markup=False)
-
-
 def show_found(result: GroundResult) -> None:
     """Print the scores and where the reports are."""
     _show_scores("Scores", result.lines)
@@ -92,9 +68,3 @@ def show_found(result: GroundResult) -> None:
         console.print(line, markup=False)
     for url in result.reports:
         console.print(f"report {url}", markup=False)
-
-
-def show_files(found: GroundFiles) -> None:
-    """Print where the files of each year are."""
-    for url in found.netcdf:
-        console.print(f"file  {url}", markup=False)
