@@ -65,7 +65,7 @@ def test_the_cells_around_tell_less_the_wider_the_gap_and_the_days_around_as_muc
     assert in_time["4 to 7"] < 0.8 * in_space["4 to 7"]
 
 
-def test_a_network_that_learned_from_the_days_themselves_fills_gaps_as_well(cci_days):
+def test_a_network_that_learned_from_the_days_themselves_beats_plain_ways(cci_days):
     """A small one, for seconds, in one round; docs/design/gap-filling.md has a longer training."""
     pytest.importorskip("torch")
     from benchmarks.gap_network import self_taught
@@ -76,5 +76,4 @@ def test_a_network_that_learned_from_the_days_themselves_fills_gaps_as_well(cci_
     more = {"network": self_taught(cci_days[0], shape, rules)}
     overall = scores_in(SMALLER, *cci_days, more, once).overall()
     assert overall["share"]["network"] == 1.0
-    assert overall["RMSE"]["network"] < overall["RMSE"]["linear in time"]
-    assert overall["RMSE"]["network"] < overall["RMSE"]["inverse distance"]
+    assert (overall["RMSE"].drop("network") > overall["RMSE"]["network"]).all()
