@@ -11,12 +11,19 @@ from smcloud.models.gap_patches import PatchRules, cut_patches, swath_masks
 from smcloud.models.seamless import fill_days
 from smcloud.models.seamless_files import net_of
 from smcloud.models.seamless_rules import SMALL, SeamlessShape, TrainingRules
-from smcloud.models.seamless_training import train
+from smcloud.models.seamless_training import new_net, train
 from smcloud.validation.simulated_gaps import Bools, Fields, Filler
 
 PATCHES = PatchRules(size=24, stride=5, complete_share=0.6, seen_share=0.9)
 """Narrower than SGD-SM's, and not complete: few days of merged fields have such squares."""
 RULES = TrainingRules(epochs=12, steps=30, batch=16)
+
+
+def untaught(values: Fields, land: Bools) -> Fields:
+    """Return the fields filled by the first guess of a network that has learned nothing."""
+    net = new_net(SMALL, 0)
+    net.guess.mean.fill_(float(np.nanmean(values, dtype=np.float64)))
+    return fill_days(net, values, land, np.full_like(values, np.nan))
 
 
 def self_taught(
