@@ -348,6 +348,7 @@ class RunConfig(_Section):
     product: str
     years: Annotated[tuple[int, ...], Field(min_length=1)]
     tiles: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Sinusoidal tiles; ``["globe"]``, all that have land, for products on a coarse grid."""
     store: StoreConfig
     drivers: dict[str, str] = {}
     """Sources in place of the product's own, where it leaves a choice: ``soil = "china_soil"``."""

@@ -7,22 +7,24 @@ The hash is compared before a byte is parsed. The card alone can be read without
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from smcloud.core.errors import MissingExtraError, ModelError, NotFoundError
+from smcloud.core.errors import MissingExtraError, ModelError
 from smcloud.core.objects import Objects
 from smcloud.models.base import (
-    CARD,
     CARD_VERSION,
     Parameter,
     Score,
+    card_bytes,
     card_json,
     checked_bytes,
     content_hash,
     parsed_card,
+    save_parts,
 )
 from smcloud.models.seamless_rules import Device, SeamlessShape, TrainingRules
 from smcloud.version import __version__
@@ -82,6 +84,18 @@ class SeamlessCard(BaseModel):
         return card_json(self)
 
 
+def require_torch() -> None:
+    """Raise `MissingExtraError` unless the packages of the extra ``deep`` can be imported.
+
+    Asked where a stage begins, so that no task of a worker is the first to say so.
+    """
+    for package in ("torch", "safetensors"):
+        try:
+            import_module(package)
+        except ImportError as err:
+            raise MissingExtraError(package, "deep", "filling gaps with the network") from err
+
+
 def card_of(
     name: str,
     trained: TrainedNet,
@@ -133,10 +147,7 @@ def save_net(objects: Objects, name: str, data: bytes, card: SeamlessCard) -> No
     ModelError
         If the card holds another hash than that of the bytes.
     """
-    if card.sha256 != content_hash(data):
-        raise ModelError(f"the card of model {name!r} belongs to other bytes: sha256 differs")
-    objects.put(f"{name}/{card.sha256}.{END}", data)
-    objects.put(f"{name}/{CARD}", card.to_json())
+    save_parts(objects, name, [(END, card.sha256, data)], card)
 
 
 def load_net_card(objects: Objects, name: str) -> SeamlessCard:
@@ -149,11 +160,7 @@ def load_net_card(objects: Objects, name: str) -> SeamlessCard:
     ModelError
         If it is of another kind or version.
     """
-    where = f"{objects.url}/{name}/{CARD}"
-    try:
-        return parsed_card(SeamlessCard, objects.get(f"{name}/{CARD}"), where)
-    except NotFoundError as err:
-        raise NotFoundError(f"no model at {where}: run `smcloud train` first") from err
+    return parsed_card(SeamlessCard, *card_bytes(objects, name))
 
 
 def load_net(
@@ -183,11 +190,11 @@ def net_of(data: bytes, shape: SeamlessShape, name: str) -> SeamlessNet:
     ModelError
         If they are no weights of a network of this shape.
     """
-    try:  # here, so that cards are read where the extra is not installed
-        import safetensors
-        import safetensors.torch as arrays
-    except ImportError as err:
-        raise MissingExtraError("safetensors", "deep", "filling gaps with the network") from err
+    require_torch()
+    # Here, so that cards are read where the extra is not installed.
+    import safetensors
+    import safetensors.torch as arrays
+
     from smcloud.models.seamless import SeamlessNet
 
     net = SeamlessNet(shape)

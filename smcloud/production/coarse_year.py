@@ -212,6 +212,8 @@ class CoarseYear:
     ----------
     make
         From a target to the task that makes the block.
+    prepare
+        Called before blocks are made or restored, where there are any to make.
     """
 
     def __init__(
@@ -222,8 +224,11 @@ class CoarseYear:
         lease: Lease,
         client: Client | None,
         listener: Listener,
+        *,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._plan, self._make, self._lease = plan, make, lease
+        self._prepare = prepare
         self._client, self._listener = client, listener
         self._layout = config.layout
         self._ledger = Ledger(config.store.root, f"produce/{plan.product}", lease.check)
@@ -288,6 +293,8 @@ class CoarseYear:
 
     def _run(self, targets: Sequence[Target], verb: str) -> None:
         numbers = {target.name: target.block.number for target in targets}
+        if targets and self._prepare is not None:
+            self._prepare()
 
         def keep(task: Task[BlockReceipt], receipt: BlockReceipt) -> None:
             self._made[numbers[task.key]] = receipt

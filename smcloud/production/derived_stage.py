@@ -263,11 +263,11 @@ class _Making:
         """Return the shards of a coarse grid that hold a cell of the run's tiles, or beside it."""
         schema = self._derived.schema
         rows, cols = schema.shards[1:]
-        places = [SIN1KM.lonlat(tile_window(SIN1KM, tile)) for tile in self._config.tiles]
-        lon, lat = (
-            np.concatenate([place[axis][::STRIDE, ::STRIDE].ravel() for place in places])
-            for axis in (0, 1)
-        )
+        found = []
+        for tile in self._config.tiles:  # thinned one by one: hundreds of tiles are 7 GB
+            place = SIN1KM.lonlat(tile_window(SIN1KM, tile))
+            found.append(np.stack([axis[::STRIDE, ::STRIDE].ravel() for axis in place]))
+        lon, lat = np.concatenate(found, axis=1)
         known = np.isfinite(lon)
         return [
             Window(

@@ -10,7 +10,8 @@ from smcloud.core.errors import ConfigError
 from smcloud.features.catalogue import features_named
 from smcloud.features.derived import with_inputs
 from smcloud.grids.grid import SIN1KM
-from smcloud.grids.tiles import TileYear, parse_window
+from smcloud.grids.land import land_tiles
+from smcloud.grids.tiles import GLOBE, TileYear, parse_window
 from smcloud.production.publish_stage import chosen_days
 from smcloud.production.references_stage import rules_of
 from smcloud.products.base import Product
@@ -33,6 +34,7 @@ def read_run(path: str | Path) -> RunConfig:
     config = load_config(path)
     try:
         product = product_of(config)
+        config = _with_all_tiles(config, product)
         _require_places(config)
         _require_sources(config, product)
         chosen_days(config.publish.days, config.produced_years)
@@ -42,6 +44,18 @@ def read_run(path: str | Path) -> RunConfig:
         raise ConfigError(f"{path}: {err}") from err
     features_named(config.train.features or product.features, product.drivers)
     return config
+
+
+def _with_all_tiles(config: RunConfig, product: Product) -> RunConfig:
+    """Return the run with every tile that has land, where ``tiles = ["globe"]`` asks for them."""
+    if GLOBE not in config.tiles:
+        return config
+    if product.schema.on.is_fine:
+        raise ConfigError(
+            f'tiles = ["{GLOBE}"] is for products on a coarse grid, and {product.name} is on that '
+            'of 1 km: name its tiles, as ["h25v05"]'
+        )
+    return config.model_copy(update={"tiles": tuple(sorted(land_tiles()))})
 
 
 def _require_places(config: RunConfig) -> None:

@@ -14,11 +14,19 @@ import numpy as np
 from distributed import Client
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import ConfigError, ModelError, NotFoundError, StoreError, UserError
+from smcloud.core.errors import (
+    ConfigError,
+    ModelError,
+    NotFoundError,
+    PlanError,
+    StoreError,
+    UserError,
+)
 from smcloud.core.layout import join
 from smcloud.core.listener import Listener, counted
 from smcloud.core.objects import open_objects
 from smcloud.grids.tiles import GLOBE, TileYear
+from smcloud.ingest.plan import FLOAT32_BYTES, PROCESS_BYTES
 from smcloud.models.gap_patches import (
     Bools,
     Patches,
@@ -27,11 +35,22 @@ from smcloud.models.gap_patches import (
     cut_patches,
     joined,
     swath_masks,
+    window_counts,
 )
 from smcloud.models.gap_reasons import GapReason
-from smcloud.models.seamless_files import SeamlessCard, card_of, load_net_card, save_net
-from smcloud.models.seamless_rules import SeamlessShape, TrainingRules
-from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.models.seamless_files import (
+    SeamlessCard,
+    card_of,
+    load_net_card,
+    require_torch,
+    save_net,
+)
+from smcloud.models.seamless_rules import NETWORK, SeamlessShape, TrainingRules
+from smcloud.production.cluster import (
+    refuse_memory_urls,
+    smallest_worker_bytes,
+    worker_threads,
+)
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.runner import Task, run_tasks
 from smcloud.production.seamless_inputs import GapFields, Region, RunInputs, inputs_of
@@ -40,14 +59,20 @@ from smcloud.products.seamless import SCHEMA
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when equal fields and rules give other patches."""
 SLAB_DAYS = 46
 """Days whose patches one task cuts."""
+PART_BYTES = 128 * 2**20
+"""Patches that are cut before they are stored, as far as one day of them is not more."""
+COPIES = 4
+"""Times that these patches lie in memory while they are cut, joined and stored."""
+BYTES_A_CELL_DAY = 20
+"""Moisture, rain, reasons, what is known, and a cube's values while they are read."""
 MOST_MASKS, MOST_HELD_OUT = 20_000, 4096
 """Windows of gaps that are drawn from, and patches that the network is scored on after each epoch;
 of more, every so many-th."""
-NPZ, MASKS, NOTE = "npz", "masks.npz", "json"
+MASKS, NOTE = "masks.npz", "json"
 
 
 @dataclass(frozen=True)
@@ -66,15 +91,34 @@ class CutTask:
         """Return the readable key, as ``patches-2015-s03``, which names what is stored too."""
         return f"patches-{self.year}-s{self.slab:02d}"
 
+    @property
+    def days_at_once(self) -> int:
+        """Return the days whose patches are cut and stored together: one at least."""
+        return max(PART_BYTES // max(day_bytes(self.region, self.rules), 1), 1)
+
 
 @dataclass(frozen=True)
 class Cut:
-    """How many patches and windows of gaps a slab gave."""
+    """What a slab gave: patches in each of its parts, and windows of gaps."""
 
     name: str
     year: int
-    patches: int
+    parts: tuple[int, ...]
     masks: int
+
+    @property
+    def patches(self) -> int:
+        """Return the patches of all parts."""
+        return sum(self.parts)
+
+    def keys(self) -> list[str]:
+        """Return the keys of the parts that have patches."""
+        return [part_key(self.name, part) for part, n in enumerate(self.parts) if n]
+
+
+def part_key(name: str, part: int) -> str:
+    """Return the key of a part of a slab's patches."""
+    return f"{name}-p{part:02d}.npz"
 
 
 @dataclass(frozen=True)
@@ -125,15 +169,15 @@ def run_train(
     UserError
         If nothing was observed, or there are no complete squares to learn from.
     """
-    import smcloud.models.seamless_training  # noqa: F401  # fails here and not in a task
-
+    require_torch()
     refuse_memory_urls(client, (config.store.root, *config.ingest.cubes.values()))
     learned, held_out = years_of(config)
     inputs = inputs_of(config, client, listener)
     rules, shape, training = rules_of(config)
+    check_memory(inputs.region, rules, client)
     states = inputs.states_in([*learned, held_out])
     cut_hash = combined_hash([FORMAT, states, inputs.region.sha256, asdict(rules)])
-    whole = combined_hash([cut_hash, held_out, asdict(shape), asdict(training)])
+    whole = combined_hash([NETWORK, cut_hash, held_out, asdict(shape), asdict(training)])
     models = config.layout.model("")
     before = _known(models, config.model_name, whole)
     if before is not None:
@@ -233,7 +277,7 @@ def _cut(
     objects = open_objects(folder)
     stored = {info.key for info in objects.list()}
     found = {
-        task.name: Cut(**json.loads(objects.get(f"{task.name}.{NOTE}")))
+        task.name: _noted(objects.get(f"{task.name}.{NOTE}"))
         for task in tasks
         if f"{task.name}.{NOTE}" in stored
     }
@@ -257,6 +301,12 @@ def _cut(
     return [found[task.name] for task in tasks], len(waiting)
 
 
+def _noted(note: bytes) -> Cut:
+    """Return what `cut_slab` said of a slab that an earlier run cut."""
+    said = json.loads(note)
+    return Cut(**{**said, "parts": tuple(said["parts"])})
+
+
 def cut_slab(task: CutTask) -> Cut:
     """Cut and store the patches and gaps of one slab of days: the task of a worker.
 
@@ -264,20 +314,52 @@ def cut_slab(task: CutTask) -> Cut:
     """
     days, rules = SCHEMA.times(task.year), task.rules
     first, last = task.slab * SLAB_DAYS, min((task.slab + 1) * SLAB_DAYS, len(days))
-    wide = days[max(first - rules.days, 0) : last + rules.days]
     window, land = task.region.window, task.region.land()
-    moisture = task.fields.observed(wide, window)
-    patches = cut_patches(wide, moisture, land, task.fields.wetted(wide, window), rules)
+    objects, parts = open_objects(task.folder), list[int]()
+    for begin in range(first, last, task.days_at_once):
+        end = min(begin + task.days_at_once, last)
+        wide = days[max(begin - rules.days, 0) : end + rules.days]
+        moisture, rain = task.fields.observed(wide, window), task.fields.wetted(wide, window)
+        patches = cut_patches(wide, moisture, land, rain, rules)
+        if len(patches):
+            objects.put(part_key(task.name, len(parts)), patches.to_bytes())
+        parts.append(len(patches))
     missed = task.fields.reasons(days[first:last], window) == GapReason.SWATH
     masks = swath_masks(days[first:last], missed, land, rules)
-    objects = open_objects(task.folder)
-    objects.put(f"{task.name}.{NPZ}", patches.to_bytes())
     file = io.BytesIO()
     np.savez_compressed(file, masks=np.packbits(masks), shape=np.array(masks.shape))
     objects.put(f"{task.name}.{MASKS}", file.getvalue())
-    cut = Cut(task.name, task.year, len(patches), len(masks))
+    cut = Cut(task.name, task.year, tuple(parts), len(masks))
     objects.put(f"{task.name}.{NOTE}", json.dumps(asdict(cut), sort_keys=True).encode())
     return cut
+
+
+def day_bytes(region: Region, rules: PatchRules) -> int:
+    """Return the bytes of the patches of a day that is complete."""
+    squares = int((window_counts(region.land(), rules) == rules.size**2).sum())
+    fields = 2 * FLOAT32_BYTES * (2 * rules.days + 1) * rules.size**2
+    return int(squares * rules.keep_share * fields)
+
+
+def slab_bytes(region: Region, rules: PatchRules) -> int:
+    """Return the peak bytes of cutting one slab, generously; gaps of swaths are as many as days."""
+    own = day_bytes(region, rules)
+    rows, cols = region.window.shape
+    squares = own // (2 * FLOAT32_BYTES * (2 * rules.days + 1))
+    fields = rows * cols * (SLAB_DAYS + 2 * rules.days) * BYTES_A_CELL_DAY
+    return fields + COPIES * max(PART_BYTES, own) + 2 * SLAB_DAYS * squares
+
+
+def check_memory(region: Region, rules: PatchRules, client: Client | None) -> None:
+    """Raise `PlanError` if a slab of patches cannot fit the smallest worker."""
+    room = smallest_worker_bytes(client) if client else 0
+    needed = slab_bytes(region, rules) + PROCESS_BYTES
+    if room and needed > room:
+        raise PlanError(
+            f"cutting squares of {SLAB_DAYS} days needs {needed / 1e9:.1f} GB, but the smallest "
+            f"worker has {room / 1e9:.1f} GB: lower seamless.keep_share, or start fewer workers, "
+            "each with more memory"
+        )
 
 
 def _trained(task: NetTask, client: Client | None, listener: Listener) -> SeamlessCard:
@@ -309,8 +391,9 @@ def train_net(task: NetTask) -> bytes:
     """Train, store the network and return its card: the task of a worker."""
     from smcloud.models.seamless_training import train
 
-    keys = [f"{one.name}.{NPZ}" for one in task.learned if one.patches]
-    held_out = _thinned(StoredPatches(task.folder, [f"{c.name}.{NPZ}" for c in task.held_out]))
+    keys = [key for one in task.learned for key in one.keys()]
+    last = StoredPatches(task.folder, [key for one in task.held_out for key in one.keys()])
+    held_out = _thinned(last, sum(one.patches for one in task.held_out))
     masks = _masks(task)
     trained = train(
         StoredPatches(task.folder, keys),
@@ -337,11 +420,17 @@ def train_net(task: NetTask) -> bytes:
     return card.to_json()
 
 
-def _thinned(shards: StoredPatches) -> Patches:
-    """Return the patches of the year held out as one, every so many-th if they are too many."""
-    whole = joined(list(shards))
-    step = -(-len(whole) // MOST_HELD_OUT)
-    return whole.take(np.arange(0, len(whole), max(step, 1)))
+def _thinned(shards: StoredPatches, patches: int) -> Patches:
+    """Return the patches of the year held out as one, every so many-th if they are too many.
+
+    One shard is in memory at a time.
+    """
+    step = max(-(-patches // MOST_HELD_OUT), 1)
+    found, before = [], 0
+    for shard in shards:
+        found.append(shard.take(np.arange(-before % step, len(shard), step)))
+        before += len(shard)
+    return joined(found)
 
 
 def _masks(task: NetTask) -> Bools:

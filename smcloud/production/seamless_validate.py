@@ -24,7 +24,7 @@ from smcloud.grids.grid import GLOBAL025, Window
 from smcloud.ingest.stations import read_stations
 from smcloud.models.gap_baselines import baseline_fillers
 from smcloud.models.gap_reasons import REASON_NAMES, GapReason
-from smcloud.models.seamless_files import SeamlessCard, load_net, load_net_card
+from smcloud.models.seamless_files import SeamlessCard, load_net, load_net_card, require_torch
 from smcloud.models.seamless_rules import Device
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
 from smcloud.production.report_seamless import NETWORK, YearScores, verdict, write_page
@@ -106,8 +106,7 @@ def run_validate(
     CubeError
         If a block of the product is absent or damaged.
     """
-    import smcloud.models.seamless  # noqa: F401  # fails here and not in a task
-
+    require_torch()
     refuse_memory_urls(client, (config.store.root, *config.ingest.cubes.values()))
     card = load_net_card(open_objects(config.layout.model("")), config.model_name)
     inputs = inputs_of(config, client, listener)

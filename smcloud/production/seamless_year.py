@@ -2,12 +2,13 @@
 
 Days are filled one after the other over the whole region, so the work is cut along time: a segment
 begins some days before those it keeps, by which time the recursion has forgotten its start, and
-lies below ``work/`` once it is done. Blocks then put what was observed and what was filled
+lies below ``work/`` until the year is published. Blocks put what was observed and what was filled
 together.
 """
 
+import logging
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from smcloud.core.config import RunConfig
-from smcloud.core.errors import ModelError, PlanError
+from smcloud.core.errors import ModelError, PlanError, StoreError
 from smcloud.core.layout import join, year_store
 from smcloud.core.listener import Listener, counted
 from smcloud.core.memory import peak_bytes
@@ -27,7 +28,7 @@ from smcloud.features.derived import schema_named
 from smcloud.grids.grid import Window
 from smcloud.ingest.plan import PROCESS_BYTES
 from smcloud.models.gap_reasons import GapReason
-from smcloud.models.seamless_files import SeamlessCard, load_net, load_net_card
+from smcloud.models.seamless_files import SeamlessCard, load_net, load_net_card, require_torch
 from smcloud.models.seamless_rules import Device, SeamlessShape, segments
 from smcloud.production.block import (
     BlockReceipt,
@@ -55,12 +56,17 @@ from smcloud.products.seamless import GAPS, MOISTURE, REASON, SCHEMA
 if TYPE_CHECKING:
     from smcloud.models.seamless import SeamlessNet
 
+log = logging.getLogger(__name__)
+
 FORMAT = 1
 """Raised when equal fields and networks give other stored values."""
+SLAB_DAYS = SCHEMA.chunks[0]
+"""The shortest segment."""
 TILE = 96
 """Cells along the side of what the network sees at once."""
-BYTES_A_CELL_DAY = 16
-"""Moisture as read, as filled and as packed, and rain."""
+BYTES_A_CELL_DAY = 24
+"""Moisture as read, twice as filled, rain, what is known, and a cube's values while they are
+read."""
 BYTES_A_CELL = 600
 """Stacks of a day, and what the network makes of a tile of it."""
 MASKED = {
@@ -183,10 +189,10 @@ def run_produce(
             tasks = fill_tasks(config, inputs, card, year)
             plan = _year_plan(config, product, inputs, tasks)
             writer = _Writer(inputs, tasks[0], config.seamless.masked)
-            made = CoarseYear(config, plan, writer.task, lease, client, listener)
-            if redo != "missing" or waiting_blocks(config, plan):
-                _fill(tasks, inputs.region, client, listener)
+            fill = partial(_fill, tasks, client, listener)
+            made = CoarseYear(config, plan, writer.task, lease, client, listener, prepare=fill)
             years.append(made.produce(redo))
+            _tidy(config, year)
     return CoarseSummary(product.name, tuple(years))
 
 
@@ -220,10 +226,12 @@ def check_memory(config: RunConfig, region: Region, client: Client | None) -> No
     needed = segment_bytes(config, region) + PROCESS_BYTES
     room = smallest_worker_bytes(client) if client else int(parse_bytes(config.cluster.memory))
     if room and needed > room:
+        said = config.seamless
+        lower = "segment_days" if said.segment_days > SLAB_DAYS else "spin_up_days"
         raise PlanError(
-            f"a segment of {config.seamless.segment_days} days needs {needed / 1e9:.1f} GB, but "
-            f"the smallest worker has {room / 1e9:.1f} GB: lower seamless.segment_days, or start "
-            "fewer workers, each with more memory"
+            f"a segment of {said.segment_days} days with {said.spin_up_days} days before it needs "
+            f"{needed / 1e9:.1f} GB, but the smallest worker has {room / 1e9:.1f} GB: lower "
+            f"seamless.{lower}, or start fewer workers, each with more memory"
         )
 
 
@@ -312,10 +320,22 @@ def _waiting(tasks: list[FillTask]) -> list[FillTask]:
     return found
 
 
-def _fill(tasks: list[FillTask], region: Region, client: Client | None, listener: Listener) -> None:
-    """Fill the segments that are not filled yet."""
-    import smcloud.models.seamless  # noqa: F401  # fails here and not in a task
+def _tidy(config: RunConfig, year: int) -> None:
+    """Delete the fillings of a published year; without the right to, they stay.
 
+    Damage that is found later is restored from fillings that are made anew.
+    """
+    work = open_objects(config.layout.work("seamless", year, ""))
+    try:
+        for info in work.list():
+            work.delete(info.key)
+    except StoreError as err:
+        log.warning("fillings stay at %s: %s", work.url, err)
+
+
+def _fill(tasks: list[FillTask], client: Client | None, listener: Listener) -> None:
+    """Fill the segments that are not filled yet."""
+    require_torch()
     waiting = _waiting(tasks)
     if not waiting:
         return
@@ -350,15 +370,15 @@ def fill_segment(task: FillTask) -> BlockReceipt:
         observed = task.fields.observed(days, window)
         rain = task.fields.wetted(days, window)
     with clock.step("predict"):
-        filled = np.where(land, observed, np.float32(np.nan))
-        if np.isfinite(filled).any():  # else nothing is known around these days: they stay unknown
+        observed[:, ~land] = np.nan
+        if np.isfinite(observed).any():  # else nothing is known around: these days stay unknown
             net = _net(task.models, task.model, task.model_sha256, task.device)
-            filled = fill_days(
-                net, filled, land, rain, tile=TILE, circular=task.region.circular,
+            observed = fill_days(
+                net, observed, land, rain, tile=TILE, circular=task.region.circular,
                 device=task.device,
             )  # fmt: skip
     first = int((SCHEMA.times(task.year)[task.days.start] - days[0]) / DAY)
-    kept = filled[first : first + task.days.stop - task.days.start]
+    kept = observed[first : first + task.days.stop - task.days.start]
     packed = task.schema.variable(MOISTURE).pack(kept)
     hashes, stored_bytes = {}, 0
     for block in task.region.blocks():

@@ -5,9 +5,13 @@ import shutil
 import pytest
 
 from smcloud.core.listener import Silent
-from smcloud.production import validate_stage
+from smcloud.production import freeze_thaw_year, seamless_train, seamless_year, validate_stage
+from smcloud.production.freeze_thaw_train import run_freeze_thaw
 from smcloud.production.produce_stage import run
-from tests.production import downscaled_root, small_downscaling
+from smcloud.products.freeze_thaw import FREEZE_THAW
+from smcloud.products.seamless import SEAMLESS
+from tests.production import downscaled_root, ground_world, small_downscaling
+from tests.production.gap_world import gap_config, make_gap_world
 from tests.production.small_world import make_world, write_run
 
 
@@ -62,6 +66,50 @@ def maps(tmp_path_factory):
 def maps_validated(maps):
     """What validate found of these maps."""
     return validate_stage.run(maps, None, Silent())
+
+
+@pytest.fixture(scope="session")
+def gap_world(tmp_path_factory):
+    """A folder with cubes of soil moisture with gaps, and run.toml."""
+    folder = tmp_path_factory.mktemp("gaps")
+    make_gap_world(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(gap_world):
+    """The run whose network is trained, and what that did."""
+    config = gap_config(gap_world / "run.toml")
+    return config, seamless_train.run_train(config, SEAMLESS, None, Silent())
+
+
+@pytest.fixture(scope="session")
+def produced(trained):
+    """The run whose year is published, and what that did."""
+    config, _ = trained
+    return config, seamless_year.run_produce(config, SEAMLESS, None, Silent())
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory):
+    """A folder with cubes of a few cells whose ground freezes, and run.toml."""
+    folder = tmp_path_factory.mktemp("ground")
+    ground_world.make_ground_world(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ground_trained(ground):
+    """The run whose forest is grown, and what that did."""
+    config = ground_world.config_of(ground / "run.toml")
+    return config, run_freeze_thaw(config, FREEZE_THAW, None, Silent())
+
+
+@pytest.fixture(scope="session")
+def ground_produced(ground_trained):
+    """The run whose year is published, and what that did."""
+    config, _ = ground_trained
+    return config, freeze_thaw_year.run_produce(config, FREEZE_THAW, None, Silent())
 
 
 def _copied(source, folder):

@@ -20,6 +20,8 @@ CELLS = Window(212, 236, 912, 936)
 LAKE = (slice(3, 5), slice(3, 5))
 FROZEN = (slice(10, 14), slice(0, 6), slice(0, 6))
 """Days and cells that are frozen."""
+DARK_DAY = 40
+"""A day on which nothing was observed."""
 
 
 def fields_of(year: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,6 +39,7 @@ def fields_of(year: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     day = np.arange(DAYS)[:, None, None]
     reason[(cols + 7 * day + rows // 4) % 28 < 6] = GapReason.SWATH
     reason[FROZEN] = GapReason.FROZEN
+    reason[DARK_DAY] = GapReason.OUTAGE
     reason[:, *LAKE] = GapReason.NOT_LAND
     return truth, rain, reason
 

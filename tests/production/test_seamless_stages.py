@@ -1,6 +1,7 @@
 """seamless from a user's cubes to maps: patches, network, segments, blocks, scores, file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,37 +31,18 @@ from smcloud.production.versions import published_store
 from smcloud.products.seamless import MOISTURE, REASON, SCHEMA, SEAMLESS
 from tests.production.gap_world import (
     CELLS,
+    DARK_DAY,
     DAYS,
     FROZEN,
     LAKE,
     YEARS,
     fields_of,
     gap_config,
-    make_gap_world,
 )
 from tests.production.recorder import Recorder
 
 YEAR = YEARS[-1]
 FILL = SCHEMA.variable(MOISTURE).fill_value
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("gaps")
-    make_gap_world(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(world):
-    config = gap_config(world / "run.toml")
-    return config, run_train(config, SEAMLESS, None, Silent())
-
-
-@pytest.fixture(scope="module")
-def produced(trained):
-    config, _ = trained
-    return config, run_produce(config, SEAMLESS, None, Silent())
 
 
 def stored(config) -> tuple[np.ndarray, np.ndarray]:
@@ -108,45 +90,59 @@ def test_what_was_observed_stays_and_gaps_are_filled(produced) -> None:
     assert (moisture[150:] == FILL).all()
 
 
-def test_a_second_run_does_nothing_and_a_lost_segment_is_filled_to_the_same_values(
-    produced, tmp_path
+def test_a_day_without_any_observation_is_filled(produced) -> None:
+    config, _ = produced
+    moisture, reason = stored(config)
+    land = reason[DARK_DAY] != GapReason.NOT_LAND
+    assert (reason[DARK_DAY][land] == GapReason.OUTAGE).all()
+    truth = fields_of(YEAR)[0][DARK_DAY]
+    found = SCHEMA.variable(MOISTURE).unpack(moisture[DARK_DAY])
+    assert np.sqrt(np.mean((found - truth)[land] ** 2)) < 0.06
+
+
+def test_a_second_run_does_nothing_and_damage_is_restored_from_days_that_are_filled_anew(
+    produced,
 ) -> None:
     config, first = produced
+    work = open_objects(config.layout.work("seamless", YEAR, ""))
+    assert work.list() == []
     recorder = Recorder()
     again = run_produce(config, SEAMLESS, None, recorder)
     assert (again.years[0].made, again.years[0].kept) == (0, first.years[0].blocks)
+    sound = run_produce(config, SEAMLESS, None, recorder, redo="damaged")
+    assert sound.years[0].repaired == 0
     assert f"fill {YEAR}" not in recorder.stages
     before = stored(config)
-    inputs = inputs_of(config, None, Silent())
-    card = load_net_card(open_objects(config.layout.model("")), "seamless")
-    task = fill_tasks(config, inputs, card, YEAR)[1]
-    open_objects(task.receipts).delete(task.receipt_key)
     store = open_objects(published_store(config.layout, "seamless", YEAR))
     store.delete(next(one.key for one in store.list() if one.key.startswith(f"{MOISTURE}/c/")))
     mended = run_produce(config, SEAMLESS, None, recorder, redo="damaged")
     assert mended.years[0].repaired == 1
-    assert f"{YEAR}: 7 of 8 segments filled by an earlier run" in recorder.notes
+    assert f"fill {YEAR}" in recorder.stages
+    assert work.list() == []
     for old, new in zip(before, stored(config), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_cutting_time_changes_nothing_where_the_recursion_has_begun_at_the_same_day(
-    produced, tmp_path
+    produced,
 ) -> None:
     config, _ = produced
     card = load_net_card(open_objects(config.layout.model("")), "seamless")
     inputs = inputs_of(config, None, Silent())
+    alone = replace(inputs, fields=replace(inputs.fields, years=(YEAR,), wet_years=(YEAR,)))
 
     def kept(segment_days: int, slab: int) -> np.ndarray:
-        said = {"segment_days": segment_days, "spin_up_days": 366}
+        said = {"segment_days": segment_days, "spin_up_days": 46}
         own = config.model_copy(update={"seamless": config.seamless.model_copy(update=said)})
-        task = fill_tasks(own, inputs, card, YEAR)[slab]
+        task = fill_tasks(own, alone, card, YEAR)[slab]
         create_store(task.store, task.schema, YEAR)
         fill_segment(task)
         cube = open_cube(task.store, task.schema, YEAR)
         return np.asarray(cube.read(MOISTURE, slice(46, 60), CELLS, required=False))
 
-    np.testing.assert_allclose(kept(46, 1), kept(92, 0), atol=1)
+    in_two = kept(46, 1)
+    assert (in_two != FILL).any()
+    np.testing.assert_allclose(in_two, kept(92, 0), atol=1)
 
 
 def test_segments_reach_over_the_border_of_years_only_where_there_is_a_cube() -> None:
@@ -200,8 +196,7 @@ def test_the_plan_says_what_is_left(produced, tmp_path) -> None:
         update={"seamless": config.seamless.model_copy(update={"masked": ()})}
     )
     (plan,) = plan_seamless(filled, SEAMLESS, Silent())
-    # The mask is laid over what is filled: segments are kept.
-    assert (plan.waiting, plan.segments) == (4, 0)
+    assert (plan.waiting, plan.segments) == (4, 8)
     assert plan.rows == (24 * 24 - 4) * 365
 
 
@@ -232,13 +227,16 @@ def test_bad_input_is_told_in_a_line(trained, tmp_path) -> None:
         update={"cluster": config.cluster.model_copy(update={"memory": "300MB"})}
     )
     region = inputs_of(config, None, Silent()).region
-    with pytest.raises(PlanError, match=r"lower seamless\.segment_days"):
+    with pytest.raises(PlanError, match=r"46 days .* lower seamless\.spin_up_days"):
         check_memory(small, region, None)
+    longer = {"seamless": small.seamless.model_copy(update={"segment_days": 92})}
+    with pytest.raises(PlanError, match=r"92 days .* lower seamless\.segment_days"):
+        check_memory(small.model_copy(update=longer), region, None)
     assert squares(region) == [region.window]
 
 
-def test_nothing_observed_is_an_error(world, tmp_path) -> None:
-    config = gap_config(world / "run.toml")
+def test_nothing_observed_is_an_error(gap_world, tmp_path) -> None:
+    config = gap_config(gap_world / "run.toml")
     for year in YEARS:
         create_store(str(tmp_path / f"{year}.zarr"), GAPPY_MOISTURE.schema, year)
     cubes = {**config.ingest.cubes, "gappy_moisture": str(tmp_path)}
