@@ -51,8 +51,7 @@ def _serves(config: RunConfig, source: str) -> bool:
 
     One that stands between two others is left out where the run file wants it so.
     """
-    bridges = {joined.bridge for joined in JOINED.values()}
-    if source in bridges and config.downscale.bridge != "sensor":
+    if is_bridge(source) and config.downscale.bridge != "sensor":
         return False
     reader = SOURCES.get(source)
     if not isinstance(reader, KnowsItsDays):
@@ -60,6 +59,11 @@ def _serves(config: RunConfig, source: str) -> bool:
     years = extent_of(config, source)[1]
     days = [day for year in years for day in reader.schema.times(year).astype(object)]
     return any(reader.expects(day) for day in days)
+
+
+def is_bridge(source: str) -> bool:
+    """Return whether a sensor is read only because it saw two others that never met."""
+    return source in {joined.bridge for joined in JOINED.values()}
 
 
 def extent_of(config: RunConfig, source: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -42,7 +42,7 @@ from smcloud.ingest.receipts import BadGranule, IngestReceipt, finished
 from smcloud.ingest.stations import station_points
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.derived_stage import DerivedSummary, run_derived
-from smcloud.production.drivers import drivers_of, extent_of, is_for_maps
+from smcloud.production.drivers import drivers_of, extent_of, is_bridge, is_for_maps
 from smcloud.production.ingest_book import ReceiptBook
 from smcloud.production.ledger import Ledger
 from smcloud.production.runner import Task, run_tasks
@@ -54,6 +54,10 @@ log = logging.getLogger(__name__)
 
 NAMES_TOLD = 5
 """How many names a warning shows; all of them are in the summary file."""
+WITHOUT_BRIDGE = (
+    "; or set downscale.bridge = 'climatology' or 'none' in the run file: the sensors that it "
+    "stands between are joined without it"
+)
 LATTICE_PIXELS = 5
 """Steps between the points that stand for a window: less than a cell of the finest coarse grid."""
 
@@ -84,6 +88,8 @@ class IngestRequest:
         Beside `points`: windows of the output grid whose shards are written too.
     redo : bool
         Run tasks again even where a receipt says that nothing changed.
+    advice : str
+        What else may be done where no granule is there; the end of that error's line.
     """
 
     source: str
@@ -95,6 +101,7 @@ class IngestRequest:
     points: Points | None = None
     parts: tuple[Window, ...] = ()
     redo: bool = False
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,7 @@ def _request(config: RunConfig, driver: Driver, points: Points | None) -> Ingest
         quality=config.ingest.quality.get(driver.source, driver.quality),
         points=points,
         parts=parts,
+        advice=WITHOUT_BRIDGE if is_bridge(driver.source) else "",
     )
 
 
@@ -239,7 +247,7 @@ def ingest_sources(
             jobs.append(_Job.planned(source, request, listings[request.from_url]))
         except NotFoundError as err:
             if request.source not in optional:
-                raise
+                raise NotFoundError(f"{err}{request.advice}") from err
             listener.warn(f"{request.source}: the maps are not compared with it: {err}")
             continue
         _check_memory(source, jobs[-1].tasks, client)
