@@ -1,8 +1,8 @@
 """What the commands print of years on coarse grids, whatever the product."""
 
 from smcloud.cli.console import console, table
+from smcloud.production.coarse_publish import YearFiles
 from smcloud.production.coarse_year import CoarseSummary
-from smcloud.production.freeze_thaw_publish import GroundFiles
 
 MIB = 2**20
 
@@ -29,7 +29,7 @@ def show_years(summary: CoarseSummary) -> None:
         console.print(f"  {year.store}", markup=False)
 
 
-def show_files(found: GroundFiles) -> None:
+def show_files(found: YearFiles) -> None:
     """Print where the files of each year are."""
     for url in found.netcdf:
         console.print(f"file  {url}", markup=False)

@@ -1,6 +1,6 @@
-"""What the stages of freeze-thaw read: cells of a run's region, readers, states of the cubes."""
+"""What the stages of freeze-thaw read: cells of a run's region, readers, memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +10,16 @@ from numpy.typing import NDArray
 
 from smcloud.core.config import RunConfig
 from smcloud.core.errors import PlanError, UserError
-from smcloud.core.layout import join, year_store
 from smcloud.cube.schema import YEAR_STEPS, CubeSchema
 from smcloud.features.derived import schema_named
 from smcloud.features.ground_columns import GroundReader
 from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import SIN1KM, Floats, Window
 from smcloud.grids.land import land_cells
-from smcloud.grids.tiles import GLOBE, TileYear, parse_window, tile_window, tiles_around
+from smcloud.grids.tiles import parse_window, tile_window
 from smcloud.ingest.plan import PROCESS_BYTES, station_shards
 from smcloud.production.cluster import smallest_worker_bytes
 from smcloud.production.coarse_year import CoarseBlock, shard_blocks
-from smcloud.production.ledger import Ledger
-from smcloud.production.recipe import fingerprint
 from smcloud.products.base import Product
 from smcloud.products.freeze_thaw import ground_sources
 
@@ -114,36 +111,6 @@ def reader_of(config: RunConfig, product: Product) -> GroundReader:
         {name: schema_named(name) for name in sorted(names)},
         product.schema.on,
     )
-
-
-def states_of(config: RunConfig, sources: Iterable[str], years: Iterable[int]) -> dict[str, str]:
-    """Return a hash of each cube that is read, by source and year.
-
-    It is that of the ingest's ledger; a user's own cubes are hashed from the ends of their objects,
-    in the tiles of the run.
-    """
-    found = {}
-    for source in sorted(set(sources)):
-        schema = schema_named(source)
-        for when in (None,) if schema.is_static else sorted(set(years)):
-            tiles = sorted(set(config.tiles)) if schema.on.is_fine else [GLOBE]
-            if source in config.ingest.cubes:
-                url = join(config.cube_prefix(source), year_store(when))
-                for tile in tiles:
-                    key = TileYear(schema.grid, tile, when)
-                    found[f"{source} {key}"] = fingerprint(url, schema, key)
-                continue
-            near = {one for tile in tiles for one in _around(tile)}
-            records = Ledger(config.store.root, f"ingest/{source}").records(when)
-            for key, record in records.items():
-                if key.tile in near:
-                    found[f"{source} {key}"] = record.output_hash
-    return found
-
-
-def _around(tile: str) -> list[str]:
-    """Return a tile and those that a cell at its edge may reach into."""
-    return [tile] if tile == GLOBE else tiles_around(tile)
 
 
 def block_bytes(reader: GroundReader, schema: CubeSchema, overpasses: Sequence[str]) -> int:

@@ -23,12 +23,12 @@ from smcloud.features.ground_columns import BRIGHTNESS, NO_LABEL, OVERPASSES, Gr
 from smcloud.grids.grid import Window
 from smcloud.models.freeze_thaw_rows import TableColumns
 from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.production.cube_states import states_of
 from smcloud.production.freeze_thaw_inputs import (
     Region,
     check_memory,
     reader_of,
     region_of,
-    states_of,
 )
 from smcloud.production.ledger import combined_hash
 from smcloud.production.runner import Task, run_tasks

@@ -31,13 +31,13 @@ from smcloud.production.coarse_year import (
     waiting_blocks,
     write_block,
 )
+from smcloud.production.cube_states import states_of
 from smcloud.production.freeze_thaw_inputs import (
     Region,
     block_bytes,
     check_memory,
     reader_of,
     region_of,
-    states_of,
 )
 from smcloud.production.lease import hold
 from smcloud.production.ledger import combined_hash
@@ -53,7 +53,7 @@ from smcloud.products.freeze_thaw import (
     UNDECIDED,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Raised when equal columns and models give other stored values."""
 CLEAR = 0.6
 """A state whose share of what decides is less is told as undecided."""

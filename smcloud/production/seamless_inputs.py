@@ -23,7 +23,7 @@ from smcloud.models.base import content_hash
 from smcloud.models.gap_reasons import GapReason
 from smcloud.production.cluster import worker_threads
 from smcloud.production.coarse_year import CoarseBlock, shard_blocks
-from smcloud.production.freeze_thaw_inputs import states_of
+from smcloud.production.cube_states import states_of
 from smcloud.production.ledger import Ledger, combined_hash
 from smcloud.production.runner import Task, run_tasks
 from smcloud.products.seamless import GAPS, MOISTURE, RAIN, REASON, SCHEMA

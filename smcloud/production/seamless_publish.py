@@ -5,14 +5,14 @@ from distributed import Client
 from smcloud.core.config import RunConfig
 from smcloud.core.listener import Listener
 from smcloud.production.cluster import refuse_memory_urls
-from smcloud.production.freeze_thaw_publish import GroundFiles, write_years
+from smcloud.production.coarse_publish import YearFiles, write_years
 from smcloud.production.seamless_inputs import inputs_of
 from smcloud.products.base import Product
 
 
 def run_publish(
     config: RunConfig, product: Product, client: Client | None, listener: Listener
-) -> GroundFiles:
+) -> YearFiles:
     """Write each published year of a run as one NetCDF file, of the blocks that hold its region.
 
     Raises

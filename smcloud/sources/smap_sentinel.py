@@ -25,7 +25,8 @@ from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema
 from smcloud.grids.grid import EASE2_1KM, SIN1KM, Window
 from smcloud.grids.tiles import GLOBE, TileYear, tile_window
-from smcloud.sources.base import Granule, Outage, day_of
+from smcloud.sources.base import Granule, Outage, day_of, steps_dataset
+from smcloud.sources.coarse_files import days_in
 from smcloud.sources.day_files import Amount, DayFile, LazyAmount, LazyWords, lazy
 from smcloud.sources.quality import RETRIEVAL_RULES, check_rule, keep_smap
 from smcloud.sources.smap import (
@@ -131,25 +132,16 @@ class SmapSentinel:
     ) -> xr.Dataset:
         """Return the days with a scene on a tile, dims (time, y, x), NaN outside the scenes."""
         window = within or key.window
-        days = np.unique(np.array([one.attrs["day"] for one in datasets], "datetime64[D]"))
-        days = days[days.astype("datetime64[Y]") == np.datetime64(f"{key.year:04d}", "Y")]
+        days = days_in(
+            [np.array([one.attrs["day"]], "datetime64[D]") for one in datasets], key.year
+        )
         values = np.full((len(days), *window.shape), np.nan, np.float32)
         row, col = _cells_of(window)
         for dataset in sorted(datasets, key=lambda one: str(one.attrs["file"])):
             at = np.flatnonzero(days == np.datetime64(dataset.attrs["day"], "D"))
             if at.size:
                 _place(dataset, row, col, values[at[0]])
-        variable = self.schema.variables[0]
-        attrs = {"units": variable.units, "long_name": variable.long_name}
-        rows, cols = window.slices
-        return xr.Dataset(
-            {variable.name: (self.schema.dims, values, attrs)},
-            coords={
-                "time": days.astype("datetime64[ns]"),
-                "y": SIN1KM.y[rows],
-                "x": SIN1KM.x[cols],
-            },
-        )
+        return steps_dataset(self.schema, {"soil_moisture": values}, days, window)
 
 
 def _scene(file: DayFile, granule: Granule, rule: str) -> xr.Dataset:
