@@ -21,6 +21,7 @@ from smcloud.models.seamless import (
     exactly,
     fill_days,
 )
+from smcloud.models.seamless_files import require_torch
 from smcloud.models.seamless_rules import SeamlessShape, segments
 from smcloud.models.seamless_training import new_net
 
@@ -259,6 +260,13 @@ def test_without_torch_the_extra_is_named(monkeypatch):
     spec = spec_from_file_location("seamless_without_torch", seamless.__file__)
     with pytest.raises(MissingExtraError, match=r"pip install 'smcloud\[deep\]'"):
         spec.loader.exec_module(module_from_spec(spec))
+
+
+@pytest.mark.parametrize("package", ["torch", "safetensors"])
+def test_stages_name_the_extra_before_any_task(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"'{package}'.*pip install 'smcloud\[deep\]'"):
+        require_torch()
 
 
 def test_the_published_size_is_the_default():
