@@ -47,12 +47,12 @@ SCHEMA = CubeSchema(
         replace(_STATE, attrs={**_STATE.attrs, "ancillary_variables": f"{PROBABILITY} {FLAG}"}),
         Variable(
             PROBABILITY,
-            "uint8",
+            "int16",
             "1",
             "probability that the ground is frozen",
             (0.0, 1.0),
-            scale=0.005,
-            fill=255,
+            scale=0.0001,
+            fill=-9999,
         ),
         Variable(
             FLAG,

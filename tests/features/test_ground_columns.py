@@ -19,9 +19,9 @@ from smcloud.features.spec import CubeSet
 from smcloud.grids.grid import EASE2_NORTH_25KM, Window
 from smcloud.sources.registry import SOURCES
 from tests.production.ground_world import (
-    CELLS,
     EMPTY_DAY,
     NO_NIGHT,
+    PLATEAU,
     SOURCES_USED,
     Ground,
     height,
@@ -29,6 +29,7 @@ from tests.production.ground_world import (
     state_of,
 )
 
+CELLS = PLATEAU.window_of("amsr2_tb")
 ALL = GroundSources("amsr2_tb", "gldas", "terrain", "soilgrids")
 POINTS = np.array([0, 7, 100, 200])
 

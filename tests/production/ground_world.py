@@ -15,30 +15,56 @@ from smcloud.core.config import RunConfig
 from smcloud.cube.schema import CubeSchema
 from smcloud.cube.store import grid_mapping_attrs
 from smcloud.features.ground_columns import BRIGHTNESS
-from smcloud.grids.grid import EASE2_36KM, EASE2_NORTH_25KM, GLOBAL025, SIN1KM, Grid, Window
+from smcloud.features.pass_matching import utc_hours
+from smcloud.grids.grid import SIN1KM, Grid, Window
 from smcloud.grids.tiles import tile_at, window_text
 from smcloud.sources.registry import SOURCES
 
-LON, LAT = 86.0, 33.0
-YEARS = (2014, 2015)
 HALF_PIXELS = 130
 EMPTY_DAY, NO_NIGHT = 40, 41
 """Days of each year on which nothing, and on which only the day's overpass, saw the ground."""
+NIGHT_HOUR = 1.5
+"""Of the radiometer's night overpass, local solar time."""
 SOURCES_USED = ("amsr2_tb", "gldas", "terrain", "soilgrids", "smos_ft", "smap_ft")
 
 
-def around(grid: Grid, reach: int) -> Window:
-    """Return the cells of a grid about the middle of the world."""
-    row, col = (int(one) for one in grid.pixel_of(LON, LAT))
-    return Window(row - reach, row + reach + 1, col - reach, col + reach + 1)
+@dataclass(frozen=True)
+class Site:
+    """Where a world lies, and its years.
+
+    Attributes
+    ----------
+    lon, lat : float
+        Of the middle.
+    years : tuple of int
+    """
+
+    lon: float
+    lat: float
+    years: tuple[int, ...]
+
+    def around(self, grid: Grid, reach: int) -> Window:
+        """Return the cells of a grid about the middle."""
+        row, col = (int(one) for one in grid.pixel_of(self.lon, self.lat))
+        return Window(row - reach, row + reach + 1, col - reach, col + reach + 1)
+
+    @property
+    def tile(self) -> str:
+        """Return the tile of the middle."""
+        return tile_at(*(int(one) for one in SIN1KM.pixel_of(self.lon, self.lat)))
+
+    @property
+    def part(self) -> str:
+        """Return the part of the tile that is produced, as a run file has it."""
+        return window_text(self.around(SIN1KM, HALF_PIXELS), self.tile)
+
+    def window_of(self, source: str) -> Window:
+        """Return the cells of a source's cubes."""
+        reach = {"gldas": 16, "smap_ft": 8, "terrain": 330, "soilgrids": 330}.get(source, 9)
+        return self.around(SOURCES[source].schema.on, reach)
 
 
-CELLS = around(EASE2_NORTH_25KM, 9)
-PIXELS = around(SIN1KM, 330)
-MODEL_CELLS = around(GLOBAL025, 16)
-SMAP_CELLS = around(EASE2_36KM, 8)
-TILE = tile_at(*(int(one) for one in SIN1KM.pixel_of(LON, LAT)))
-PART = window_text(around(SIN1KM, HALF_PIXELS), TILE)
+PLATEAU = Site(86.0, 33.0, (2014, 2015))
 
 
 def height(lon, lat):
@@ -70,24 +96,30 @@ def state_of(soil) -> np.ndarray:
     return np.where(soil < -1.5, 2.0, np.where(soil < 0.5, 1.0, 0.0))
 
 
-def make_ground_world(folder: Path) -> Path:
-    """Make cubes and a run file below `folder`; return the run file."""
+def make_ground_world(folder: Path, site: Site = PLATEAU, parts: int = 1) -> Path:
+    """Make cubes and a run file below `folder`; return the run file.
+
+    Along each axis, the arrays of the cubes have so many chunks.
+    """
     for source in SOURCES_USED:
         schema = SOURCES[source].schema
-        for year in (None,) if schema.is_static else YEARS:
-            window, values = _values(source, year)
-            make_store(folder / "own" / source, schema, window, year, values)
-    return write_run(folder)
+        for year in (None,) if schema.is_static else site.years:
+            window = site.window_of(source)
+            values = _values(source, window, year)
+            make_store(folder / "own" / source, schema, window, year, values, parts)
+    return write_run(folder, site=site)
 
 
-def write_run(folder: Path, *, root: str = "", extra: str = "", years=YEARS) -> Path:
+def write_run(
+    folder: Path, *, root: str = "", extra: str = "", scheduler: str = "", site: Site = PLATEAU
+) -> Path:
     """Write a run file whose product root is `root` (by default ``folder/out``)."""
     urls = "\n".join(f'{one} = "{folder}/own/{one}"' for one in SOURCES_USED)
     path = folder / "run.toml"
     path.write_text(f"""
 product = "freeze-thaw"
-years = {list(years)}
-tiles = ["{TILE}"]
+years = {list(site.years)}
+tiles = ["{site.tile}"]
 stages = ["train", "produce", "validate", "publish"]
 [store]
 root = "{root or folder / "out"}"
@@ -101,12 +133,13 @@ block_degrees = 0.4
 folds = 1
 {extra}
 [produce]
-window = "{PART}"
-years = [{years[-1]}]
+window = "{site.part}"
+years = [{site.years[-1]}]
 heartbeat_seconds = 0.5
 [compare]
 products = ["smap_ft"]
 [cluster]
+scheduler = "{scheduler}"
 workers = 1
 memory = "2GiB"
 """)
@@ -119,28 +152,30 @@ def config_of(path: Path, **changes) -> RunConfig:
     return config.model_copy(update={"ground": config.ground.model_copy(update=changes)})
 
 
-def _values(source: str, year: int | None) -> tuple[Window, dict[str, np.ndarray]]:
-    """Return the window of a source and its physical values by variable."""
+def _values(source: str, window: Window, year: int | None) -> dict[str, np.ndarray]:
+    """Return the physical values of a source by variable."""
     if source == "terrain":
-        flat = np.full(PIXELS.shape, 3.0)
-        return PIXELS, {"elevation": height(*SIN1KM.lonlat(PIXELS)), "slope": flat}
+        flat = np.full(window.shape, 3.0)
+        return {"elevation": height(*SIN1KM.lonlat(window)), "slope": flat}
     if source == "soilgrids":
-        return PIXELS, {name: np.full(PIXELS.shape, 33.0) for name in ("sand", "silt", "clay")}
+        return {name: np.full(window.shape, 33.0) for name in ("sand", "silt", "clay")}
     assert year is not None
     rng = np.random.default_rng([year, len(source)])
-    window = {"gldas": MODEL_CELLS, "smap_ft": SMAP_CELLS}.get(source, CELLS)
-    ground = Ground.at(*SOURCES[source].schema.on.lonlat(window), year)
+    lon, lat = SOURCES[source].schema.on.lonlat(window)
+    ground = Ground.at(lon, lat, year)
     if source == "gldas":
-        return window, _land_model(ground, rng)
+        return _land_model(ground, rng)
     if source == "smap_ft":
-        return window, {"state_am": np.where(state_of(ground.night) > 0, 2.0, 0.0)}
-    return window, _label(ground) if source == "smos_ft" else _brightness(ground, rng)
+        return {"state_am": np.where(state_of(ground.night) > 0, 2.0, 0.0)}
+    return _label(ground, lon) if source == "smos_ft" else _brightness(ground, lon, rng)
 
 
-def _label(ground: Ground) -> dict[str, np.ndarray]:
+def _label(ground: Ground, lon: np.ndarray) -> dict[str, np.ndarray]:
     # At 86 E, 6:00 is soon after midnight UTC: the overpass was filed under the day before.
-    morning = np.roll(state_of(ground.night), 1, axis=0)
-    morning[0] = np.nan
+    later = utc_hours(6.0, lon) < utc_hours(NIGHT_HOUR, lon)
+    rolled = np.roll(state_of(ground.night), 1, axis=0)
+    rolled[0] = np.nan
+    morning = np.where(later, rolled, state_of(ground.night))
     return {"state_asc": morning, "state_desc": state_of(ground.day)}
 
 
@@ -154,21 +189,29 @@ def _land_model(ground: Ground, rng) -> dict[str, np.ndarray]:
     }
 
 
-def _brightness(ground: Ground, rng) -> dict[str, np.ndarray]:
+def _brightness(ground: Ground, lon: np.ndarray, rng) -> dict[str, np.ndarray]:
     found = {}
-    for direction, soil, hour in (("desc", ground.night, 19.5), ("asc", ground.day, 7.5)):
+    for direction, soil, hour in (
+        ("desc", ground.night, NIGHT_HOUR),
+        ("asc", ground.day, NIGHT_HOUR + 12),
+    ):
         frozen = 1.0 / (1.0 + np.exp(np.clip(soil / 0.8, -30, 30)))
         for number, name in enumerate(BRIGHTNESS):
             emissivity = 0.95 - 0.05 * (number % 2) + 0.01 * (number % 3) * frozen
             values = emissivity * (270.0 + 0.8 * soil) + rng.normal(0.0, 1.0, soil.shape)
             values[[EMPTY_DAY, NO_NIGHT] if direction == "desc" else [EMPTY_DAY]] = np.nan
             found[f"{name}_{direction}"] = values
-        found[f"hour_{direction}"] = np.full(soil.shape, hour)
+        found[f"hour_{direction}"] = np.broadcast_to(utc_hours(hour, lon), soil.shape)
     return found
 
 
 def make_store(
-    folder: Path, schema: CubeSchema, window: Window, year: int | None, values: dict
+    folder: Path,
+    schema: CubeSchema,
+    window: Window,
+    year: int | None,
+    values: dict,
+    parts: int = 1,
 ) -> None:
     """Write a store of a region as a user has it: chunks without shards."""
     rows, cols = window.slices
@@ -180,11 +223,12 @@ def make_store(
     if days.size:
         units = {"units": "days since 1970-01-01"}
         root.create_array("time", data=days.astype(np.int64).astype(np.int32), attributes=units)
+    shape = (*([days.size] if days.size else []), *window.shape)
     for variable in schema.variables:
         array = root.create_array(
             variable.name,
-            shape=(*([days.size] if days.size else []), *window.shape),
-            chunks=(*([days.size] if days.size else []), *window.shape),
+            shape=shape,
+            chunks=tuple(-(-size // parts) for size in shape),
             dtype=variable.dtype,
             fill_value=variable.fill_value,
             attributes={**variable.cf_attrs(), "grid_mapping": "spatial_ref"},
