@@ -5,6 +5,7 @@ field differs from cell to cell, a tenth of its days are missing, and some cells
 pixels to be clamped.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,24 +123,35 @@ def write_cubes(job: RegionJob) -> None:
 def _write_cube(
     job: RegionJob, schema: CubeSchema, source: str, used: set[str], number: int
 ) -> None:
+    window = parse_window(job.window, TILE) if schema.on.is_fine else job.cells
+    arrays = new_cube(job.folder / "own" / source, schema, window, YEAR)
+    for variable in schema.variables:
+        if variable.name in used:
+            rng = np.random.default_rng([job.seed, number, len(variable.name)])
+            _fill(arrays[variable.name], variable, schema, rng)
+
+
+def new_cube(
+    folder: Path, schema: CubeSchema, window: Window, year: int
+) -> Mapping[str, zarr.Array]:
+    """Return the empty arrays of a cube as a user has it: a region, chunks, no shards."""
     grid = schema.on
-    window = parse_window(job.window, TILE) if grid.is_fine else job.cells
     rows, cols = window.slices
-    name = "static.zarr" if schema.is_static else f"{YEAR}.zarr"
-    root = zarr.create_group(str(job.folder / "own" / source / name), overwrite=True)
+    name = "static.zarr" if schema.is_static else f"{year}.zarr"
+    root = zarr.create_group(str(folder / name), overwrite=True)
     for dim, values in zip(grid.dims, (grid.y[rows], grid.x[cols]), strict=True):
         root.create_array(dim, data=values, dimension_names=(dim,))
     root.create_array("spatial_ref", data=np.array(0), attributes=grid_mapping_attrs(grid))
-    times = None if schema.is_static else schema.times(YEAR)
+    times = None if schema.is_static else schema.times(year)
     if times is not None:
         root.create_array(
             "time",
             data=times.astype(np.int64).astype(np.int32),
             attributes={"units": "days since 1970-01-01"},
         )
-    for variable in schema.variables:
-        steps = [] if times is None else [len(times)]
-        array = root.create_array(
+    steps = [] if times is None else [len(times)]
+    return {
+        variable.name: root.create_array(
             variable.name,
             shape=(*steps, *window.shape),
             chunks=(*[46] * len(steps), *(min(150, side) for side in window.shape)),
@@ -148,9 +160,8 @@ def _write_cube(
             attributes={**variable.cf_attrs(), "grid_mapping": "spatial_ref"},
             dimension_names=schema.dims,
         )
-        if variable.name in used:
-            rng = np.random.default_rng([job.seed, number, len(variable.name)])
-            _fill(array, variable, schema, rng)
+        for variable in schema.variables
+    }
 
 
 def _fill(
