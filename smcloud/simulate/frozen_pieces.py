@@ -6,7 +6,7 @@ always stepped from its first day.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -43,14 +43,14 @@ from smcloud.simulate.granules_l1c import (
 from smcloud.simulate.ground_years import SMOS_FIRST, TB_MISSIONS
 from smcloud.simulate.hdf_eos import TilePixels
 from smcloud.simulate.instruments import Files, key_of
-from smcloud.simulate.noise import Doubles, Floats
+from smcloud.simulate.noise import Floats
 from smcloud.simulate.pool import Report
 from smcloud.simulate.reanalysis import Reanalysis
 from smcloud.simulate.records import DayState, ReanalysisDay
-from smcloud.simulate.request import lonlat_of
 from smcloud.simulate.scenes import smap_days
 from smcloud.simulate.swath import Swath
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import Days, YearPiece, days_in, lonlat_of_all
 
 IMAGERS: Mapping[str, tuple[Imager, OrbitProduct]] = {
     "amsre_tb": (AMSRE_IMAGER, AMSRE_L1C),
@@ -63,61 +63,35 @@ DIRECTIONS = (True, False)
 GLDAS_HOURS = range(0, 24, 3)
 GLDAS_LAYER_MM = 100.0
 GLDAS_WORD = "gldas"
-Days = np.typing.NDArray[np.datetime64]
 
 
 def northern_cells(areas: tuple[TilePixels, ...]) -> Footprints:
     """Return the cells of 25 km that hold pixels, each with its places."""
-    return Footprints.holding(EASE2_NORTH_25KM, *_lonlat(areas), ACROSS)
-
-
-def _lonlat(areas: tuple[TilePixels, ...]) -> tuple[Doubles, Doubles]:
-    lon, lat = zip(*(lonlat_of(pixels) for pixels in areas), strict=True)
-    return np.concatenate(lon), np.concatenate(lat)
-
-
-def _days_of(year: int) -> Days:
-    return np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="datetime64[D]")
+    return Footprints.holding(EASE2_NORTH_25KM, *lonlat_of_all(areas), ACROSS)
 
 
 @dataclass(frozen=True)
-class FrozenGroundPiece:
+class FrozenGroundPiece(YearPiece):
     """Files of brightness temperatures and of states of the ground in one year.
 
     Attributes
     ----------
-    out : str
-        URL below which files are written.
-    seed, year : int
-    areas : tuple of TilePixels
-        What is simulated, all tiles.
     sources : tuple of str
         Keys of IMAGERS, ``smos_ft`` and ``smap_ft``.
-    missing : frozenset of str
-        Keys to write.
     """
 
-    out: str
-    seed: int
-    year: int
-    areas: tuple[TilePixels, ...]
     sources: tuple[str, ...]
-    missing: frozenset[str] = field(default_factory=frozenset)
 
     def keys(self) -> list[str]:
         """Return the keys of all files of this piece."""
         return [key for source in self.sources for key in self._keys(source).values()]
-
-    def only(self, missing: frozenset[str]) -> "FrozenGroundPiece":
-        """Return the piece that writes only these keys."""
-        return replace(self, missing=missing)
 
     def _keys(self, source: str) -> dict[tuple[date, bool], str]:
         """Return the keys of a source by day and whether the pass ascends."""
         if source in IMAGERS:
             named = self._pass_names(source)
         elif source == "smos_ft":
-            days = _days_of(self.year)
+            days = days_in(self.year)
             named = {
                 (day, up): smos_name(day, is_ascending=up)
                 for day in days[days >= np.datetime64(SMOS_FIRST)].astype(object)
@@ -166,12 +140,12 @@ class FrozenGroundPiece:
             for (day, _), key in self._keys(source).items()
             if key in self.missing
         ]
-        days = _days_of(self.year)
+        days = days_in(self.year)
         return days[days <= np.datetime64(max(due), "D")] if due else days[:0]
 
     def _coarse(self) -> Footprints:
         """Return the cells of 36 km that SMAP sees, each with as many places."""
-        return Footprints.holding(EASE2_36KM, *_lonlat(self.areas), ACROSS)
+        return Footprints.holding(EASE2_36KM, *lonlat_of_all(self.areas), ACROSS)
 
     def _makers(self, earth: Earth, cells: Footprints, coarse: Footprints) -> list["_Maker"]:
         makers: list[_Maker] = []
@@ -261,25 +235,15 @@ _Maker = _Orbits | _Smos | _Smap
 
 
 @dataclass(frozen=True)
-class GldasPiece:
-    """Files of GLDAS around the cells of some tiles in one year; attributes as above."""
-
-    out: str
-    seed: int
-    year: int
-    areas: tuple[TilePixels, ...]
-    missing: frozenset[str] = field(default_factory=frozenset)
+class GldasPiece(YearPiece):
+    """Files of GLDAS around the cells of some tiles in one year."""
 
     def keys(self) -> list[str]:
         """Return the keys of all files of this piece."""
         return [key for _, _, key in self._hours()]
 
-    def only(self, missing: frozenset[str]) -> "GldasPiece":
-        """Return the piece that writes only these keys."""
-        return replace(self, missing=missing)
-
     def _hours(self) -> Iterator[tuple[date, int, str]]:
-        for day in _days_of(self.year).astype(object):
+        for day in days_in(self.year).astype(object):
             for hour in GLDAS_HOURS:
                 yield day, hour, key_of("gldas", self.year, gldas_name(day, hour))
 
@@ -302,7 +266,7 @@ class GldasPiece:
 
 def gldas_cells(areas: tuple[TilePixels, ...]) -> Footprints:
     """Return the cells of 0.25 degree that hold pixels, and those beside them."""
-    near = Footprints.holding(GLOBAL025, *_lonlat(areas), 1)
+    near = Footprints.holding(GLOBAL025, *lonlat_of_all(areas), 1)
     steps = np.array([-GLOBAL025.step, 0.0, GLOBAL025.step])
     east, north = (step.ravel() for step in np.meshgrid(steps, steps))
     lon = (near.lon[:, None] + east + 180.0) % 360.0 - 180.0

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from smcloud.simulate.request import lonlat_of
 from smcloud.simulate.sensors import AlbedoSensor
 from smcloud.simulate.tile_files import store_file
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import YearPiece, days_in
 
 ALBEDO_PRODUCTS: Mapping[str, GridProduct] = {
     "mcd43d51": BLACK_SKY,
@@ -68,27 +69,16 @@ def _rectangles(window: Window) -> list[Window]:
 
 
 @dataclass(frozen=True)
-class AlbedoPiece:
+class AlbedoPiece(YearPiece):
     """Albedo of the whole globe, of which the cells of some tiles' pixels are known, for a year.
 
     Attributes
     ----------
-    out : str
-        URL below which files are written.
-    seed, year : int
-    areas : tuple of TilePixels
     sources : tuple of str
         Keys of ALBEDO_PRODUCTS.
-    missing : frozenset of str
-        Keys to write.
     """
 
-    out: str
-    seed: int
-    year: int
-    areas: tuple[TilePixels, ...]
     sources: tuple[str, ...]
-    missing: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def _products(self) -> tuple[GridProduct, ...]:
@@ -100,16 +90,11 @@ class AlbedoPiece:
         return {key_of(self.sources[0], self.year, name): one for name, one in names.items()}
 
     def _keys_by_day(self) -> dict[date, dict[str, GridProduct]]:
-        days = np.arange(f"{self.year}-01-01", f"{self.year + 1}-01-01", dtype="datetime64[D]")
-        return {day: self._keys(day) for day in days.tolist()}
+        return {day: self._keys(day) for day in days_in(self.year).tolist()}
 
     def keys(self) -> list[str]:
         """Return the keys of all files of this piece."""
         return [key for keys in self._keys_by_day().values() for key in keys]
-
-    def only(self, missing: frozenset[str]) -> "AlbedoPiece":
-        """Return the piece that writes only these keys."""
-        return replace(self, missing=missing)
 
     def run(self, report: Report) -> None:
         """Simulate the days up to the last that misses a file, and write what is missing."""

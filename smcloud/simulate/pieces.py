@@ -39,6 +39,7 @@ from smcloud.simulate.station_truth import (
 from smcloud.simulate.stations import Record, hourly_series, observe_all
 from smcloud.simulate.tile_files import store_file
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import days_of_years
 
 Keys = frozenset[str]
 
@@ -237,13 +238,7 @@ class StationsPiece:
         return total
 
     def _observed(self) -> Record:
-        days = np.concatenate(
-            [
-                np.arange(np.datetime64(f"{year}-01-01"), np.datetime64(f"{year + 1}-01-01"))
-                for year in self.years
-            ]
-        )
-        return observe_all(Earth(self.seed), self.stations, days)
+        return observe_all(Earth(self.seed), self.stations, days_of_years(self.years))
 
     def _measured(
         self, earth: Earth, record: Record, own: list[int]

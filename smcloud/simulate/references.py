@@ -1,7 +1,7 @@
 """Files of the reference satellites: global days, so all tiles of a request in one piece a year."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -17,14 +17,12 @@ from smcloud.simulate.granules_smap import (
     DailyProduct,
     SceneFiles,
 )
-from smcloud.simulate.hdf_eos import TilePixels
 from smcloud.simulate.instruments import Files, Instrument, arrays_of, key_of
-from smcloud.simulate.noise import Doubles, Floats
+from smcloud.simulate.noise import Floats
 from smcloud.simulate.pool import Report
 from smcloud.simulate.radiometer_files import lprm_instrument, nnsm_instrument
 from smcloud.simulate.reanalysis import Reanalysis
 from smcloud.simulate.records import DayState
-from smcloud.simulate.request import lonlat_of
 from smcloud.simulate.satellites import (
     EVENING,
     MORNING,
@@ -35,6 +33,7 @@ from smcloud.simulate.satellites import (
 )
 from smcloud.simulate.scenes import scenes_of, smap_days, visits
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import YearPiece, days_in, lonlat_of_all
 
 CCI_PRODUCTS: Mapping[str, CciProduct] = {
     "cci_active": ACTIVE,
@@ -45,47 +44,27 @@ SMAP_PRODUCTS: Mapping[str, DailyProduct] = {"smap_l3": SPL3SMP, "smap_l3e": SPL
 
 
 @dataclass(frozen=True)
-class ReferencesPiece:
+class ReferencesPiece(YearPiece):
     """The files of reference satellites over the cells of some tiles' pixels in one year.
 
     Attributes
     ----------
-    out : str
-        URL below which files are written.
-    seed, year : int
-    areas : tuple of TilePixels
-        What is simulated, all tiles.
     sources : tuple of str
         Keys of REFERENCES and RADIOMETERS.
     shared_error : float
         Share of SMAP's moisture that is the reanalysis's.
-    missing : frozenset of str
-        Keys to write.
     """
 
-    out: str
-    seed: int
-    year: int
-    areas: tuple[TilePixels, ...]
     sources: tuple[str, ...]
     shared_error: float = 0.0
-    missing: frozenset[str] = field(default_factory=frozenset)
 
     def keys(self) -> list[str]:
         """Return the keys of all files of this piece."""
         return [key for keys in self._keys_by_day().values() for key in keys]
 
-    def only(self, missing: frozenset[str]) -> "ReferencesPiece":
-        """Return the piece that writes only these keys."""
-        return replace(self, missing=missing)
-
-    def _lonlat(self) -> tuple[Doubles, Doubles]:
-        lon, lat = zip(*(lonlat_of(pixels) for pixels in self.areas), strict=True)
-        return np.concatenate(lon), np.concatenate(lat)
-
     def _keys_by_day(self) -> dict[date, list[str]]:
         found: dict[date, list[str]] = {}
-        every = np.arange(f"{self.year}-01-01", f"{self.year + 1}-01-01", dtype="datetime64[D]")
+        every = days_in(self.year)
         for source in self.sources:
             if source in CCI_PRODUCTS:
                 named = [(CCI_PRODUCTS[source].file_name(day), day) for day in every.astype(object)]
@@ -95,7 +74,7 @@ class ReferencesPiece:
             elif product := LPRM_PRODUCTS.get(source) or NNSM_PRODUCTS.get(source):
                 named = [(product.file_name(day), day) for day in days_of(source, self.year)]
             else:
-                scenes = scenes_of(self.seed, footprints(source, *self._lonlat()))
+                scenes = scenes_of(self.seed, footprints(source, *lonlat_of_all(self.areas)))
                 named = [(name, day) for name, day, _ in visits(scenes, self.year)]
             for name, day in named:
                 found.setdefault(day, []).append(key_of(source, self.year, name))
@@ -130,7 +109,7 @@ class ReferencesPiece:
                 yield from one.files(parts)
 
     def _instruments(self, earth: Earth) -> list["Instrument"]:
-        lon, lat = self._lonlat()
+        lon, lat = lonlat_of_all(self.areas)
         found: list[Instrument] = []
         for source in sorted(SMAP_PRODUCTS.keys() & set(self.sources)):
             cells = footprints(source, lon, lat)
@@ -175,8 +154,7 @@ class _MorningAndEvening:
 
     def __init__(self, seed: int, cells: Footprints, year: int) -> None:
         lon, lat = np.round(cells.lon, 1), np.round(cells.lat, 1)
-        days = np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="datetime64[D]")
-        self._days = Reanalysis(seed).run(lon, lat, days)
+        self._days = Reanalysis(seed).run(lon, lat, days_in(year))
         self._hours = {
             half: ((one.hour - cells.lon / 15.0) % 24.0).astype(np.int64)
             for half, one in (("AM", MORNING), ("PM", EVENING))

@@ -27,14 +27,9 @@ from smcloud.simulate.rain_satellite import RainSatellite
 from smcloud.simulate.satellites import footprints
 from smcloud.simulate.truth_cells import CELL_TRUTH, truth_of, write_truth
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import days_in
 
-Days = np.typing.NDArray[np.datetime64]
 IMERG = "imerg_025"
-
-
-def days_in(year: int) -> Days:
-    """Return the days of a year."""
-    return np.arange(f"{year:04d}-01-01", f"{year + 1:04d}-01-01", dtype="datetime64[D]")
 
 
 def keys_by_day(source: str, year: int) -> dict[date, str]:

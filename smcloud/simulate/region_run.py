@@ -23,7 +23,6 @@ from smcloud.simulate.region_pieces import (
     ImergPiece,
     LprmPiece,
     StripPiece,
-    days_in,
     keys_by_day,
     scratch_of,
     strips_of,
@@ -32,6 +31,7 @@ from smcloud.simulate.request import PLAIN, TRUTH_025, SimulateRequest
 from smcloud.simulate.sites import varied
 from smcloud.simulate.truth_cells import truth_keys
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import days_in
 
 STRIP_CELLS = 3200
 """Cells that are stepped together: many enough that calls and the weather about them cost little,

@@ -17,6 +17,7 @@ from smcloud.simulate.records import Station, StationSeries
 from smcloud.simulate.request import FOLDERS
 from smcloud.simulate.stations import hourly_series, observe_all
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import days_of_years
 
 HEADER = "network,station,lat,lon,depth,time,value\n"
 GOOD = ("G", "U")
@@ -57,12 +58,7 @@ class CsvPiece:
 
     def run(self, report: Report) -> None:
         """Write the file."""
-        days = np.concatenate(
-            [
-                np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="datetime64[D]")
-                for year in self.years
-            ]
-        )
+        days = days_of_years(self.years)
         if self.source == "station_csv":
             record = observe_all(Earth(self.seed), self.stations, days)
             text = moisture_text(hourly_series(record, self.stations))

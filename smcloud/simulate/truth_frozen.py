@@ -5,7 +5,7 @@ it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from smcloud.cube.store import create_store, shard_key, write_shard
 from smcloud.grids.grid import EASE2_NORTH_25KM
 from smcloud.simulate.frozen_ground import frozen_share
 from smcloud.simulate.frozen_pieces import northern_cells
-from smcloud.simulate.hdf_eos import TilePixels
 from smcloud.simulate.pool import Report
 from smcloud.simulate.world import Earth
+from smcloud.simulate.year_pieces import YearPiece, days_in
 
 FOLDER = "truth-frozen"
 SHARD_CELLS = 120
@@ -58,33 +58,12 @@ def frozen_truth_url(out: str, year: int) -> str:
 
 
 @dataclass(frozen=True)
-class FrozenTruthPiece:
-    """The truth over the cells of some tiles in one year.
-
-    Attributes
-    ----------
-    out : str
-        URL below which it is written.
-    seed, year : int
-    areas : tuple of TilePixels
-        What is simulated, all tiles.
-    missing : frozenset of str
-        Keys to write.
-    """
-
-    out: str
-    seed: int
-    year: int
-    areas: tuple[TilePixels, ...]
-    missing: frozenset[str] = field(default_factory=frozenset)
+class FrozenTruthPiece(YearPiece):
+    """The truth over the cells of some tiles in one year."""
 
     def keys(self) -> list[str]:
         """Return the keys of the shards that hold the cells."""
         return [key for key, _, _ in self._shards()]
-
-    def only(self, missing: frozenset[str]) -> "FrozenTruthPiece":
-        """Return the piece that writes only these keys."""
-        return replace(self, missing=missing)
 
     def _shards(self) -> Iterator[tuple[str, str, tuple[int, int]]]:
         """Yield key, variable, and row and column of each shard."""
@@ -98,7 +77,7 @@ class FrozenTruthPiece:
     def run(self, report: Report) -> None:
         """Step the year and write the missing shards."""
         cells, url = northern_cells(self.areas), frozen_truth_url(self.out, self.year)
-        days = np.arange(f"{self.year}-01-01", f"{self.year + 1}-01-01", dtype="datetime64[D]")
+        days = days_in(self.year)
         stored: dict[str, list[Array]] = {v.name: [] for v in FROZEN_TRUTH.variables}
         for state in Earth(self.seed).run(cells.place_lon, cells.place_lat, days):
             for word, hour in LOCAL_HOURS.items():
