@@ -26,7 +26,7 @@ def show_network(made: SeamlessSummary) -> None:
         [
             [
                 f"{scores['RMSE']:.4f}",
-                f"{scores['RMSE_interpolated']:.4f}",
+                f"{scores['RMSE_untrained']:.4f}",
                 f"{card.held_out:,}",
                 f"{card.patches:,}",
                 f"{card.epoch} of {len(card.history)}",

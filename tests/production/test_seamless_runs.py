@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compliance_checker.runner import CheckSuite, ComplianceChecker
 
 from smcloud.core.errors import ConfigError, PlanError
 from smcloud.core.listener import Silent
@@ -28,8 +27,9 @@ from smcloud.production.seamless_year import fill_segment, fill_tasks, run_produ
 from smcloud.production.versions import published_store
 from smcloud.products.seamless import MOISTURE, SCHEMA, SEAMLESS
 from tests.cli.conftest import no_cluster, smcloud
-from tests.production.gap_world import CELLS, YEARS, gap_config, write_gap_run
+from tests.production.gap_world import CELLS, DARK_DAY, YEARS, gap_config, write_gap_run
 from tests.production.recorder import Recorder
+from tests.publish.cf_faults import cf_faults
 from tests.trees import tree_of
 
 __all__ = ["no_cluster", "smcloud"]
@@ -157,13 +157,7 @@ def test_killed_anywhere_a_run_goes_on_to_the_same_bytes(produced, tmp_path, mon
 @pytest.mark.filterwarnings("ignore")  # of the checker's own dependencies
 def test_the_cf_checker_finds_nothing_in_the_published_file(produced, tmp_path) -> None:
     (url,) = run_publish(produced[0], SEAMLESS, None, Silent()).netcdf
-    CheckSuite.load_all_available_checkers()
-    report = tmp_path / "report.txt"
-    ComplianceChecker.run_checker(
-        url.removeprefix("file://"), ["cf:1.11"], 0, "normal", output_filename=str(report)
-    )
-    assert "cf" in report.read_text()
-    assert [one for one in report.read_text().splitlines() if one.startswith("* ")] == []
+    assert cf_faults(url, tmp_path) == []
 
 
 def test_the_globe_is_every_tile_with_land(produced, tmp_path) -> None:
@@ -189,6 +183,19 @@ def test_the_memory_of_the_globe_is_said_before_anything_starts(produced, inputs
         else:
             with pytest.raises(PlanError, match=code):
                 seamless_year.check_memory(own, region, None)
+
+
+@pytest.mark.usefixtures("no_cluster")
+def test_what_was_done_before_is_printed_and_not_done_again(produced, tmp_path, smcloud) -> None:
+    path = beside(produced, tmp_path)
+    code, out, told = smcloud("train", path)
+    assert (code, told) == (0, [])
+    assert "trained before on the same fields" in out
+    assert "first guess that it starts from" in " ".join(out.split())
+    assert not (tmp_path / "out" / "tables").exists()
+    code, out, _ = smcloud("plan", path)
+    assert code == 0
+    assert f"{(CELLS.shape[0] * CELLS.shape[1] - 4) * 365:,}" in out
 
 
 def absent(monkeypatch) -> None:
@@ -246,7 +253,7 @@ def test_memory_that_is_too_small_is_told_before_anything_is_written(
 
 
 @pytest.mark.usefixtures("no_cluster")
-def test_a_year_without_precipitation_is_filled_and_the_ledger_says_so(
+def test_a_year_without_rain_and_a_day_without_observations_are_filled_and_said_so(
     produced, tmp_path, smcloud
 ) -> None:
     path = beside(produced, tmp_path)
@@ -263,6 +270,7 @@ def test_a_year_without_precipitation_is_filled_and_the_ledger_says_so(
     fill = SCHEMA.variable(MOISTURE).fill_value
     np.testing.assert_array_equal(one == fill, other == fill)
     assert (one != other).any()
+    assert (one[DARK_DAY] != fill).sum() == CELLS.shape[0] * CELLS.shape[1] - 4  # but the lake
     _, out, _ = smcloud("status", path)
     assert "2015: filled without precipitation" in " ".join(out.split())
 

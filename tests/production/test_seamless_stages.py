@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from smcloud.cli.seamless_tables import show_found
 from smcloud.core.errors import ConfigError, NotFoundError, PlanError, UserError
 from smcloud.core.listener import Silent
 from smcloud.core.objects import open_objects
@@ -16,7 +17,7 @@ from smcloud.features.coarse_cubes import GAPPY_MOISTURE
 from smcloud.models.gap_reasons import GapReason
 from smcloud.models.seamless_files import load_net_card
 from smcloud.production.seamless_inputs import GapFields, inputs_of
-from smcloud.production.seamless_publish import run_publish
+from smcloud.production.seamless_publish import draw_days, run_publish
 from smcloud.production.seamless_train import run_train, years_of
 from smcloud.production.seamless_validate import run_validate, squares
 from smcloud.production.seamless_year import (
@@ -162,9 +163,11 @@ def test_reasons_that_are_masked_stay_unknown() -> None:
     assert put_together(observed, filled, reason, land, ()).tolist() == [[[5, 7, 8, FILL]]]
 
 
-def test_scores_stand_beside_plain_ways_and_the_verdict_is_said(produced) -> None:
+def test_scores_stand_beside_plain_ways_and_the_verdict_is_said(produced, capsys) -> None:
     config, _ = produced
     found = run_validate(config, SEAMLESS, None, Silent())
+    show_found(found)
+    assert f"Simulated gaps of {YEAR}" in capsys.readouterr().out
     (year,) = found.years
     assert set(year.gaps.found) > {"network", "linear in time", "inverse distance", "climatology"}
     assert any("every plain way" in line for line in found.told)
@@ -186,6 +189,21 @@ def test_a_year_is_one_file_with_latitude_and_longitude(produced) -> None:
         expected = SCHEMA.variable(MOISTURE).unpack(moisture[:DAYS])
         np.testing.assert_allclose(own.values[:DAYS], expected, atol=1e-6)
         assert file[MOISTURE].attrs["units"] == "m3 m-3"
+
+
+def test_the_map_shows_two_days_with_gaps_and_without(produced) -> None:
+    config, _ = produced
+    (url,) = run_publish(config, SEAMLESS, None, Silent()).maps
+    assert Path(url.removeprefix("file://")).read_bytes().startswith(b"\x89PNG")
+    cube = open_cube(published_store(config.layout, "seamless", YEAR), SCHEMA, YEAR)
+    shown = draw_days(cube, CELLS)
+    moisture, reason = stored(config)
+    expected = SCHEMA.variable(MOISTURE).unpack(moisture)[14]
+    before, after = (panel.values for panel in shown.panels[:2])
+    np.testing.assert_array_equal(after, expected)
+    np.testing.assert_array_equal(np.isfinite(before), reason[14] == GapReason.OBSERVED)
+    assert np.isfinite(after).sum() > np.isfinite(before).sum()
+    assert (shown.asked == (reason[14] != GapReason.NOT_LAND)).all()
 
 
 def test_the_plan_says_what_is_left(produced, tmp_path) -> None:
