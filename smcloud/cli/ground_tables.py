@@ -7,7 +7,13 @@ from smcloud.cli.year_tables import MIB
 from smcloud.production.freeze_thaw_tasks import FreezeThawSummary
 from smcloud.production.freeze_thaw_validate import GroundResult
 from smcloud.production.freeze_thaw_year import GroundPlan
-from smcloud.production.report_freeze_thaw import score_lines
+from smcloud.production.report_freeze_thaw import (
+    RULE_WORDS,
+    confusion_rows,
+    headline_of,
+    score_lines,
+    strata_rows,
+)
 
 SCORES: Mapping[str, str] = {
     "overall_accuracy": "accuracy",
@@ -23,7 +29,8 @@ SCORES: Mapping[str, str] = {
 def show_forest(made: FreezeThawSummary) -> None:
     """Print the scores of a forest on cells and years that it never saw."""
     card = made.card
-    _show_scores(f"{card.name}: states told on rows apart", score_lines(made.scores))
+    _show_headline(made)
+    _show_scores(f"{card.name}: states told on rows apart", score_lines(card, made.scores))
     console.print(
         "  random rows are no result: the cells and days beside them were fitted", markup=False
     )
@@ -32,6 +39,20 @@ def show_forest(made: FreezeThawSummary) -> None:
     counted = ", ".join(f"{word} {count:,}" for word, count in card.rows.items())
     trees = card.params["trees"]
     console.print(f"  {trees} trees on {counted} rows; partly is {card.partly}", markup=False)
+
+
+def _show_headline(made: FreezeThawSummary) -> None:
+    """Print the matrices and strata of the tested set that tells what to expect."""
+    if not made.scores.scores:
+        return
+    head = headline_of(made.card, made.scores)
+    found = made.scores.scores[head]["all"]
+    table(f"{head}: forest", *confusion_rows(found.whole))
+    if found.rule.n:
+        table(f"{head}: {RULE_WORDS}", *confusion_rows(found.rule))
+    for name, classes in made.scores.strata.items():
+        heads, rows = strata_rows(classes, found.strata[name], found.rule_strata[name])
+        table(f"{head}, by {name}", heads, rows)
 
 
 def _show_scores(title: str, lines: Mapping[str, Mapping[str, float]]) -> None:

@@ -257,7 +257,11 @@ class GroundConfig(_Section):
     """Folder or zip below `granules` (or a URL) in ISMN's layout with soil temperature, against
     which maps are held; nothing learns from it. "" for none, and done without where absent."""
     balanced: bool = True
-    """States weigh alike however rare one is; probabilities stay those of the rows as they are."""
+    """States weigh alike while trees are grown, however rare one is; probabilities stay those of
+    the rows as they are."""
+    decision: Literal["likeliest", "balanced"] = "likeliest"
+    """The state of a map: the most probable one, or `balanced`, the one whose probability times the
+    weight of its class is largest, which finds more of a rare state and is wrong more often."""
 
 
 class SeamlessConfig(_Section):

@@ -25,6 +25,8 @@ from smcloud.models.tree_sums import TreeSums
 
 Partly = Literal["frozen", "thawed", "left_out", "class"]
 """What ground that is partly frozen counts as."""
+Decision = Literal["likeliest", "balanced"]
+"""What a state is decided by: its probability, or that times the weight of its class."""
 Labels = NDArray[np.uint8]
 Classes = NDArray[np.int8]
 
@@ -53,8 +55,11 @@ class ForestRules:
     max_features : float
         Part of the features that a split looks at.
     balanced : bool
-        Rows weigh so that all classes count alike: while growing, and when a state is decided.
-        Probabilities are those of the rows as they are, either way.
+        Rows weigh so that all classes count alike while trees are grown. Probabilities are those
+        of the rows as they are, either way.
+    decision : str
+        `likeliest` takes the most probable state, `balanced` the one whose probability times the
+        weight of its class is largest: it finds more of a rare state, and tells more that is none.
     seed : int
     """
 
@@ -63,6 +68,7 @@ class ForestRules:
     min_samples_leaf: int = 5
     max_features: float = 1 / 3
     balanced: bool = True
+    decision: Decision = "likeliest"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,6 +78,9 @@ class ForestRules:
                 raise ConfigError(f"{name} is {getattr(self, name)}: expected {low} or more")
         if not 0.0 < self.max_features <= 1.0:
             raise ConfigError(f"max_features is {self.max_features}: expected above 0, up to 1")
+        if self.decision not in get_args(Decision):
+            words = " or ".join(get_args(Decision))
+            raise ConfigError(f"decision is {self.decision!r}: expected {words}")
 
     def to_json(self) -> dict[str, Parameter]:
         """Return the rules by name."""
@@ -214,8 +223,7 @@ class FreezeThawModel:
     preparation : Preparation
     trees : TreeSums
     odds : float64 (n_classes,)
-        What probabilities are multiplied by before the largest decides: the class weights of a
-        balanced forest, ones otherwise.
+        What probabilities are multiplied by before the largest decides: `odds_of`.
     """
 
     columns: tuple[str, ...]
@@ -269,6 +277,11 @@ class FreezeThawModel:
         return self.states.index(FROZEN)
 
 
+def odds_of(decision: Decision, even: Floats) -> Floats:
+    """Return what probabilities are multiplied by before the largest decides, (n_classes,)."""
+    return even if decision == "balanced" else np.ones(even.size)
+
+
 def decided(probabilities: Floats, odds: Floats | None = None) -> Classes:
     """Return the class whose probability times its odds is largest; the first of equal ones."""
     known = np.asarray(np.isfinite(probabilities).all(axis=1))
@@ -300,12 +313,16 @@ class PreparedRows:
     ready : float32 (n_samples, n_kept)
     classes : int8 (n_samples,)
     weights : float64 (n_classes,)
+        Of rows while trees are grown.
+    even : float64 (n_classes,)
+        Weights by which all classes count alike.
     preparation : Preparation
     """
 
     ready: Floats32
     classes: Classes
     weights: Floats
+    even: Floats
     preparation: Preparation
 
 
@@ -329,11 +346,10 @@ def prepared(
     classes = classes_of(labels, partly)
     usable = (classes >= 0) & (np.isfinite(features).mean(axis=1) >= 0.5)
     own = classes[usable]
-    weights = class_weights(own, words_of(partly))
-    if not rules.balanced:
-        weights = np.ones(weights.size)
+    even = class_weights(own, words_of(partly))
+    weights = even if rules.balanced else np.ones(even.size)
     preparation = Preparation.of(features[usable], is_scaled=False)
-    return PreparedRows(preparation.of_samples(features[usable]), own, weights, preparation)
+    return PreparedRows(preparation.of_samples(features[usable]), own, weights, even, preparation)
 
 
 def fit_freeze_thaw(
@@ -344,14 +360,25 @@ def fit_freeze_thaw(
     rules: ForestRules,
 ) -> FreezeThawModel:
     """Return a forest grown in this process; see `prepared` for what it takes and raises."""
-    rows = prepared(features, labels, partly, rules)
+    return grown(prepared(features, labels, partly, rules), columns, partly, rules)
+
+
+def grown(
+    rows: PreparedRows, columns: Sequence[str], partly: Partly, rules: ForestRules
+) -> FreezeThawModel:
+    """Return a forest grown in this process on rows that are prepared."""
     trees = grow_trees(rows.ready, rows.classes, rows.weights, rules, range(rules.trees))
-    return assembled(rows, [trees], columns, partly)
+    return assembled(rows, [trees], columns, partly, rules.decision)
 
 
 def assembled(
-    rows: PreparedRows, parts: Sequence[Sequence[Tree]], columns: Sequence[str], partly: Partly
+    rows: PreparedRows,
+    parts: Sequence[Sequence[Tree]],
+    columns: Sequence[str],
+    partly: Partly,
+    decision: Decision,
 ) -> FreezeThawModel:
     """Return the model of trees that were grown in parts on the same rows."""
     trees = merged_trees(parts, rows.preparation.kept.size)
-    return FreezeThawModel(tuple(columns), states_of(partly), rows.preparation, trees, rows.weights)
+    odds = odds_of(decision, rows.even)
+    return FreezeThawModel(tuple(columns), states_of(partly), rows.preparation, trees, odds)

@@ -29,10 +29,10 @@ from smcloud.models.base import (
 from smcloud.models.downscaler import CoarseCard
 from smcloud.models.families import Preparation
 from smcloud.models.forest_trees import Tree
-from smcloud.models.freeze_thaw import FreezeThawModel, merged_trees
+from smcloud.models.freeze_thaw import FreezeThawModel, Partly, merged_trees
 from smcloud.models.tree_sums import TreeSums
 
-FORMAT = "freeze-thaw 1"
+FORMAT = "freeze-thaw 2"
 """Raised when equal rows and rules give other files."""
 TREES, SCORES = "trees.npz", "scores.json"
 _PREPARED = ("kept", "medians", "lows", "highs", "means", "scales")
@@ -42,7 +42,7 @@ class FreezeThawCard(CoarseCard):
     """The card of a forest of frozen ground; its scores are by split, set and features."""
 
     kind: Literal["freeze_thaw"] = "freeze_thaw"
-    partly: str
+    partly: Partly
     """What partly frozen ground counts as."""
     states: tuple[int, ...]
     """State of each class, as it is stored: 0 thawed, 1 partly frozen, 2 frozen."""

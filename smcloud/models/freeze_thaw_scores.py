@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from smcloud.models.families import Floats, Floats32
 from smcloud.models.freeze_thaw import (
     Classes,
+    Decision,
     ForestRules,
     FreezeThawModel,
     Labels,
     Partly,
     classes_of,
     decided,
-    fit_freeze_thaw,
+    grown,
+    odds_of,
+    prepared,
     words_of,
 )
 from smcloud.validation.confusion import Confusion, all_scores
@@ -86,10 +89,11 @@ class StateScores:
     ----------
     blocks : Confusion (n_blocks, ...)
         By spatial block of the table.
-    strata : mapping of str to Confusion
-        By the classes of each stratum.
-    likeliest : Confusion
-        The state being the most probable one, whatever the class weights.
+    strata, rule_strata : mapping of str to Confusion
+        By the classes of each stratum: the forest, and the plain rule on the rows that both tell.
+    otherwise : Confusion
+        States decided the other way: by probability times class weight where the most probable one
+        is taken, and the reverse.
     beside_rule, rule : Confusion
         The forest and the plain rule, on the rows for which the rule has an answer.
     reliability : Reliability
@@ -98,7 +102,8 @@ class StateScores:
 
     blocks: Confusion
     strata: Mapping[str, Confusion]
-    likeliest: Confusion
+    rule_strata: Mapping[str, Confusion]
+    otherwise: Confusion
     beside_rule: Confusion
     rule: Confusion
     reliability: Reliability
@@ -108,7 +113,8 @@ class StateScores:
         return StateScores(
             self.blocks + other.blocks,
             {name: found + other.strata[name] for name, found in self.strata.items()},
-            self.likeliest + other.likeliest,
+            {name: found + other.rule_strata[name] for name, found in self.rule_strata.items()},
+            self.otherwise + other.otherwise,
             self.beside_rule + other.beside_rule,
             self.rule + other.rule,
             self.reliability + other.reliability,
@@ -131,9 +137,11 @@ class StateScores:
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts as JSON can hold them."""
-        parts = ("blocks", "likeliest", "beside_rule", "rule")
+        parts = ("blocks", "otherwise", "beside_rule", "rule")
         found: dict[str, Any] = {name: getattr(self, name).to_lists() for name in parts}
-        found["strata"] = {name: one.to_lists() for name, one in self.strata.items()}
+        for parts_of in ("strata", "rule_strata"):
+            counts = getattr(self, parts_of)
+            found[parts_of] = {name: one.to_lists() for name, one in counts.items()}
         found["reliability"] = self.reliability.to_lists()
         return found | {"classes": list(self.blocks.classes)}
 
@@ -148,7 +156,8 @@ class StateScores:
         return cls(
             counts(found["blocks"]),
             {name: counts(part) for name, part in found["strata"].items()},
-            counts(found["likeliest"]),
+            {name: counts(part) for name, part in found["rule_strata"].items()},
+            counts(found["otherwise"]),
             counts(found["beside_rule"]),
             counts(found["rule"]),
             Reliability.from_lists(found["reliability"]),
@@ -156,7 +165,11 @@ class StateScores:
 
 
 def score_rows(
-    table: LabelledRows, rows: Rows, probabilities: Floats, odds: Floats, partly: Partly
+    table: LabelledRows,
+    rows: Rows,
+    probabilities: Floats,
+    odds: tuple[Floats, Floats],
+    partly: Partly,
 ) -> StateScores:
     """Return the counts over some rows of a table.
 
@@ -167,25 +180,32 @@ def score_rows(
     probabilities
         (n_tested, n_classes), in the order of `rows`.
     odds
-        (n_classes,), as `FreezeThawModel.odds`.
+        (n_classes,) each: as `FreezeThawModel.odds`, and of the other way to decide.
     """
     words = words_of(partly)
     true = classes_of(table.labels[rows], partly)
-    found, rule = decided(probabilities, odds), table.rule[rows]
+    found, otherwise = (decided(probabilities, one) for one in odds)
+    rule = table.rule[rows]
     blocks = table.samples.ranks["blocks"]
     n_blocks = int(blocks.max(initial=-1)) + 1
     has_rule = np.where(rule >= 0, found, -1)
+    rule = np.where(found >= 0, rule, -1)
+
+    def by_strata(told: Classes) -> dict[str, Confusion]:
+        return {
+            one.name: Confusion.grouped(true, told, one.codes[rows], len(one.classes), words)
+            for one in table.strata
+        }
+
     frozen = probabilities[:, words.index("frozen")]
     stated = np.where(true >= 0, frozen, np.nan)
     return StateScores(
         Confusion.grouped(true, found, blocks[rows], n_blocks, words),
-        {
-            one.name: Confusion.grouped(true, found, one.codes[rows], len(one.classes), words)
-            for one in table.strata
-        },
-        Confusion.of(true, decided(probabilities), words),
+        by_strata(found),
+        by_strata(rule),
+        Confusion.of(true, otherwise, words),
         Confusion.of(true, has_rule, words),
-        Confusion.of(true, np.where(found >= 0, rule, -1), words),
+        Confusion.of(true, rule, words),
         Reliability.of(stated, true == words.index("frozen")),
     )
 
@@ -241,9 +261,12 @@ def assessed(
     """
     features = np.ascontiguousarray(table.features[:, list(seen)])
     names = [table.columns[at] for at in seen]
-    model = fit_freeze_thaw(features[learned], table.labels[learned], names, partly, rules)
+    ready = prepared(features[learned], table.labels[learned], partly, rules)
+    model = grown(ready, names, partly, rules)
+    other: Decision = "likeliest" if rules.decision == "balanced" else "balanced"
+    odds = model.odds, odds_of(other, ready.even)
     return {
-        name: score_rows(table, rows, _of(model, features[rows]), model.odds, partly)
+        name: score_rows(table, rows, _of(model, features[rows]), odds, partly)
         for name, rows in tested.items()
     }
 

@@ -229,7 +229,7 @@ def train_freeze_thaw(
     jobs.samples.put(f"{place.samples}.npz", data)
     scores, notes = _scored(place, rows, jobs, told)
     parts = [trees_from_bytes(one) for one in _grown(place, jobs)]
-    model = assembled(ready, parts, request.features, request.partly)
+    model = assembled(ready, parts, request.features, request.partly, request.forest.decision)
     stored, counts = to_bytes(model), scores_to_bytes(scores, rows.strata)
     card = _card(request, input_hash, rows, scores, notes, (stored, counts))
     save_freeze_thaw(request.models, request.name, stored, counts, card)

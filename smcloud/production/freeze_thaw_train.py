@@ -56,6 +56,7 @@ def request_of(config: RunConfig, product: Product) -> FreezeThawRequest:
             min_samples_leaf=ground.min_samples_leaf,
             max_features=ground.max_features,
             balanced=ground.balanced,
+            decision=ground.decision,
             seed=config.train.seed,
         ),
         split=SplitRules(block_degrees=ground.block_degrees, seed=config.train.seed),

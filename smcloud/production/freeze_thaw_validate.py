@@ -26,7 +26,8 @@ from smcloud.models.freeze_thaw_files import (
     load_scores,
 )
 from smcloud.models.freeze_thaw_scores import AllScores
-from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.production.block_map import run_listed
+from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.freeze_thaw_inputs import Region, region_of
 from smcloud.production.freeze_thaw_stations import StationFinding, against_stations
 from smcloud.production.report_freeze_thaw import (
@@ -38,7 +39,7 @@ from smcloud.production.report_freeze_thaw import (
     strata_table,
 )
 from smcloud.production.report_provenance import FOOTER, provenance_section
-from smcloud.production.runner import Task, run_tasks
+from smcloud.production.runner import Task
 from smcloud.production.versions import published_store, read_pointer
 from smcloud.products.base import Product
 from smcloud.products.freeze_thaw import FLAG, FLAGS, SECOND, STATE
@@ -155,7 +156,7 @@ def run_validate(
     models = open_objects(config.layout.model(""))
     card = load_freeze_thaw_card(models, config.model_name)
     scores = AllScores.from_bytes(load_scores(models, config.model_name, card))
-    lines = dict(score_lines(scores))
+    lines = dict(score_lines(card, scores))
     reports, told = [], []
     published = [
         year
@@ -190,39 +191,19 @@ def examined(
     second = None
     if SECOND in config.compare.products:
         second = CubeSet({SECOND: config.cube_prefix(SECOND)})
-    partly: Partly = card.partly  # type: ignore[assignment]
-    tasks = {
-        f"examine-{year}-b{block.number:02d}": ExamineTask(
-            region, block.window, year, store, partly, second, schema_named(SECOND)
+    tasks, blocks = [], region.blocks()
+    for block in blocks:
+        task = ExamineTask(
+            region, block.window, year, store, card.partly, second, schema_named(SECOND)
         )
-        for block in region.blocks()
-    }
-    found: dict[str, tuple[YearCounts, NDArray[np.float64]]] = {}
-
-    def keep(
-        task: Task[tuple[YearCounts, NDArray[np.float64]]],
-        result: tuple[YearCounts, NDArray[np.float64]],
-    ) -> None:
-        found[task.key] = result
-        listener.advance()
-
-    listener.begin(f"examine {year}", len(tasks), "blocks")
-    try:
-        run_tasks(
-            client,
-            (Task(name, examine_block, (task,)) for name, task in tasks.items()),
-            window=2 * worker_threads(client) if client else 1,
-            on_done=keep,
-            listener=listener,
-        )
-    finally:
-        listener.end()
-    counts = found[next(iter(tasks))][0]
-    for name in list(tasks)[1:]:
-        counts += found[name][0]
-    windows = [task.window for task in tasks.values()]
+        tasks.append(Task(f"examine-{year}-b{block.number:02d}", examine_block, (task,)))
+    found = run_listed(tasks, f"examine {year}", "blocks", client, listener)
+    counts = found[0][0]
+    for one, _ in found[1:]:
+        counts += one
+    windows = [block.window for block in blocks]
     stations = against_stations(config, product, year, listener)
-    frozen = _mosaic(windows, [found[name][1] for name in tasks])
+    frozen = _mosaic(windows, [days for _, days in found])
     return YearFinding(year, store, counts, frozen, stations)
 
 

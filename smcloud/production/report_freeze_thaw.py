@@ -13,7 +13,6 @@ from smcloud.validation.confusion import (
     Confusion,
     Ends,
     all_scores,
-    balanced_accuracy,
     f1,
     interval,
     kappa,
@@ -31,6 +30,11 @@ VARIANT_WORDS = {
     "without GLDAS": "forest without the land model",
     "GLDAS alone": "forest of the land model alone",
 }
+OTHERWISE_WORDS = {
+    "likeliest": "forest, states weighed alike",
+    "balanced": "forest, likeliest states",
+}
+"""What the other way to decide is called, by how the maps decide."""
 STRATUM_WORDS = {
     "season": "season",
     "elevation": "elevation of the cell",
@@ -76,7 +80,7 @@ def headline_of(card: FreezeThawCard, scores: AllScores) -> str:
     return named.get(card.headline) or ordered_sets(scores)[0]
 
 
-def score_rows(scores: AllScores) -> list[list[str]]:
+def score_rows(card: FreezeThawCard, scores: AllScores) -> list[list[str]]:
     """Return a row for each tested set and each way to tell states, as texts."""
     rows = []
     for name in ordered_sets(scores):
@@ -84,9 +88,15 @@ def score_rows(scores: AllScores) -> list[list[str]]:
         for variant, found in variants.items():
             rows.append(_row(f"{name}: {VARIANT_WORDS[variant]}", found.whole, found.blocks))
         both = variants["all"]
+        rows.append(_row(f"{name}: {otherwise_of(card)}", both.otherwise, None))
         if both.rule.n:
             rows.append(_row(f"{name}: {RULE_WORDS}", both.rule, None))
     return rows
+
+
+def otherwise_of(card: FreezeThawCard) -> str:
+    """Return what the other way to decide is called."""
+    return OTHERWISE_WORDS[str(card.params["decision"])]
 
 
 SCORE_HEADS = (
@@ -117,6 +127,11 @@ def _row(label: str, found: Confusion, blocks: Confusion | None) -> list[str]:
 
 def confusion_table(caption: str, found: Confusion) -> str:
     """Return a confusion matrix with producer's and user's accuracies as a table."""
+    return report.text_table(caption, *confusion_rows(found))
+
+
+def confusion_rows(found: Confusion) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of a confusion matrix with producer's and user's accuracies."""
     heads = ["true state", *(f"told {word}" for word in found.classes), "producer's", "F1"]
     producers, scores = producers_accuracy(found), f1(found)
     rows = [
@@ -130,28 +145,33 @@ def confusion_table(caption: str, found: Confusion) -> str:
     ]
     users = [_number(one) for one in users_accuracy(found)]
     rows.append(["user's", *users, "", ""])
-    return report.text_table(caption, heads, rows)
+    return heads, rows
 
 
-def strata_table(caption: str, classes: Sequence[str], found: Confusion) -> str:
-    """Return the scores of each class of a stratum as a table."""
-    heads = ["", "rows", "overall accuracy", "kappa", "balanced"]
-    heads += [f"F1 {word}" for word in found.classes]
-    accuracy, agreement, balanced = (
-        score(found) for score in (overall_accuracy, kappa, balanced_accuracy)
-    )
-    each = f1(found)
+def strata_table(
+    caption: str, classes: Sequence[str], found: Confusion, rule: Confusion | None = None
+) -> str:
+    """Return the scores of each class of a stratum, with those of the plain rule, as a table."""
+    return report.text_table(caption, *strata_rows(classes, found, rule))
+
+
+def strata_rows(
+    classes: Sequence[str], found: Confusion, rule: Confusion | None
+) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows of the scores of each class of a stratum that has rows."""
+    scores = (overall_accuracy, kappa)
+    words = ["accuracy", "kappa", *(f"F1 {word}" for word in found.classes)]
+    ways = [found] if rule is None or not rule.n.sum() else [found, rule]
+    heads = ["", "rows", *words]
+    heads += [f"rule: {word}" for word in words] if len(ways) > 1 else []
+    columns = [np.column_stack([score(way) for score in scores] + [f1(way)]) for way in ways]
+    values = np.concatenate(columns, axis=1)
     rows = [
-        [
-            word,
-            f"{int(found.n[k]):,}",
-            *(_number(one[k]) for one in (accuracy, agreement, balanced)),
-            *(_number(one) for one in each[k]),
-        ]
+        [word, f"{int(found.n[k]):,}", *(_number(one) for one in values[k])]
         for k, word in enumerate(classes)
         if found.n[k]
     ]
-    return report.text_table(caption, heads, rows)
+    return heads, rows
 
 
 def model_sections(
@@ -164,7 +184,7 @@ def model_sections(
     found = scores.scores[head]["all"]
     return [
         _scores_section(product, card, scores),
-        report.Section("confusion", "Which states are taken for which", _matrices(scores, head)),
+        report.Section("confusion", "Which states are taken for which", _matrices(card, scores)),
         report.Section("strata", f"Where it is hard, {head}", _strata(scores, found)),
         report.Section("reliability", "Do the probabilities come true?", _reliability(scores)),
     ]
@@ -176,7 +196,9 @@ def _scores_section(product: Product, card: FreezeThawCard, scores: AllScores) -
         report.paragraph(LABEL_WARNING),
         report.paragraph(f"Labelled rows: {counted}. Partly frozen counts as: {card.partly}."),
         *(report.paragraph(note, is_warning=True) for note in card.notes),
-        report.text_table("Scores on rows that were not fitted", SCORE_HEADS, score_rows(scores)),
+        report.text_table(
+            "Scores on rows that were not fitted", SCORE_HEADS, score_rows(card, scores)
+        ),
         report.paragraph(RANDOM_WARNING),
     ]
     if product.published:
@@ -185,7 +207,9 @@ def _scores_section(product: Product, card: FreezeThawCard, scores: AllScores) -
     return report.Section("scores", "How good is it?", pieces)
 
 
-def _matrices(scores: AllScores, head: str) -> list[str]:
+def _matrices(card: FreezeThawCard, scores: AllScores) -> list[str]:
+    """Return the matrices of the headline, and folded those of the other tested sets."""
+    head = headline_of(card, scores)
     variants = scores.scores[head]
     pieces = [
         confusion_table(f"{head}: {VARIANT_WORDS[name]}", found.whole)
@@ -194,15 +218,28 @@ def _matrices(scores: AllScores, head: str) -> list[str]:
     both = variants["all"]
     if both.rule.n:
         pieces.append(confusion_table(f"{head}: {RULE_WORDS}", both.rule))
-    likeliest = confusion_table(
-        f"{head}: forest, the likeliest state whatever the weights of classes", both.likeliest
-    )
-    return [report.side_by_side(pieces), report.folded("Without weights of classes", likeliest)]
+    pieces.append(confusion_table(f"{head}: {otherwise_of(card)}", both.otherwise))
+    others = [name for name in ordered_sets(scores) if name != head]
+    tables = [
+        confusion_table(f"{name}: {words}", found)
+        for name in others
+        for words, found in (
+            (VARIANT_WORDS["all"], scores.scores[name]["all"].whole),
+            (RULE_WORDS, scores.scores[name]["all"].rule),
+        )
+        if found.n
+    ]
+    return [
+        report.side_by_side(pieces),
+        report.folded("The other tested sets", report.side_by_side(tables)),
+    ]
 
 
 def _strata(scores: AllScores, found: StateScores) -> list[str]:
     return [
-        strata_table(f"By {STRATUM_WORDS[name]}", classes, found.strata[name])
+        strata_table(
+            f"By {STRATUM_WORDS[name]}", classes, found.strata[name], found.rule_strata[name]
+        )
         for name, classes in scores.strata.items()
     ]
 
@@ -235,14 +272,16 @@ def _reliability(scores: AllScores) -> list[str]:
     ]
 
 
-def score_lines(scores: AllScores) -> Mapping[str, Mapping[str, float]]:
+def score_lines(card: FreezeThawCard, scores: AllScores) -> Mapping[str, Mapping[str, float]]:
     """Return the scores that the command prints, by words for what was tested."""
     found: dict[str, Mapping[str, float]] = {}
     for name in ordered_sets(scores):
         for variant, one in scores.scores[name].items():
             found[f"{name}: {VARIANT_WORDS[variant]}"] = one.summary()
-        if scores.scores[name]["all"].rule.n:
-            found[f"{name}: {RULE_WORDS}"] = all_scores(scores.scores[name]["all"].rule)
+        both = scores.scores[name]["all"]
+        found[f"{name}: {otherwise_of(card)}"] = all_scores(both.otherwise)
+        if both.rule.n:
+            found[f"{name}: {RULE_WORDS}"] = all_scores(both.rule)
     return found
 
 

@@ -1,5 +1,7 @@
 """Forests of frozen ground: trees by number, honest probabilities, mappings, files, hard inputs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier
@@ -118,7 +120,7 @@ def test_trees_without_a_limit_are_walked_and_are_scikit_learns_too(features, la
 
 
 def test_leaves_of_a_balanced_tree_hold_the_share_of_their_rows(features, labels) -> None:
-    rules = ForestRules(trees=1, max_depth=4, min_samples_leaf=50)
+    rules = ForestRules(trees=1, max_depth=4, min_samples_leaf=50, decision="balanced")
     model = fit_freeze_thaw(features, labels, FEATURES, "frozen", rules)
     assert model.odds[1] > 1.2 * model.odds[0]  # frozen rows are fewer
     stated = model.probabilities(columns(features))[:, 1]
@@ -138,7 +140,8 @@ def test_balance_finds_more_of_the_rare_state_and_probabilities_stay_honest(tabl
         parts[name] = part[list(FEATURES)].to_numpy(np.float32), part["label"].to_numpy()
     scores, reliability = {}, {}
     for balanced in (False, True):
-        rules = ForestRules(trees=20, balanced=balanced)
+        decision = "balanced" if balanced else "likeliest"
+        rules = ForestRules(trees=20, balanced=balanced, decision=decision)
         model = fit_freeze_thaw(*parts["learn"], FEATURES, "class", rules)
         stated = model.probabilities(columns(parts["test"][0]))
         true = classes_of(parts["test"][1], "class")
@@ -153,6 +156,18 @@ def test_balance_finds_more_of_the_rare_state_and_probabilities_stay_honest(tabl
     assert calibration_error(reliability[True]) < 0.06
     assert calibration_error(reliability[True]) < calibration_error(dishonest)
     assert brier_score(reliability[True]) < 1.1 * brier_score(reliability[False])
+
+
+def test_the_decision_moves_states_and_not_probabilities(model, features, labels) -> None:
+    other = fit_freeze_thaw(
+        features, labels, FEATURES, "frozen", replace(RULES, decision="balanced")
+    )
+    stated = model.probabilities(columns(features))
+    assert other.probabilities(columns(features)).tobytes() == stated.tobytes()
+    assert model.odds.tolist() == [1.0, 1.0]
+    known = np.isfinite(stated).all(axis=1)
+    np.testing.assert_array_equal(model.decided(stated)[known], stated[known].argmax(axis=1))
+    assert (other.decided(stated) == 1).sum() > (model.decided(stated) == 1).sum()
 
 
 def test_partly_frozen_ground_counts_as_configured() -> None:
@@ -202,6 +217,8 @@ def test_a_state_without_rows_and_rules_out_of_range_are_refused(features, label
         fit_freeze_thaw(features[thawed], labels[thawed], FEATURES, "frozen", RULES)
     with pytest.raises(ConfigError, match="trees is 0"):
         ForestRules(trees=0)
+    with pytest.raises(ConfigError, match="decision is 'both': expected likeliest or balanced"):
+        ForestRules(decision="both")
     with pytest.raises(ConfigError, match="max_features is 2"):
         ForestRules(max_features=2.0)
 

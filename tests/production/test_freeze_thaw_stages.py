@@ -18,7 +18,7 @@ from smcloud.features.ground_columns import NIGHT
 from smcloud.models.freeze_thaw_files import load_freeze_thaw
 from smcloud.production import freeze_thaw_stations
 from smcloud.production.freeze_thaw_inputs import reader_of, region_of
-from smcloud.production.freeze_thaw_publish import run_publish
+from smcloud.production.freeze_thaw_publish import draw_days, run_publish
 from smcloud.production.freeze_thaw_table import build_freeze_thaw_table
 from smcloud.production.freeze_thaw_train import run_freeze_thaw
 from smcloud.production.freeze_thaw_validate import REPORT, run_validate
@@ -204,6 +204,8 @@ def test_the_report_tells_of_splits_rule_and_second_opinion(ground_produced) -> 
     for text in (
         "unseen regions in unseen years: forest without the land model",
         "plain rule: soil of the land model below 0",
+        "forest, states weighed alike",
+        "rule: F1 frozen",
         "is a reference and not a result",
         "0.86 or more",
         "no independent check",
@@ -256,6 +258,19 @@ def test_the_file_holds_states_and_where_they_are(ground_produced, tmp_path) -> 
         mapping = found.spatial_ref.attrs["grid_mapping_name"]
         assert mapping == "lambert_azimuthal_equal_area"
     assert cf_faults(path, tmp_path) == []
+
+
+def test_the_map_shows_a_day_of_each_season(ground_produced) -> None:
+    config, _ = ground_produced
+    (url,) = run_publish(config, FREEZE_THAW, None, Silent()).maps
+    assert Path(url.removeprefix("file://")).read_bytes().startswith(b"\x89PNG")
+    cube = open_cube(published_store(config.layout, "freeze-thaw", YEAR), SCHEMA, YEAR)
+    window = region_of(config, SCHEMA, config.tiles).blocks()[0].window
+    shown = draw_days(cube, window)
+    winter = cube.read_physical(PROBABILITY, slice(14, 15), window)[0]
+    np.testing.assert_array_equal(shown.panels[0].values, winter)
+    assert shown.asked.any()
+    assert (np.isfinite(winter) <= shown.asked).all()
 
 
 def test_what_is_not_there_is_told_in_one_line(ground, tmp_path) -> None:
