@@ -31,5 +31,6 @@ def show_years(summary: CoarseSummary) -> None:
 
 def show_files(found: YearFiles) -> None:
     """Print where the files of each year are."""
-    for url in found.netcdf:
-        console.print(f"file  {url}", markup=False)
+    for kind, urls in (("file", found.netcdf), ("map", found.maps)):
+        for url in urls:
+            console.print(f"{kind:<5} {url}", markup=False)

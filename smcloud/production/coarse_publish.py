@@ -1,38 +1,102 @@
-"""The publish stage of products on coarse grids: a NetCDF file of each published year."""
+"""The publish stage of products on coarse grids: a NetCDF file and a map of each published year."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from distributed import Client
+from numpy.typing import NDArray
 
 from smcloud.core.config import RunConfig
 from smcloud.core.layout import join
 from smcloud.core.listener import Listener
+from smcloud.core.objects import open_objects
+from smcloud.cube.schema import CubeSchema
+from smcloud.cube.store import Cube, open_cube
 from smcloud.grids.grid import Window
 from smcloud.grids.tiles import GLOBE
-from smcloud.production.cluster import worker_threads
+from smcloud.production.block_map import run_listed
 from smcloud.production.coarse_year import CoarseBlock
-from smcloud.production.runner import Task, run_tasks
+from smcloud.production.runner import Task
 from smcloud.production.versions import published_store
 from smcloud.products.base import Product
+from smcloud.publish.cell_map import cell_picture
+from smcloud.publish.map import Panel, Style
 from smcloud.publish.netcdf import NetcdfTask, write_netcdf
+
+MAP = "map.png"
 
 
 @dataclass(frozen=True)
 class YearFiles:
-    """URLs of the NetCDF files, one a year."""
+    """URLs of what was written, one a year."""
 
     netcdf: tuple[str, ...]
+    maps: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What the map of a year shows.
+
+    Attributes
+    ----------
+    asked : bool (rows, cols)
+        Cells that could have a value.
+    panels : tuple of Panel
+        Of the same cells.
+    style : Style
+    """
+
+    asked: NDArray[np.bool_]
+    panels: tuple[Panel, ...]
+    style: Style
+
+
+Draw = Callable[[Cube, Window], Drawing]
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """One map to draw: the store of a year, the cells that are shown, and what of them."""
+
+    store: str
+    schema: CubeSchema
+    year: int
+    window: Window
+    draw: Draw
+    folder: str
+
+
+def write_map(task: MapTask) -> str:
+    """Draw the map of a year and return its URL: the task of a worker."""
+    cube = open_cube(task.store, task.schema, task.year)
+    found = task.draw(cube, task.window)
+    # A year that knows nothing is shown as a gap.
+    asked = found.asked if found.asked.any() else np.ones(task.window.shape, np.bool_)
+    picture = cell_picture(task.schema.on, task.window, asked, found.panels, found.style)
+    open_objects(task.folder).put(MAP, picture)
+    return join(task.folder, MAP)
+
+
+def of_day(cube: Cube, name: str, day: np.datetime64, window: Window) -> NDArray[np.float32]:
+    """Return a variable (rows, cols) on a day of the year, NaN unknown or not produced."""
+    step = int((day - cube.times[0]) / np.timedelta64(1, "D"))
+    days = cube.read_physical(name, slice(step, step + 1), window, required=False)
+    return days.reshape(window.shape)
 
 
 def write_years(
     config: RunConfig,
     product: Product,
     held: Sequence[CoarseBlock],
+    draw: Draw,
     client: Client | None,
     listener: Listener,
 ) -> YearFiles:
-    """Write each published year of a run as one NetCDF file, of the blocks that are given.
+    """Write each published year of a run as one NetCDF file and a map, of the blocks given.
+
+    Below ``published/<product>/<year>/``: netcdf/ and map.png.
 
     Raises
     ------
@@ -48,22 +112,16 @@ def write_years(
         min(one.col0 for one in blocks),
         max(one.col1 for one in blocks),
     )
-    tasks = []
+    files, maps = [], []
     for year in sorted(set(config.produced_years)):
         store = published_store(config.layout, product.name, year)
-        folder = join(config.layout.published(product.name, year), "netcdf")
-        task = NetcdfTask(store, product.schema, year, GLOBE, outer, blocks, folder)
-        tasks.append(Task(f"netcdf-{year}", write_netcdf, (task,)))
-    found: dict[str, str] = {}
-
-    def keep(task: Task[str], url: str) -> None:
-        found[task.key] = url
-        listener.advance()
-
-    listener.begin("netcdf", len(tasks), "files")
-    try:
-        window = 2 * worker_threads(client) if client else 1
-        run_tasks(client, tasks, window=window, on_done=keep, listener=listener)
-    finally:
-        listener.end()
-    return YearFiles(tuple(found[task.key] for task in tasks))
+        folder = config.layout.published(product.name, year)
+        below = join(folder, "netcdf")
+        file = NetcdfTask(store, product.schema, year, GLOBE, outer, blocks, below)
+        picture = MapTask(store, product.schema, year, outer, draw, folder)
+        files.append(Task(f"netcdf-{year}", write_netcdf, (file,)))
+        maps.append(Task(f"map-{year}", write_map, (picture,)))
+    return YearFiles(
+        tuple(run_listed(files, "netcdf", "files", client, listener)),
+        tuple(run_listed(maps, "map", "files", client, listener)),
+    )

@@ -24,6 +24,11 @@ MOISTURE_COLOURS = LinearSegmentedColormap.from_list(
 )
 """From sand to deep water with even steps of lightness; readable with any colour vision."""
 
+FROST_COLOURS = LinearSegmentedColormap.from_list(
+    "frost", ["#f6e8c3", "#cfd8dc", "#8fb7dc", "#3f7fbf", "#12305f"]
+)
+"""From bare earth to deep ice, as evenly."""
+
 
 @dataclass(frozen=True)
 class Style:
