@@ -23,9 +23,9 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[demo]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@touch $@
+	@touch $(VENV)/.demo $@
 
 demo: $(VENV)/.demo ## The main job on a simulated Earth in ./demo: granules to maps and scores
 	$(BIN)/smcloud simulate $(EARTH) --out demo
@@ -53,7 +53,7 @@ freeze-thaw: $(VENV)/.demo ## Frozen ground on a simulated Earth, 25 km, in ./fr
 	$(BIN)/smcloud run examples/freeze-thaw.toml
 
 test: $(VENV)/.test lint ## All tests, ruff, mypy strict and the layer contracts
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test ## ruff, mypy strict, import-linter, codespell
 	$(BIN)/ruff check .

@@ -5,6 +5,21 @@ import os
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+TOGETHER = ("tests/end_to_end/",)
+"""Folders whose files share what takes a minute to make: one process of `pytest -n` tests them."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process of `pytest -n` whole files, or whole folders of `TOGETHER`."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            folders = (folder for folder in TOGETHER if nodeid.startswith(folder))
+            return next(folders, None) or super()._split_scope(nodeid)
+
+    return LoadTogether(config, log)
 
 
 @pytest.fixture(scope="session")
