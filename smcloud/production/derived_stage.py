@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from distributed import Client
@@ -30,7 +31,8 @@ from smcloud.grids.tiles import (
 )
 from smcloud.ingest.plan import station_shards
 from smcloud.production.block import BlockReceipt, Clock, read_receipt, receipt_key, write_receipt
-from smcloud.production.cluster import smallest_worker_bytes, worker_threads
+from smcloud.production.block_map import run_listed
+from smcloud.production.cluster import smallest_worker_bytes
 from smcloud.production.coarse_report import JoinFigures
 from smcloud.production.derived_makers import MAKERS, REPORTS
 from smcloud.production.ledger import Ledger, Record, combined_hash
@@ -200,26 +202,14 @@ class _Making:
             )
 
     def _made(self, tasks: list[DerivedTask]) -> dict[str, BlockReceipt]:
-        found: dict[str, BlockReceipt] = {}
-
-        def keep(task: Task[BlockReceipt], receipt: BlockReceipt) -> None:
-            found[task.key] = receipt
-            self._listener.advance()
-
-        if tasks:
-            client = self._client
-            self._listener.begin(f"ingest {self._derived.name}", len(tasks), "blocks")
-            try:
-                run_tasks(
-                    client,
-                    (Task(task.task_name, make_derived, (task,)) for task in tasks),
-                    window=2 * worker_threads(client) if client else 1,
-                    on_done=keep,
-                    listener=self._listener,
-                )
-            finally:
-                self._listener.end()
-        return found
+        made = run_listed(
+            [Task(task.task_name, make_derived, (task,)) for task in tasks],
+            f"ingest {self._derived.name}",
+            "blocks",
+            self._client,
+            self._listener,
+        )
+        return {task.task_name: receipt for task, receipt in zip(tasks, made, strict=True)}
 
     def tasks(self, year: int) -> Iterator[DerivedTask]:
         """Yield the task of every block that a year needs."""
@@ -248,7 +238,7 @@ class _Making:
         schema, config = self._derived.schema, self._config
         if not schema.on.is_fine:
             key = TileYear(schema.grid, GLOBE, year)
-            for number, window in enumerate(self._coarse_windows()):
+            for number, window in enumerate(self._coarse_windows):
                 yield key, number, window, window
             return
         for tile in config.tiles:
@@ -259,6 +249,7 @@ class _Making:
                 if part is not None and land_mask(part).any():
                     yield TileYear(schema.grid, tile, year), number, window, part
 
+    @cached_property
     def _coarse_windows(self) -> list[Window]:
         """Return the shards of a coarse grid that hold a cell of the run's tiles, or beside it."""
         schema = self._derived.schema

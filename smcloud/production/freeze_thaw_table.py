@@ -22,7 +22,8 @@ from smcloud.core.objects import open_objects
 from smcloud.features.ground_columns import BRIGHTNESS, NO_LABEL, OVERPASSES, GroundReader
 from smcloud.grids.grid import Window
 from smcloud.models.freeze_thaw_rows import TableColumns
-from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.production.block_map import run_listed
+from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.cube_states import states_of
 from smcloud.production.freeze_thaw_inputs import (
     Region,
@@ -31,7 +32,7 @@ from smcloud.production.freeze_thaw_inputs import (
     region_of,
 )
 from smcloud.production.ledger import combined_hash
-from smcloud.production.runner import Task, run_tasks
+from smcloud.production.runner import Task
 from smcloud.products.base import Product
 
 log = logging.getLogger(__name__)
@@ -143,17 +144,8 @@ def _tasks(config: RunConfig, product: Product, url: str) -> list[RowsTask]:
 
 
 def _run(tasks: Sequence[RowsTask], client: Client | None, listener: Listener) -> None:
-    listener.begin("rows", len(tasks), "blocks and years")
-    try:
-        run_tasks(
-            client,
-            (Task(task.name, write_rows, (task,)) for task in tasks),
-            window=2 * worker_threads(client) if client else 1,
-            on_done=lambda task, rows: listener.advance(1, rows=rows),
-            listener=listener,
-        )
-    finally:
-        listener.end()
+    named = [Task(task.name, write_rows, (task,)) for task in tasks]
+    run_listed(named, "rows", "blocks and years", client, listener)
 
 
 def write_rows(task: RowsTask) -> int:

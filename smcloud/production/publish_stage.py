@@ -16,11 +16,11 @@ from smcloud.core.objects import open_objects
 from smcloud.grids.grid import SIN1KM
 from smcloud.grids.tiles import TileYear, tile_window
 from smcloud.models.base import load_card
-from smcloud.production.block_map import over_blocks
-from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.production.block_map import over_blocks, run_listed
+from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.downscalers import load_downscaler_card
 from smcloud.production.examination import map_days
-from smcloud.production.runner import Task, run_tasks
+from smcloud.production.runner import Task
 from smcloud.production.store_year import StoreYear, published_year
 from smcloud.production.validate_stage import REPORT
 from smcloud.products.base import Product
@@ -205,24 +205,8 @@ class _Publisher:
 
     def _run(self, stage: str, tasks: Sequence[Task[T]]) -> list[T]:
         """Return the results of all tasks, in the order of the tasks."""
-        found: dict[str, T] = {}
-
-        def keep(task: Task[T], result: T) -> None:
-            found[task.key] = result
-            self.listener.advance()
-
-        self.listener.begin(f"{stage} {self.year.year}", len(tasks), "files")
-        try:
-            run_tasks(
-                self.client,
-                tasks,
-                window=2 * worker_threads(self.client) if self.client else 1,
-                on_done=keep,
-                listener=self.listener,
-            )
-        finally:
-            self.listener.end()
-        return [found[task.key] for task in tasks]
+        title = f"{stage} {self.year.year}"
+        return run_listed(tasks, title, "files", self.client, self.listener)
 
     def _map(self) -> bytes:
         """Return the year's map: its mean, one day and the four seasons."""

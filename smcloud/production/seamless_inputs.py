@@ -21,11 +21,11 @@ from smcloud.grids.grid import GLOBAL025, Window
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.models.base import content_hash
 from smcloud.models.gap_reasons import GapReason
-from smcloud.production.cluster import worker_threads
+from smcloud.production.block_map import run_listed
 from smcloud.production.coarse_year import CoarseBlock, shard_blocks
 from smcloud.production.cube_states import states_of
 from smcloud.production.ledger import Ledger, combined_hash
-from smcloud.production.runner import Task, run_tasks
+from smcloud.production.runner import Task
 from smcloud.products.seamless import GAPS, MOISTURE, RAIN, REASON, SCHEMA
 
 Bools = NDArray[np.bool_]
@@ -258,31 +258,18 @@ def _observed_land(
     """Return which cells of the grid are land and were observed on a day of the run's years."""
     seen = np.zeros((GLOBAL025.rows, GLOBAL025.cols), np.bool_)
     water = np.zeros_like(seen)
-    tasks = {}
+    tasks, windows = [], []
     for year in config.ingested_years:
         for window in _rows_of(stored_shards(config, fields, year)):
             name = f"region-{year}-r{window.row0:03d}"
-            tasks[name] = (window, Task(name, observed_cells, (fields, year, window)))
-
-    def keep(task: Task[bytes], found: bytes) -> None:
-        window = tasks[task.key][0]
+            tasks.append(Task(name, observed_cells, (fields, year, window)))
+            windows.append(window)
+    told = run_listed(tasks, "find the observed land", "rows of blocks", client, listener)
+    for window, found in zip(windows, told, strict=True):
         flags = np.unpackbits(np.frombuffer(found, np.uint8))[: 2 * np.prod(window.shape)]
         is_seen, is_water = flags.astype(bool).reshape(2, *window.shape)
         seen[window.slices] |= is_seen
         water[window.slices] |= is_water
-        listener.advance()
-
-    listener.begin("find the observed land", len(tasks), "rows of blocks")
-    try:
-        run_tasks(
-            client,
-            (task for _, task in tasks.values()),
-            window=2 * worker_threads(client) if client else 1,
-            on_done=keep,
-            listener=listener,
-        )
-    finally:
-        listener.end()
     return seen & ~water
 
 

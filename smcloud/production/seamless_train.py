@@ -46,10 +46,10 @@ from smcloud.models.seamless_files import (
     save_net,
 )
 from smcloud.models.seamless_rules import NETWORK, SeamlessShape, TrainingRules
+from smcloud.production.block_map import run_listed
 from smcloud.production.cluster import (
     refuse_memory_urls,
     smallest_worker_bytes,
-    worker_threads,
 )
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.runner import Task, run_tasks
@@ -69,7 +69,7 @@ COPIES = 4
 """Times that these patches lie in memory while they are cut, joined and stored."""
 BYTES_A_CELL_DAY = 20
 """Moisture, rain, reasons, what is known, and a cube's values while they are read."""
-MOST_MASKS, MOST_HELD_OUT = 20_000, 4096
+MOST_MASKS, MOST_HELD_OUT = 20_000, 1024
 """Windows of gaps that are drawn from, and patches that the network is scored on after each epoch;
 of more, every so many-th."""
 MASKS, NOTE = "masks.npz", "json"
@@ -282,22 +282,9 @@ def _cut(
         if f"{task.name}.{NOTE}" in stored
     }
     waiting = [task for task in tasks if task.name not in found]
-
-    def keep(task: Task[Cut], cut: Cut) -> None:
-        found[task.key] = cut
-        listener.advance()
-
-    listener.begin("cut patches", len(waiting), "slabs")
-    try:
-        run_tasks(
-            client,
-            (Task(task.name, cut_slab, (task,)) for task in waiting),
-            window=2 * worker_threads(client) if client else 1,
-            on_done=keep,
-            listener=listener,
-        )
-    finally:
-        listener.end()
+    named = [Task(task.name, cut_slab, (task,)) for task in waiting]
+    cuts = run_listed(named, "cut patches", "slabs", client, listener)
+    found |= {task.name: cut for task, cut in zip(waiting, cuts, strict=True)}
     return [found[task.name] for task in tasks], len(waiting)
 
 

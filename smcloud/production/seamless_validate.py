@@ -5,9 +5,8 @@ which learns nothing of it, and by every plain way to fill gaps. This is done on
 region, whole years each; where a year was produced that taught nothing, on such years alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,9 +25,10 @@ from smcloud.models.gap_baselines import baseline_fillers
 from smcloud.models.gap_reasons import REASON_NAMES, GapReason
 from smcloud.models.seamless_files import SeamlessCard, load_net, load_net_card, require_torch
 from smcloud.models.seamless_rules import Device
-from smcloud.production.cluster import refuse_memory_urls, worker_threads
+from smcloud.production.block_map import run_listed
+from smcloud.production.cluster import refuse_memory_urls
 from smcloud.production.report_seamless import NETWORK, YearScores, verdict, write_page
-from smcloud.production.runner import Task, run_tasks
+from smcloud.production.runner import Task
 from smcloud.production.seamless_inputs import GapFields, Region, RunInputs, inputs_of
 from smcloud.production.seamless_year import TILE
 from smcloud.production.versions import published_store, read_pointer
@@ -46,7 +46,6 @@ APART = 9
 """Days from one hidden day to the next: the window of days that the network looks at."""
 OBSERVED, FILLED = "observed", "filled"
 BOTH = "observed and filled"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ def _simulated(
     ]
     names = [f"hide-{year}-s{number:03d}" for number in range(len(tasks))]
     jobs = [Task(name, hide_square, (one,)) for name, one in zip(names, tasks, strict=True)]
-    found = _results(f"simulate gaps in {year}", jobs, "squares", client, listener)
+    found = run_listed(jobs, f"simulate gaps in {year}", "squares", client, listener)
     scores = [one for one in found if isinstance(one, GapScores)]
     if not scores:
         return None, [f"{year}: no gaps could be simulated: {found[0]}"]
@@ -247,7 +246,8 @@ def _against_truth(
         listener.note(f"no truth of {year} at {config.store.truth}: the maps are not held to it")
         return {}
     total: dict[str, PairStats] = {}
-    for found in _results(f"compare {year} with the truth", tasks, "blocks", client, listener):
+    stage = f"compare {year} with the truth"
+    for found in run_listed(tasks, stage, "blocks", client, listener):
         for name, pairs in found.items():
             total[name] = total[name] + pairs if name in total else pairs
     return {name: pairs for name, pairs in total.items() if pairs.n > 0}
@@ -316,27 +316,3 @@ def _station_rows(
             scores = {score: float(value) for score, value in all_scores(pairs).items()}
             rows.append({"station": name, "values": kind, "n": int(pairs.n), **scores})
     return rows
-
-
-def _results(
-    title: str, tasks: Sequence[Task[T]], unit: str, client: Client | None, listener: Listener
-) -> list[T]:
-    """Return the results of tasks, in order."""
-    found: dict[str, T] = {}
-
-    def keep(task: Task[T], result: T) -> None:
-        found[task.key] = result
-        listener.advance()
-
-    listener.begin(title, len(tasks), unit)
-    try:
-        run_tasks(
-            client,
-            tasks,
-            window=2 * worker_threads(client) if client else 1,
-            on_done=keep,
-            listener=listener,
-        )
-    finally:
-        listener.end()
-    return [found[task.key] for task in tasks]
