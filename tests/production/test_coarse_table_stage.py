@@ -108,6 +108,13 @@ def test_another_field_rule_or_feature_makes_the_table_anew(config, request_, mo
     assert wetter["soil_moisture"].min() > 0.105
     write_coarse_table(replace(request_, aggregation=Aggregation("nearest")), None, Silent())
     assert len(calls) == 4
+    drier = replace(request_, target=replace(request_.target, valid=(0.0, 0.3)))
+    write_coarse_table(drier, None, Silent())
+    assert len(calls) == 6
+    assert read_coarse_table(request_.url)["soil_moisture"].max() <= 0.3
+    monkeypatch.setattr(coarse_table_stage, "FORMAT", coarse_table_stage.FORMAT + 1)
+    write_coarse_table(drier, None, Silent())
+    assert len(calls) == 8
 
 
 def test_blocks_of_any_size_give_the_same_rows(request_):

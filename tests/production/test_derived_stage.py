@@ -1,6 +1,7 @@
 """Cubes made of other cubes: made once, again where inputs changed, and read as others are."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,6 +117,15 @@ def test_changed_inputs_are_noticed(cubes, tmp_path):
     write_input(tmp_path, "mod11a1", shift=0.05)
     _, again = fill(tmp_path, window=ONE_BLOCK)
     assert again.tasks_skipped == 0
+
+
+def test_a_cube_of_another_version_is_made_anew(made, monkeypatch):
+    config = made[1]
+    before = {task.input_hash for task in derived_tasks(config, "lst_filled", YEAR)}
+    raised = replace(DERIVED["lst_filled"], version=DERIVED["lst_filled"].version + 1)
+    monkeypatch.setitem(DERIVED, "lst_filled", raised)
+    after = {task.input_hash for task in derived_tasks(config, "lst_filled", YEAR)}
+    assert not before & after
 
 
 def test_a_smaller_part_gives_equal_values(made, folder):

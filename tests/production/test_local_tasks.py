@@ -12,6 +12,7 @@ from smcloud.core.objects import open_objects
 from smcloud.grids.grid import EASE2_36KM
 from smcloud.models.gwr import CoarseDays, fit_days, kernel
 from smcloud.models.gwr_files import load_local
+from smcloud.production import local_tasks
 from smcloud.production.downscalers import load_downscaler_card, open_downscaler
 from smcloud.production.local_tasks import LocalRequest, train_local
 from tests.production.recorder import Recorder
@@ -137,6 +138,12 @@ def test_a_day_without_enough_cells_says_so_and_no_day_at_all_is_an_error(table,
 def test_settings_that_shape_coefficients_make_other_files(trained, table, tmp_path):
     request = request_at(tmp_path, bandwidth_km=100.0, rule=replace(trained[0].rule, ridge=0.5))
     assert train_local(table, request).card.whole_sha256 != trained[1].card.whole_sha256
+
+
+def test_coefficients_of_another_format_are_made_anew(tmp_path, monkeypatch):
+    before = request_at(tmp_path).stamp({})
+    monkeypatch.setattr(local_tasks, "FORMAT", local_tasks.FORMAT + 1)
+    assert request_at(tmp_path).stamp({}) != before
 
 
 @pytest.mark.cluster

@@ -15,7 +15,7 @@ from smcloud.grids.grid import EASE2_36KM, SIN1KM, Window
 from smcloud.grids.tiles import tile_window
 from smcloud.models.anchoring import Anchors, refined, solve
 from smcloud.models.cell_sums import cell_sums, links, merged
-from smcloud.production import anchor_passes, downscaled_year, pass_plan
+from smcloud.production import anchor_passes, downscaled_year, pass_plan, recipe
 from smcloud.production.ledger import Ledger
 from smcloud.production.pass_plan import FINISH, SOLVER_BYTES
 from smcloud.production.passes import PASSES, figure_of
@@ -85,6 +85,14 @@ def test_the_plan_has_every_pass_with_its_memory_and_hours(downscaling):
     assert plan.estimate.core_hours == pytest.approx(hours)
     assert plan.estimate.hours_of(365 * land) == pytest.approx(hours)
     assert not plan.estimate.is_measured
+
+
+@pytest.mark.parametrize("rule", ["ANCHORING", "LAG_DAYS", "WINDOW_DAYS"])
+def test_a_year_of_other_rules_is_another(rule, downscaling, monkeypatch):
+    before = plan_year(recipe_of(downscaling), YEAR).version
+    assert plan_year(recipe_of(downscaling), YEAR).version == before
+    monkeypatch.setattr(recipe, rule, getattr(recipe, rule) + 1)
+    assert plan_year(recipe_of(downscaling), YEAR).version != before
 
 
 def test_a_pass_that_cannot_fit_a_worker_is_refused_before_anything_runs(downscaling, monkeypatch):
