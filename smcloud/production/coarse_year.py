@@ -205,6 +205,22 @@ def write_block(
     return receipt
 
 
+@dataclass(frozen=True)
+class Groundwork:
+    """What has to be done before blocks are made or restored.
+
+    Attributes
+    ----------
+    do
+        Does what is missing; not called where no block is to be made.
+    receipts
+        Returns the receipts of all of it, whose seconds and memory are the year's too.
+    """
+
+    do: Callable[[], None]
+    receipts: Callable[[], list[BlockReceipt]]
+
+
 class CoarseYear:
     """The work on one year: it owns the ledger while it lasts, workers own nothing.
 
@@ -212,8 +228,8 @@ class CoarseYear:
     ----------
     make
         From a target to the task that makes the block.
-    prepare
-        Called before blocks are made or restored, where there are any to make.
+    before
+        What comes before the blocks, if anything does.
     """
 
     def __init__(
@@ -225,10 +241,10 @@ class CoarseYear:
         client: Client | None,
         listener: Listener,
         *,
-        prepare: Callable[[], None] | None = None,
+        before: Groundwork | None = None,
     ) -> None:
         self._plan, self._make, self._lease = plan, make, lease
-        self._prepare = prepare
+        self._before, self._prepared = before, list[BlockReceipt]()
         self._client, self._listener = client, listener
         self._layout = config.layout
         self._ledger = Ledger(config.store.root, f"produce/{plan.product}", lease.check)
@@ -292,8 +308,9 @@ class CoarseYear:
         )
 
     def _run(self, targets: Sequence[Target], verb: str) -> None:
-        if targets and self._prepare is not None:
-            self._prepare()
+        if targets and self._before is not None:
+            self._before.do()
+            self._prepared = self._before.receipts()
         title = f"{verb} {self._plan.product} {self._plan.year}"
         tasks = [self._make(target) for target in targets]
         made = run_listed(tasks, title, "blocks", self._client, self._listener)
@@ -304,13 +321,14 @@ class CoarseYear:
         plan = self._plan
         ordered = [receipts[number] for number in sorted(receipts)]
         shards = {key: sha256 for one in ordered for key, sha256 in one.shards.items()}
-        split = {f"seconds_{step}": sum(one.seconds[step] for one in ordered) for step in STEPS}
+        work = [*ordered, *(self._before.receipts() if self._before else ())]
+        split = {f"seconds_{step}": sum(one.seconds[step] for one in work) for step in STEPS}
         figures = {
             "blocks": float(len(ordered)),
             "block_pixels": float(plan.schema.shards[1]),
             "rows": float(sum(one.rows for one in ordered)),
             "stored_bytes": float(sum(one.stored_bytes for one in ordered)),
-            "peak_bytes": float(max(one.peak_bytes for one in ordered)),
+            "peak_bytes": float(max(one.peak_bytes for one in work)),
             "seconds": sum(split.values()),
             **split,
         }
@@ -379,6 +397,7 @@ class CoarseYear:
 
     def _summary(self, version: str) -> CoarseYearSummary:
         plan, made = self._plan, list(self._made.values())
+        work = [*made, *self._prepared]
         return CoarseYearSummary(
             year=plan.year,
             version=version,
@@ -388,8 +407,8 @@ class CoarseYear:
             kept=self._kept,
             repaired=self._repaired,
             rows=sum(one.rows for one in made),
-            seconds={step: sum(one.seconds[step] for one in made) for step in STEPS},
-            peak_bytes=max((one.peak_bytes for one in made), default=0),
+            seconds={step: sum(one.seconds[step] for one in work) for step in STEPS},
+            peak_bytes=max((one.peak_bytes for one in work), default=0),
         )
 
 

@@ -40,6 +40,7 @@ from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes
 from smcloud.production.coarse_year import (
     CoarseSummary,
     CoarseYear,
+    Groundwork,
     Redo,
     Target,
     YearPlan,
@@ -189,8 +190,8 @@ def run_produce(
             tasks = fill_tasks(config, inputs, card, year)
             plan = _year_plan(config, product, inputs, tasks)
             writer = _Writer(inputs, tasks[0], config.seamless.masked)
-            fill = partial(_fill, tasks, client, listener)
-            made = CoarseYear(config, plan, writer.task, lease, client, listener, prepare=fill)
+            before = Groundwork(partial(_fill, tasks, client, listener), partial(_receipts, tasks))
+            made = CoarseYear(config, plan, writer.task, lease, client, listener, before=before)
             years.append(made.produce(redo))
             _tidy(config, year)
     return CoarseSummary(product.name, tuple(years))
@@ -309,15 +310,18 @@ def _year_plan(
 
 
 def _waiting(tasks: list[FillTask]) -> list[FillTask]:
-    """Return the segments without a receipt of the same inputs."""
+    """Return the segments that are not filled yet."""
+    done = {receipt.block for receipt in _receipts(tasks)}
+    return [task for task in tasks if task.name not in done]
+
+
+def _receipts(tasks: list[FillTask]) -> list[BlockReceipt]:
+    """Return the receipts of the segments that are filled of the same inputs."""
     stored = {info.key for info in open_objects(tasks[0].receipts).list()}
-    found = []
-    for task in tasks:
-        there = task.receipt_key in stored
-        receipt = read_receipt(task.receipts, task.receipt_key) if there else None
-        if receipt is None or receipt.input_hash != task.input_hash:
-            found.append(task)
-    return found
+    there = [task for task in tasks if task.receipt_key in stored]
+    found = [read_receipt(task.receipts, task.receipt_key) for task in there]
+    known = tasks[0].input_hash
+    return [one for one in found if one is not None and one.input_hash == known]
 
 
 def _tidy(config: RunConfig, year: int) -> None:

@@ -28,6 +28,7 @@ from smcloud.production.seamless_year import (
     put_together,
     run_produce,
 )
+from smcloud.production.status import status
 from smcloud.production.versions import published_store
 from smcloud.products.seamless import MOISTURE, REASON, SCHEMA, SEAMLESS
 from tests.production.gap_world import (
@@ -107,6 +108,9 @@ def test_a_second_run_does_nothing_and_damage_is_restored_from_days_that_are_fil
     config, first = produced
     work = open_objects(config.layout.work("seamless", YEAR, ""))
     assert work.list() == []
+    (row,) = [one for one in status(config) if one.stage == "produce/seamless"]
+    assert (row.state, row.blocks) == ("published", first.years[0].blocks)
+    assert row.core_seconds > 10 * first.years[0].seconds["encode"]  # filling is counted too
     recorder = Recorder()
     again = run_produce(config, SEAMLESS, None, recorder)
     assert (again.years[0].made, again.years[0].kept) == (0, first.years[0].blocks)
