@@ -8,13 +8,11 @@ else that shapes it: a run that was stopped, or that has one more year, does onl
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,7 +20,6 @@ from distributed import Client
 from threadpoolctl import threadpool_limits
 
 from smcloud.core.errors import ModelError, NotFoundError, UserError
-from smcloud.core.layout import Layout
 from smcloud.core.listener import Listener, Silent
 from smcloud.core.objects import open_objects
 from smcloud.grids.grid import Grid, Window, grid_named
@@ -45,14 +42,12 @@ from smcloud.models.gwr_files import (
 )
 from smcloud.production.coarse_request import CoarseModelRequest
 from smcloud.production.training_jobs import Result, TrainingJob, TrainingJobs
-from smcloud.version import __version__
 
 NOTES = "local"
 YEAR_FILE = ".local.npz"
 FORMAT = 1
 """Raised when equal rows and settings give other files."""
 DAYS_AT_ONCE = 31
-LIBRARIES = ("numpy", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +69,13 @@ class LocalRequest(CoarseModelRequest):
         What the search looks at.
     """
 
+    table: ClassVar[str] = "local"
     grid: str
     bandwidth_km: float = 0.0
     rule: LocalRule = field(default_factory=lambda: LocalRule(BANDWIDTHS_KM[0]))
     candidates: tuple[float, ...] = BANDWIDTHS_KM
     criterion: Criterion = "block"
     judged: Judged = field(default_factory=Judged)
-
-    @property
-    def samples_url(self) -> str:
-        """Return the prefix of the rows that workers read."""
-        return Layout(self.root).table(f"{self.name}-local")
-
-    @property
-    def all_versions(self) -> dict[str, str]:
-        """Return the versions that the model depends on."""
-        libraries = {name: version(name) for name in LIBRARIES}
-        return {**self.versions, **libraries, "smcloud": __version__}
 
     def stamp(self, shaping: Mapping[str, Any]) -> str:
         """Return a hash of what shapes a task's result."""
@@ -372,17 +357,12 @@ def _card(
     named = [request.name, request.units, request.target, request.target_units]
     params = {name: value for name, value in asdict(rule).items() if name != "bandwidth_km"}
     return LocalCard(
-        name=request.name,
-        target=request.target,
-        target_units=request.target_units,
-        columns=request.features,
-        units=request.units or ("",) * len(request.features),
+        **request.said,
         grid=request.grid,
         window=window,
         bandwidth_km=rule.bandwidth_km,
         params={**params, "criterion": request.criterion, "block_km": request.judged.block_km},
         scores=scores,
-        versions=request.all_versions,
         input_hash=_hash(json.dumps([named, stamps])),
         years=years,
         inner_slope=slope,
@@ -430,4 +410,4 @@ def _series(data: bytes) -> CoarseDays:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return content_hash(text.encode())

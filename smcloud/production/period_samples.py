@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import xgboost
 
 from smcloud.core.errors import UserError
-from smcloud.core.layout import Layout
 from smcloud.core.objects import open_objects
 from smcloud.models.base import content_hash
 from smcloud.models.families import CellSamples
@@ -21,10 +19,8 @@ from smcloud.models.family_fits import DEFAULTS, FORMAT, SPACES
 from smcloud.models.period_fits import PeriodRules, groups_of, usable, why_not_modelled
 from smcloud.models.periods import Period, periods_of
 from smcloud.production.coarse_request import CoarseModelRequest
-from smcloud.version import __version__
 
 PLACE = ("row", "col", "time")
-LIBRARIES = ("numpy", "scikit-learn", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +29,13 @@ class PeriodsRequest(CoarseModelRequest):
 
     rules: PeriodRules = field(default_factory=PeriodRules)
 
-    @property
-    def samples_url(self) -> str:
-        """Return the prefix of the samples that workers read."""
-        return Layout(self.root).table(f"{self.name}-periods")
+    table: ClassVar[str] = "periods"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "scipy")
 
     @property
     def all_versions(self) -> dict[str, str]:
         """Return the versions that the models depend on."""
-        libraries = {name: version(name) for name in LIBRARIES}
-        own = {"smcloud": __version__, "xgboost": str(xgboost.__version__)}
-        return {**self.versions, **libraries, **own}
+        return super().all_versions | {"xgboost": str(xgboost.__version__)}
 
     def stamp(self) -> str:
         """Return a hash of all that shapes every period alike."""
@@ -55,7 +47,7 @@ class PeriodsRequest(CoarseModelRequest):
             "versions": self.all_versions,
             "format": FORMAT,
         }
-        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+        return content_hash(json.dumps(shaping, sort_keys=True).encode())
 
 
 @dataclass(frozen=True, eq=False)

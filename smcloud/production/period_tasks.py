@@ -10,7 +10,6 @@ the files are the same bytes in any number of workers and in none.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -320,13 +319,8 @@ def _card(
     scores: pd.DataFrame,
 ) -> PeriodsCard:
     return PeriodsCard(
-        name=request.name,
-        target=request.target,
-        target_units=request.target_units,
-        columns=request.features,
-        units=request.units or ("",) * len(request.features),
+        **request.said,
         rules=request.rules.to_json(),
-        versions=request.all_versions,
         input_hash=input_hash,
         scores=family_scores(scores),
         scores_sha256=content_hash(to_parquet(scores)),
@@ -335,4 +329,4 @@ def _card(
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return content_hash(text.encode())
