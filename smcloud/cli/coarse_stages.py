@@ -24,6 +24,8 @@ from smcloud.products.base import Product
 
 Result = TypeVar("Result")
 Stage = Callable[[RunConfig, Product, Client | None, Listener], None]
+Production = Callable[[RunConfig, Product, Client | None, Listener, Redo], None]
+"""A produce stage is told what is to be done again."""
 
 
 class MakesYears(Protocol):
@@ -39,20 +41,6 @@ class MakesYears(Protocol):
         redo: Redo,
     ) -> CoarseSummary:
         """Produce the years of a run."""
-
-
-class Production(Protocol):
-    """A produce stage of the commands: it is told what is to be done again."""
-
-    def __call__(
-        self,
-        config: RunConfig,
-        product: Product,
-        client: Client | None,
-        listener: Listener,
-        redo: Redo,
-    ) -> None:
-        """Produce, and print what was made."""
 
 
 @dataclass(frozen=True)
