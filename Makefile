@@ -9,7 +9,7 @@ STUDY_EARTH := --tiles h08v05,h10v04,h18v04,h20v08,h25v05,h30v11 --year 2017,201
 DESERT := --tiles h25v05 --window 300x300+300+600 --seed 7 --stations 30
 export MPLBACKEND := Agg
 
-.PHONY: help demo demo-s3 study downscaling all-weather freeze-thaw test lint bench real gates clean
+.PHONY: help demo demo-s3 study downscaling all-weather freeze-thaw seamless test lint bench real gates clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -23,9 +23,13 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[demo]'
 	@touch $@
 
+$(VENV)/.deep: $(VENV)/.demo
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[demo,deep]'
+	@touch $@
+
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[test]'
-	@touch $(VENV)/.demo $@
+	@touch $(VENV)/.demo $(VENV)/.deep $@
 
 demo: $(VENV)/.demo ## The main job on a simulated Earth in ./demo: granules to maps and scores
 	$(BIN)/smcloud simulate $(EARTH) --out demo
@@ -52,6 +56,10 @@ freeze-thaw: $(VENV)/.demo ## Frozen ground on a simulated Earth, 25 km, in ./fr
 	$(BIN)/smcloud simulate --product freeze-thaw --tiles h25v05 --window 480x480+300+400 --year 2014,2015 --seed 7 --out frost
 	$(BIN)/smcloud run examples/freeze-thaw.toml
 
+seamless: $(VENV)/.deep ## Soil moisture without gaps on a simulated Earth, 0.25 degree, in ./seamless
+	$(BIN)/smcloud simulate --product seamless --region -105,30,-95,40 --year 2014,2015,2016 --stations 12 --seed 7 --out seamless
+	$(BIN)/smcloud run examples/seamless.toml
+
 test: $(VENV)/.test lint ## All tests, ruff, mypy strict and the layer contracts
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -71,5 +79,5 @@ real: $(VENV)/.demo ## The same commands on real product files (SMCLOUD_REALDATA
 gates: $(VENV)/.demo ## Print how hard the simulated Earth is
 	$(BIN)/smcloud simulate --gates
 
-clean: ## Remove what demo, study, downscaling, all-weather, freeze-thaw and real wrote
-	rm -rf demo study downscaling weather frost real
+clean: ## Remove what demo, study, downscaling, all-weather, freeze-thaw, seamless and real wrote
+	rm -rf demo study downscaling weather frost seamless real
