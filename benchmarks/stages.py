@@ -103,7 +103,7 @@ class Scale:
 
 _PRODUCTS = ("mod09a1", "mod11a1", "mod13a2", "glass_albedo", "glass_lai")
 SCALES = {
-    "tiny": Scale(6, 8, Area(6), 6, 1, ("glass_lai",)),
+    "tiny": Scale(6, 92, Area(6), 6, 1, ("glass_lai",)),
     "small": Scale(300, 16, WHOLE_TILE, 600, 2, _PRODUCTS, f"150x150+{FIRST_ROW}+{FIRST_COL}", 24),
 }
 SCALES["large"] = replace(SCALES["small"], side=400, files=4, job="300x300+600+750", stations=60)

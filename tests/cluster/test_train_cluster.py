@@ -41,14 +41,15 @@ def world(n: int, seed: int) -> Rows:
 
 
 @pytest.fixture
-def client():
+def mortal():
+    """A cluster of its own for a test that kills a worker."""
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster) as mortal,
     ):
-        yield client
+        yield mortal
 
 
 def test_workers_together_learn_what_one_host_learns(client: Client, tmp_path) -> None:
@@ -83,14 +84,14 @@ def test_rows_that_workers_cannot_read_are_refused(client: Client) -> None:
 
 
 @pytest.mark.faults
-def test_a_killed_worker_costs_no_more_than_the_last_rounds(client: Client, tmp_path) -> None:
+def test_a_killed_worker_costs_no_more_than_the_last_rounds(mortal: Client, tmp_path) -> None:
     fit, stop = world(60_000, 1), world(2000, 2)
     params = BoostingParams(rounds=400, early_stopping=400, seed=3, threads=1)
-    victim = next(iter(client.run(os.getpid).values()))
+    victim = next(iter(mortal.run(os.getpid).values()))
     killer = threading.Thread(target=kill_at_first_checkpoint, args=(str(tmp_path), victim))
     killer.start()
     found = train_boosting(
-        fit, stop, params, client=client, route="dask", checkpoints=str(tmp_path)
+        fit, stop, params, client=mortal, route="dask", checkpoints=str(tmp_path)
     )
     killer.join()
     assert found.resumed

@@ -1,5 +1,8 @@
 """Composites to days against a plain loop over pixels and days."""
 
+from bisect import bisect_right
+from operator import itemgetter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,7 +29,7 @@ def year_bounds(years, step):
 
 
 def known_of(values, dates):
-    """Return one pixel's known values with their dates."""
+    """Return one pixel's known values with their dates, which rise."""
     there = np.isfinite(values)
     return list(zip(dates[there], values[there], strict=True))
 
@@ -34,8 +37,9 @@ def known_of(values, dates):
 def plain(known, step, day):
     """Return one pixel's value on one day, by the rule as it is written, in float32."""
     nothing = (np.float32(np.inf), np.float32(np.nan))
-    before = max((pair for pair in known if pair[0] <= day), default=None)
-    after = min((pair for pair in known if pair[0] > day), default=None)
+    following = bisect_right(known, day, key=itemgetter(0))
+    before = known[following - 1] if following else None
+    after = known[following] if following < len(known) else None
     if before and after and after[0] - before[0] <= MAX_GAP_STEPS * step:
         slope = (after[1] - before[1]) / (after[0] - before[0])
         return (np.float32(day) - before[0]) * slope + before[1]
