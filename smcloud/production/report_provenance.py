@@ -17,7 +17,10 @@ from smcloud.version import __version__
 FOOTER = f"Made by smcloud {__version__}. This page loads nothing from elsewhere."
 AnyCard = ModelCard | DownscalerCard
 ShownCard = AnyCard | FreezeThawCard | SeamlessCard
-PACKAGES = ("numpy", "pandas", "xarray", "zarr", "dask", "distributed", "xgboost-cpu", "xgboost")
+PACKAGES = (
+    "numpy", "pandas", "xarray", "zarr", "dask", "distributed", "scikit-learn", "xgboost-cpu",
+    "xgboost", "torch",
+)  # fmt: skip
 
 
 def provenance_section(
