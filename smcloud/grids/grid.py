@@ -6,7 +6,7 @@ Row 0 is the northernmost row, column 0 the westernmost; pixel centres are float
 slices of one global array, so that two tiles can never disagree about a coordinate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
@@ -75,6 +75,16 @@ class Window:
             slice(self.row0 - outer.row0, self.row1 - outer.row0),
             slice(self.col0 - outer.col0, self.col1 - outer.col0),
         )
+
+
+def bounding_window(windows: Sequence[Window]) -> Window:
+    """Return the smallest window around all `windows`."""
+    return Window(
+        min(window.row0 for window in windows),
+        max(window.row1 for window in windows),
+        min(window.col0 for window in windows),
+        max(window.col1 for window in windows),
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from smcloud.core.listener import Listener
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import CubeSchema
 from smcloud.cube.store import Cube, open_cube
-from smcloud.grids.grid import Window
+from smcloud.grids.grid import Window, bounding_window
 from smcloud.grids.tiles import GLOBE
 from smcloud.production.block_map import run_listed
 from smcloud.production.coarse_year import CoarseBlock
@@ -106,12 +106,7 @@ def write_years(
         If a block of the product is absent or damaged.
     """
     blocks = tuple(block.window for block in held)
-    outer = Window(
-        min(one.row0 for one in blocks),
-        max(one.row1 for one in blocks),
-        min(one.col0 for one in blocks),
-        max(one.col1 for one in blocks),
-    )
+    outer = bounding_window(blocks)
     files, maps = [], []
     for year in sorted(set(config.produced_years)):
         store = published_store(config.layout, product.name, year)

@@ -20,10 +20,9 @@ from smcloud.core.errors import ConfigError, IntegrityError
 from smcloud.core.layout import join
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import Variable
-from smcloud.grids.grid import PIXEL_M, SIN1KM, Window, sinusoidal_wkt
+from smcloud.grids.grid import PIXEL_M, SIN1KM, Window, bounding_window, sinusoidal_wkt
 from smcloud.grids.tiles import tile_window
 from smcloud.validation.collocation import Layer
-from smcloud.validation.overview import bounding_window
 
 NODATA = -9999
 REGION = "region"

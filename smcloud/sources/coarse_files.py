@@ -9,7 +9,7 @@ import numpy as np
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import Array, CubeSchema, Days, Variable
-from smcloud.grids.grid import Floats, Grid, Window
+from smcloud.grids.grid import Floats, Grid
 from smcloud.grids.tiles import TileYear
 from smcloud.sources.base import Granule, Outage, Source
 from smcloud.sources.day_files import DayFile
@@ -94,16 +94,6 @@ def days_in(times: Sequence[Array], year: int | None) -> Days:
     days = np.unique(np.concatenate([*stamps, np.array([], "datetime64[D]")]))
     chosen: Days = days[days.astype("datetime64[Y]") == np.datetime64(f"{year:04d}", "Y")]
     return chosen
-
-
-def union(windows: Sequence[Window]) -> Window:
-    """Return the smallest window that holds all; a region across Greenwich spans all columns."""
-    return Window(
-        min(window.row0 for window in windows),
-        max(window.row1 for window in windows),
-        min(window.col0 for window in windows),
-        max(window.col1 for window in windows),
-    )
 
 
 def daily_schema(

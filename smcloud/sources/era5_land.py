@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from smcloud.core.compiled import compiled
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Days, Variable
-from smcloud.grids.grid import ERA5LAND, Window
+from smcloud.grids.grid import ERA5LAND, Window, bounding_window
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.sources.base import Granule, steps_dataset
 from smcloud.sources.coarse_files import (
@@ -29,7 +29,6 @@ from smcloud.sources.coarse_files import (
     days_in,
     soil_water,
     temperature,
-    union,
 )
 from smcloud.sources.era5_files import (
     FIELDS,
@@ -134,7 +133,8 @@ class Era5Land(OnOneTile):
         placed = [_Placed(dataset) for dataset in datasets]
         if not placed:
             raise GranuleError("era5land: expected at least one file, found none")
-        window = within or union([place.window for place in placed])
+        # A region across Greenwich spans all columns.
+        window = within or bounding_window([place.window for place in placed])
         days = days_in([place.times for place in placed], key.year)
         fields = {}
         for variable in self.schema.variables:

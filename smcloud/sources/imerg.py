@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 
 from smcloud.core.errors import GranuleError
 from smcloud.cube.schema import CubeSchema, Variable
-from smcloud.grids.grid import GLOBAL025, IMERG, Window
+from smcloud.grids.grid import GLOBAL025, IMERG, Window, bounding_window
 from smcloud.grids.regrid import AreaWeights, area_weights
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.sources.base import Granule, Outage, coordinates, day_of, steps_dataset
-from smcloud.sources.coarse_files import OnOneTile, daily_schema, granule_of, is_expected, union
+from smcloud.sources.coarse_files import OnOneTile, daily_schema, granule_of, is_expected
 from smcloud.sources.day_files import (
     ENOUGH_VALUES,
     MOST_OUTSIDE,
@@ -208,7 +208,8 @@ class Imerg(OnOneTile):
         hours. A cell of a day of half hours is known if each of the 48 knows it.
         """
         placed = [_Placed(dataset) for dataset in datasets]
-        window = within or (union([one.window for one in placed]) if placed else GLOBAL025.window)
+        extents = [one.window for one in placed] or [GLOBAL025.window]
+        window = within or bounding_window(extents)
         year = np.datetime64(f"{key.year:04d}", "Y")
         placed = [one for one in placed if one.day.astype("datetime64[Y]") == year]
         days = np.unique(np.array([one.day for one in placed], "datetime64[D]"))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smcloud.core.errors import ConfigError
-from smcloud.grids.grid import PIXEL_M, SIN1KM, Floats, Window
+from smcloud.grids.grid import PIXEL_M, SIN1KM, Floats, Window, bounding_window
 from smcloud.grids.land import land_mask
 from smcloud.validation.collocation import MONTHS, Layer, month_of
 
@@ -130,16 +130,6 @@ def mosaic(parts: Sequence[Overview]) -> Overview:
         for day, values in part.days.items():
             whole.days[day][target] = values
     return whole
-
-
-def bounding_window(windows: Sequence[Window]) -> Window:
-    """Return the smallest window around all `windows`."""
-    return Window(
-        min(window.row0 for window in windows),
-        max(window.row1 for window in windows),
-        min(window.col0 for window in windows),
-        max(window.col1 for window in windows),
-    )
 
 
 def cells_of(part: Window, whole: Window, cell: int) -> tuple[slice, slice]:

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from smcloud.core.errors import ConfigError
-from smcloud.grids.grid import PIXEL_M, SIN1KM, Window
+from smcloud.grids.grid import PIXEL_M, SIN1KM, Window, bounding_window
 from smcloud.grids.land import land_mask
 from smcloud.validation.overview import (
     SEASONS,
-    bounding_window,
     cell_size,
     mosaic,
     summarise_block,
