@@ -74,21 +74,40 @@ def ingest(
                 "--scheduler": scheduler,
             },
         )
-        config = read_run(what)
-        with cluster_from(config.cluster, listener) as client:
-            show(run(config, client, listener, redo=redo))
+        _ingest_run(what, listener, redo=redo)
         return
     _require_urls(what, from_url, to_url)
     cluster = ClusterConfig(workers=workers or None, scheduler=scheduler)
     if what == "ismn":
         rules = StationRules(tuple(_words(flags)), minimum_hours)
-        with cluster_from(cluster, listener) as client:
-            archive = (from_url, to_url, rules, client, listener)
-            show_stations(ingest_stations(*archive, redo=redo, needs_moisture=False))
+        _ingest_archive(from_url, to_url, rules, cluster, listener, redo=redo)
         return
     source_named(what)
     asked = IngestRequest(what, from_url, to_url, tuple(_words(tiles)), _years(year), quality)
-    request = replace(asked, points=_points(at, to_url), redo=redo)
+    _ingest_source(replace(asked, points=_points(at, to_url), redo=redo), cluster, listener)
+
+
+def _ingest_run(file: str, listener: RichListener, *, redo: bool) -> None:
+    config = read_run(file)
+    with cluster_from(config.cluster, listener) as client:
+        show(run(config, client, listener, redo=redo))
+
+
+def _ingest_archive(
+    from_url: str,
+    to_url: str,
+    rules: StationRules,
+    cluster: ClusterConfig,
+    listener: RichListener,
+    *,
+    redo: bool,
+) -> None:
+    with cluster_from(cluster, listener) as client:
+        archive = (from_url, to_url, rules, client, listener)
+        show_stations(ingest_stations(*archive, redo=redo, needs_moisture=False))
+
+
+def _ingest_source(request: IngestRequest, cluster: ClusterConfig, listener: RichListener) -> None:
     with cluster_from(cluster, listener) as client:
         show_sources(ingest_sources([request], client, listener))
 
