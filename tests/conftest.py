@@ -3,8 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+settings.register_profile("beside others", deadline=None)  # tests run two at a time, and in CI
+settings.load_profile("beside others")
 TOGETHER = ("tests/end_to_end/",)
 """Folders whose files share what takes a minute to make: one process of `pytest -n` tests them."""
 
