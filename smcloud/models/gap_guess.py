@@ -23,8 +23,11 @@ except ImportError as err:
     raise MissingExtraError("torch", "deep", "filling gaps with the network") from err
 
 _DAY = 1
+MEMORY = 2.5
+"""Times the weight of the other days that an estimate rests on in full. With it what is filled into
+a gap of many days fades over about two weeks."""
 _FAINT = 1e-4
-"""Weight of the overall mean beside that of the pixels around: it counts where there are none."""
+"""Weight of the normals beside the pixels around: they count where there are none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,16 @@ class Guess:
     def value(self) -> Tensor:
         """Return the guess (b, 1, h, w)."""
         return self.level + self.steps.sum(_DAY, keepdim=True)
+
+    @property
+    def basis(self) -> Tensor:
+        """Return how far there is anything to estimate from (b, 1, h, w), 0 to 1.
+
+        1 with half of the other days, or all that is around on the day; 0 where a filling knows
+        nothing but what was filled long ago.
+        """
+        in_time = (MEMORY * self.support[:, :1]).clamp(max=1.0)
+        return torch.maximum(in_time, self.support[:, 1:2].clamp(max=1.0))
 
     def whole(self) -> Tensor:
         """Return all parts as one (b, 2 + 2 s, h, w)."""
@@ -76,7 +89,7 @@ class GapGuess(nn.Module):
         self.gain = nn.Parameter(torch.ones(len(SPREADS)))
         self.register_buffer("mean", torch.tensor(0.25))
 
-    def forward(self, stack: Tensor, weight: Tensor) -> Guess:
+    def forward(self, stack: Tensor, weight: Tensor, normal: Tensor) -> Guess:
         """Return the guess of the middle day.
 
         Parameters
@@ -85,8 +98,10 @@ class GapGuess(nn.Module):
             m3 m-3; finite, any value where it is not known.
         weight : (b, 2 d + 1, h, w)
             1 observed, less where filled on an earlier day, 0 unknown.
+        normal : (b, 1, h, w)
+            What a pixel usually has, m3 m-3.
         """
-        level, strength = self._level(stack, weight)
+        level, strength = self._level(stack, weight, normal)
         middle = slice(self.days, self.days + 1)
         known = (weight[:, middle] > 0).to(stack.dtype)
         left = torch.where(known > 0, stack[:, middle] - level, 0.0)
@@ -100,10 +115,10 @@ class GapGuess(nn.Module):
             support.append(density)
         return Guess(level, torch.cat(steps, _DAY), torch.cat(support, _DAY))
 
-    def _level(self, stack: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _level(self, stack: Tensor, weight: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean over the other days (b, 1, h, w), and its weight, 0 to 1.
 
-        Where no other day is known it is that of the pixels around; of none, the overall mean.
+        Where no other day is known it is the normal, and how far the pixels around are off theirs.
         """
         day = self.days
         stack = torch.cat([stack[:, :day], stack[:, day + 1 :]], _DAY)
@@ -111,10 +126,10 @@ class GapGuess(nn.Module):
         recency = self.recency.softmax(0)[:, None, None]
         counts = counts * recency
         strength = counts.sum(_DAY, keepdim=True)
-        total = (counts * (stack - self.mean)).sum(_DAY, keepdim=True)
+        total = (counts * (stack - normal)).sum(_DAY, keepdim=True)
         around = _spread(total, SPREADS[0]) / (_spread(strength, SPREADS[0]) + _FAINT)
         pull = self.neighbours.exp()
-        return self.mean + (total + pull * around) / (strength + pull), strength
+        return normal + (total + pull * around) / (strength + pull), strength
 
 
 def _spread(field: Tensor, scale: float) -> Tensor:

@@ -12,7 +12,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from smcloud.core.errors import ModelError, UserError
 from smcloud.core.objects import open_objects
 from smcloud.cube.schema import Days
+from smcloud.models.gap_normals import Normals
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Places = NDArray[np.int32]
 
 FILLED_WEIGHT = np.float32(0.5)
-"""Weight, beside 1 of an observation, of a value that the recursion filled on an earlier day."""
+"""Weight, beside 1 of an observation, of a value that the recursion filled on an earlier day, where
+it rested on much; less where it rested on little (`gap_guess.Guess.basis`)."""
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -74,12 +76,15 @@ class Patches:
         m3 m-3; NaN unknown; on the middle day only as far as `complete_share` lets it.
     rain : float32 (n, 2 d + 1, size, size)
         mm per day; NaN unknown.
+    normal : float32 (n, size, size)
+        What the pixels usually have, m3 m-3, the middle day left out.
     place : int32 (n, 3)
         Middle day (days since 1970-01-01), first row, first column.
     """
 
     moisture: Floats
     rain: Floats
+    normal: Floats
     place: Places
 
     def __len__(self) -> int:
@@ -92,12 +97,15 @@ class Patches:
 
     def take(self, index: NDArray[np.int64]) -> Patches:
         """Return the patches of these numbers."""
-        return Patches(self.moisture[index], self.rain[index], self.place[index])
+        return Patches(*(field[index] for field in self._fields()))
+
+    def _fields(self) -> tuple[NDArray[Any], ...]:
+        return self.moisture, self.rain, self.normal, self.place
 
     def to_bytes(self) -> bytes:
         """Return the arrays as one npz without pickled objects."""
         file = io.BytesIO()
-        np.savez(file, moisture=self.moisture, rain=self.rain, place=self.place)
+        np.savez(file, moisture=self.moisture, rain=self.rain, normal=self.normal, place=self.place)
         return file.getvalue()
 
     @classmethod
@@ -111,7 +119,7 @@ class Patches:
         """
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as found:
-                return cls(found["moisture"], found["rain"], found["place"])
+                return cls(found["moisture"], found["rain"], found["normal"], found["place"])
         except (ValueError, KeyError, OSError, zipfile.BadZipFile) as err:
             raise ModelError(f"{where} holds no patches: cut them again") from err
 
@@ -142,13 +150,17 @@ def joined(parts: Sequence[Patches]) -> Patches:
     """Return all patches as one, ordered by place: the same however the parts were cut."""
     place = np.concatenate([part.place for part in parts])
     order = np.lexsort(place.T[::-1])
-    moisture = np.concatenate([part.moisture for part in parts])
-    rain = np.concatenate([part.rain for part in parts])
-    return Patches(moisture[order], rain[order], place[order])
+    fields = zip(*(part._fields() for part in parts), strict=True)
+    return Patches(*(np.concatenate(field)[order] for field in fields))
 
 
 def cut_patches(
-    days: Days, moisture: Floats, land: Bools, rain: Floats, rules: PatchRules
+    days: Days,
+    moisture: Floats,
+    land: Bools,
+    rain: Floats,
+    rules: PatchRules,
+    normals: Normals | None = None,
 ) -> Patches:
     """Return the patches of the days that have `rules.days` days before and behind them.
 
@@ -161,6 +173,8 @@ def cut_patches(
     land : bool (rows, cols)
     rain : float32 (days, rows, cols)
         mm per day, NaN unknown.
+    normals
+        What cells usually have, from days that hold the given ones; by default of these.
 
     Raises
     ------
@@ -169,6 +183,7 @@ def cut_patches(
     """
     _check(days, land, moisture=moisture, rain=rain)
     known = np.isfinite(moisture) & land
+    normals = normals or Normals.of(moisture, land)
     found = []
     for day in range(rules.days, len(days) - rules.days):
         place = _complete(days[day], known[day - rules.days : day + rules.days + 1], land, rules)
@@ -176,7 +191,9 @@ def cut_patches(
         windows = [(slab, *_square(one, rules.size)) for one in place]
         if windows:
             fields = [np.stack([field[one] for one in windows]) for field in (moisture, rain)]
-            found.append(Patches(fields[0], fields[1], place))
+            own = np.where(known[day], moisture[day], np.float32(np.nan))
+            usual = [normals.without(own[one[1:]], one[1:]) for one in windows]
+            found.append(Patches(fields[0], fields[1], np.stack(usual), place))
     return joined(found) if found else _none(rules)
 
 
@@ -246,7 +263,7 @@ def _square(place: Places, size: int) -> tuple[slice, slice]:
 
 def _none(rules: PatchRules) -> Patches:
     empty = np.zeros((0, 2 * rules.days + 1, rules.size, rules.size), np.float32)
-    return Patches(empty, empty, np.zeros((0, 3), np.int32))
+    return Patches(empty, empty, empty[:, 0], np.zeros((0, 3), np.int32))
 
 
 def _check(days: Days, land: Bools, **fields: NDArray[np.float32] | Bools) -> None:
@@ -263,10 +280,12 @@ def _check(days: Days, land: Bools, **fields: NDArray[np.float32] | Bools) -> No
 class HidingRules:
     """What is hidden of a patch beside the gap of its middle day."""
 
-    lasting: tuple[float, ...] = (0.6, 0.2, 0.1, 0.1)
-    """Chances that the gap lasts 0, 1, 2, ... days to either side: retrievals fail for days."""
+    lasting: tuple[float, ...] = (0.5, 0.15, 0.1, 0.1, 0.15)
+    """Chances that the gap lasts 0, 1, 2, ... days to either side: retrievals fail for days, and
+    for so long that no day of the patch knows anything."""
     recursed: float = 0.5
-    """Chance that gaps of the days before are filled, as the recursion leaves them."""
+    """Chance that gaps of the days before are filled, as the recursion leaves them, at weights
+    drawn from 0 to `FILLED_WEIGHT`: some rest on much, some on little."""
     mirrored: float = 0.5
     """Chance that a patch is mirrored, in rows and again in columns; gaps keep their slant."""
     rain_unknown: float = 0.1
@@ -286,9 +305,11 @@ class Batch:
     stack : float32 (n, 2 d + 1, size, size)
         m3 m-3, NaN unknown.
     weight : float32 like `stack`
-        1 observed, `FILLED_WEIGHT` filled on an earlier day, 0 unknown.
+        1 observed, up to `FILLED_WEIGHT` filled on an earlier day, 0 unknown.
     rain : float32 like `stack`
         mm per day, NaN unknown.
+    normal : float32 (n, 1, size, size)
+        What the pixels usually have, m3 m-3.
     truth : float32 (n, 1, size, size)
         The middle day; NaN where it was never known.
     hidden : bool (n, 1, size, size)
@@ -298,6 +319,7 @@ class Batch:
     stack: Floats
     weight: Floats
     rain: Floats
+    normal: Floats
     truth: Floats
     hidden: Bools
 
@@ -317,27 +339,28 @@ def hide(patches: Patches, masks: Bools, rng: np.random.Generator, rules: Hiding
     weight = np.isfinite(stack).astype(np.float32)
     before = slice(0, days)
     filled = np.isfinite(stack[:, before]) & (np.isnan(patches.moisture) | gap)[:, before]
-    weight[:, before][filled] = FILLED_WEIGHT
+    trust = FILLED_WEIGHT * rng.random(n, dtype=np.float32)[:, None, None, None]
+    weight[:, before] = np.where(filled, trust, weight[:, before])
     rain = np.where(rainless[:, None, None, None], np.float32(np.nan), patches.rain)
     truth = patches.moisture[:, days : days + 1]
-    return Batch(stack, weight, rain, truth, hidden[:, None] & np.isfinite(truth))
+    known = hidden[:, None] & np.isfinite(truth)
+    return Batch(stack, weight, rain, patches.normal[:, None], truth, known)
 
 
 def _mirrored(patches: Patches, rng: np.random.Generator, chance: float) -> Patches:
     """Return the patches, some turned east to west, and some north to south."""
-    moisture, rain = patches.moisture, patches.rain
+    fields = [patches.moisture, patches.rain, patches.normal[:, None]]
     for axis in (-2, -1):
         turned = (rng.random(len(patches)) < chance)[:, None, None, None]
-        moisture = np.where(turned, np.flip(moisture, axis), moisture)
-        rain = np.where(turned, np.flip(rain, axis), rain)
-    return Patches(moisture, rain, patches.place)
+        fields = [np.where(turned, np.flip(field, axis), field) for field in fields]
+    return Patches(fields[0], fields[1], fields[2][:, 0], patches.place)
 
 
 def past_filled(stack: Floats) -> Floats:
     """Return the stack with the days before the middle one filled as the recursion would.
 
     Day after day, a gap takes the value between the day before, already filled, and the next known
-    day within `d` days: what the network starts from (`seamless.interpolated`). Where only one of
+    day within `d` days: what the network starts from Where only one of
     them is known it is held; where none is, the gap stays.
     """
     found = stack.copy()

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smcloud.core.errors import MissingExtraError, UserError
+from smcloud.models.gap_normals import Normals
 from smcloud.models.gap_patches import FILLED_WEIGHT, Bools, Floats
 from smcloud.models.seamless_rules import SPREADS, Device, SeamlessShape
 
@@ -146,8 +148,9 @@ class SeamlessNet(nn.Module):
         level = (guess.level - self.guess.mean) / SCALE
         steps = torch.stack([departure, weight, wet, is_wet_known, level.expand_as(stack)], 2)
         said = torch.cat([guess.steps / SCALE, guess.support, level], 1)
-        residual = self._residual(local, steps, said)
-        estimate = (guess.value + SCALE * residual.to(stack.dtype)).clamp(0.0, HIGHEST)
+        residual = self._residual(local, steps, said).to(stack.dtype)
+        # Where there is nothing to go by, errors would add up from day to day.
+        estimate = (guess.value + SCALE * guess.basis * residual).clamp(0.0, HIGHEST)
         return torch.where(seen > 0, centre, estimate)
 
     def _residual(self, local: list[tuple[Tensor, Tensor]], steps: Tensor, said: Tensor) -> Tensor:
@@ -189,6 +192,7 @@ def fill_days(
     land: Bools,
     rain: Floats,
     *,
+    normal: Floats | None = None,
     tile: int = 96,
     circular: bool = False,
     device: Device = "cpu",
@@ -198,7 +202,8 @@ def fill_days(
 
     A day is filled whole before the next one begins, and the next one sees it. Within a day, tiles
     are estimated with a margin of the network's reach, so that no cut changes a value by more than
-    the rounding of float32. Tiles without a gap on land are not looked at.
+    the rounding of float32. Tiles without a gap on land are not looked at. What is filled counts
+    for less from day to day where nothing is observed: a cell returns to what it usually has.
 
     Parameters
     ----------
@@ -207,6 +212,8 @@ def fill_days(
     land : bool (rows, cols)
     rain : float32 (days, rows, cols)
         mm per day, NaN unknown.
+    normal : float32 (rows, cols)
+        What cells usually have, m3 m-3; by default the means of the days given (`Normals`).
     tile
         Pixels along the side of a tile.
     circular
@@ -220,21 +227,24 @@ def fill_days(
         If the arrays do not fit each other, a value is infinite, or nothing on land is observed.
     """
     _check(moisture, land, rain, tile)
-    known = np.isfinite(moisture) & land
     filled = np.where(land, moisture, np.float32(np.nan)).astype(np.float32, copy=False)
+    weight = np.isfinite(filled).astype(np.float16)
+    usual = Normals.of(filled, land, circular=circular).field() if normal is None else normal
     frame = _Frame(land.shape[0], land.shape[1], net.shape.reach, tile, circular)
     net = net.to(device).eval()
     with exactly(threads), torch.inference_mode():
         for day in range(len(filled)):
-            gaps = land & ~known[day]
+            gaps = land & (weight[day] == 0)
             if gaps.any():
-                estimates = _day(net, frame, _around(net, day, filled, known, rain), gaps)
+                around = (*_around(net, day, filled, weight, rain), usual[None])
+                estimates, basis = _day(net, frame, around, gaps)
                 filled[day][gaps] = estimates[gaps]
+                weight[day][gaps] = FILLED_WEIGHT * basis[gaps]
     return np.where(land, filled, moisture)
 
 
 def _around(
-    net: SeamlessNet, day: int, filled: Floats, known: Bools, rain: Floats
+    net: SeamlessNet, day: int, filled: Floats, weight: NDArray[np.float16], rain: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Return stack, weights and rain of the days around one, each (2 d + 1, rows, cols)."""
     reach = net.shape.days
@@ -243,11 +253,10 @@ def _around(
     shape = (net.shape.window, *filled.shape[1:])
     stack = np.full(shape, np.nan, np.float32)
     wet = np.full(shape, np.nan, np.float32)
-    weight = np.zeros(shape, np.float32)
+    trust = np.zeros(shape, np.float32)
     stack[place], wet[place] = filled[first:last], rain[first:last]
-    weight[place] = np.where(known[first:last], np.float32(1), FILLED_WEIGHT)
-    weight[np.isnan(stack)] = 0.0
-    return stack, weight, wet
+    trust[place] = weight[first:last]
+    return stack, trust, wet
 
 
 class _Frame:
@@ -280,47 +289,59 @@ class _Frame:
 
 
 def _day(
-    net: SeamlessNet, frame: _Frame, around: tuple[Floats, Floats, Floats], gaps: Bools
-) -> Floats:
-    """Return the estimates (rows, cols) of one day in the tiles that have gaps; NaN elsewhere."""
-    guess = _guess_everywhere(net, frame.circular, *around[:2])
-    stack, weight, rain, first = (
-        torch.from_numpy(frame.padded(field, unknown))
-        for field, unknown in zip((*around, guess), (np.nan, 0.0, np.nan, 0.0), strict=True)
-    )
+    net: SeamlessNet, frame: _Frame, around: tuple[Floats, Floats, Floats, Floats], gaps: Bools
+) -> tuple[Floats, Floats]:
+    """Return the estimates (rows, cols) of one day in the tiles that have gaps, NaN elsewhere.
+
+    And how far there is anything to estimate from, `Guess.basis`.
+    """
+    stack, weight, rain, usual = around
+    first, basis = _guess_everywhere(net, frame.circular, stack, weight, usual)
+    fields = ((stack, np.nan), (weight, 0.0), (rain, np.nan), (usual, 0.0), (first, 0.0))
+    padded = [torch.from_numpy(frame.padded(field, unknown)) for field, unknown in fields]
     device = net.guess.mean.device
     estimates = np.full((frame.rows, frame.cols), np.nan, np.float32)
     inside = slice(frame.margin, frame.margin + frame.tile)
     for inner, wide in frame.tiles(gaps):
-        parts = [field[:, *wide][None].to(device) for field in (stack, weight, rain, first)]
+        parts = [field[:, *wide][None].to(device) for field in padded]
         found = estimated(net, *parts)[0, 0, inside, inside].cpu().numpy()
         target = estimates[inner]
         target[...] = found[: target.shape[0], : target.shape[1]]
-    return estimates
+    return estimates, basis
 
 
-def _guess_everywhere(net: SeamlessNet, circular: bool, stack: Floats, weight: Floats) -> Floats:
-    """Return the parts of the first guess over a whole field, (n, rows, cols).
+def _guess_everywhere(
+    net: SeamlessNet, circular: bool, stack: Floats, weight: Floats, usual: Floats
+) -> tuple[Floats, Floats]:
+    """Return the parts of the first guess over a whole field, (n, rows, cols), and its basis.
 
     It looks far and costs little: made once and not for every tile, no margin has to hold it.
     """
     cols, around = stack.shape[-1], guess_reach() if circular else 0
     wide = np.arange(-around, cols + around) % cols
-    fields = (torch.from_numpy(field[None, :, :, wide]) for field in (stack, weight))
-    known, counts = (field.to(net.guess.mean.device) for field in fields)
-    guess: Guess = net.guess(torch.where(counts > 0, known, 0.0), counts)
-    return guess.whole()[0, :, :, around : around + cols].cpu().numpy()
+    fields = (torch.from_numpy(field[None, :, :, wide]) for field in (stack, weight, usual))
+    known, counts, normal = (field.to(net.guess.mean.device) for field in fields)
+    guess: Guess = net.guess(torch.where(counts > 0, known, 0.0), counts, normal)
+    own = slice(around, around + cols)
+    parts: Floats = guess.whole()[0, :, :, own].cpu().numpy()
+    basis: Floats = guess.basis[0, 0, :, own].cpu().numpy()
+    return parts, basis
 
 
 def estimated(
-    net: SeamlessNet, stack: Tensor, weight: Tensor, rain: Tensor, guess: Tensor | None = None
+    net: SeamlessNet,
+    stack: Tensor,
+    weight: Tensor,
+    rain: Tensor,
+    normal: Tensor,
+    guess: Tensor | None = None,
 ) -> Tensor:
     """Return the middle day (b, 1, h, w) filled, from a stack that is NaN where it is unknown.
 
     `guess` holds the parts of the first guess; None: it is made from this stack.
     """
     stack = torch.where(weight > 0, stack, 0.0)
-    first = net.guess(stack, weight) if guess is None else Guess.of(guess)
+    first = net.guess(stack, weight, normal) if guess is None else Guess.of(guess)
     found: Tensor = net(stack, weight, rain, first)
     return found
 

@@ -11,7 +11,7 @@ from typing import Literal
 from smcloud.core.errors import UserError
 
 Device = Literal["cpu", "cuda"]
-NETWORK = 2
+NETWORK = 3
 """Raised when equal patches and rules give another network."""
 SPREADS = (6.0, 2.5, 1.0)
 """Scales of the first guess's corrections in space, pixels, from wide to narrow: those of storms,

@@ -232,8 +232,9 @@ def _precision(rules: TrainingRules) -> AbstractContextManager[object]:
 
 
 def _inputs(batch: Batch, device: str) -> list[Tensor]:
-    """Return stack, weight and rain of a batch where the network is."""
-    return [torch.from_numpy(one).to(device) for one in (batch.stack, batch.weight, batch.rain)]
+    """Return stack, weight, rain and normal of a batch where the network is."""
+    fields = (batch.stack, batch.weight, batch.rain, batch.normal)
+    return [torch.from_numpy(one).to(device) for one in fields]
 
 
 def _held_out(

@@ -53,13 +53,19 @@ from smcloud.production.cluster import (
 )
 from smcloud.production.ledger import Ledger, Record, combined_hash
 from smcloud.production.runner import Task, run_tasks
-from smcloud.production.seamless_inputs import GapFields, Region, RunInputs, inputs_of
+from smcloud.production.seamless_inputs import (
+    GapFields,
+    Region,
+    RunInputs,
+    inputs_of,
+    year_normals,
+)
 from smcloud.products.base import Product
 from smcloud.products.seamless import SCHEMA
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised when equal fields and rules give other patches."""
 SLAB_DAYS = 46
 """Days whose patches one task cuts."""
@@ -302,12 +308,13 @@ def cut_slab(task: CutTask) -> Cut:
     days, rules = SCHEMA.times(task.year), task.rules
     first, last = task.slab * SLAB_DAYS, min((task.slab + 1) * SLAB_DAYS, len(days))
     window, land = task.region.window, task.region.land()
+    normals = year_normals(task.fields, task.region, task.year)
     objects, parts = open_objects(task.folder), list[int]()
     for begin in range(first, last, task.days_at_once):
         end = min(begin + task.days_at_once, last)
         wide = days[max(begin - rules.days, 0) : end + rules.days]
         moisture, rain = task.fields.observed(wide, window), task.fields.wetted(wide, window)
-        patches = cut_patches(wide, moisture, land, rain, rules)
+        patches = cut_patches(wide, moisture, land, rain, rules, normals)
         if len(patches):
             objects.put(part_key(task.name, len(parts)), patches.to_bytes())
         parts.append(len(patches))

@@ -50,7 +50,14 @@ from smcloud.production.coarse_year import (
 from smcloud.production.lease import hold
 from smcloud.production.ledger import combined_hash
 from smcloud.production.runner import Task, run_tasks
-from smcloud.production.seamless_inputs import DAY, GapFields, Region, RunInputs, inputs_of
+from smcloud.production.seamless_inputs import (
+    DAY,
+    GapFields,
+    Region,
+    RunInputs,
+    inputs_of,
+    year_normals,
+)
 from smcloud.products.base import Product
 from smcloud.products.seamless import GAPS, MOISTURE, REASON, SCHEMA
 
@@ -59,15 +66,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when equal fields and networks give other stored values."""
 SLAB_DAYS = SCHEMA.chunks[0]
 """The shortest segment."""
 TILE = 96
 """Cells along the side of what the network sees at once."""
-BYTES_A_CELL_DAY = 24
-"""Moisture as read, twice as filled, rain, what is known, and a cube's values while they are
-read."""
+BYTES_A_CELL_DAY = 26
+"""Moisture as read, twice as filled, rain, the weight of each value, and a cube's values while they
+are read."""
 BYTES_A_CELL = 600
 """Stacks of a day, and what the network makes of a tile of it."""
 MASKED = {
@@ -373,13 +380,14 @@ def fill_segment(task: FillTask) -> BlockReceipt:
     with clock.step("read"):
         observed = task.fields.observed(days, window)
         rain = task.fields.wetted(days, window)
+        normal = year_normals(task.fields, task.region, task.year).field()
     with clock.step("predict"):
         observed[:, ~land] = np.nan
         if np.isfinite(observed).any():  # else nothing is known around: these days stay unknown
             net = _net(task.models, task.model, task.model_sha256, task.device)
             observed = fill_days(
-                net, observed, land, rain, tile=TILE, circular=task.region.circular,
-                device=task.device,
+                net, observed, land, rain, normal=normal, tile=TILE,
+                circular=task.region.circular, device=task.device,
             )  # fmt: skip
     first = int((SCHEMA.times(task.year)[task.days.start] - days[0]) / DAY)
     kept = observed[first : first + task.days.stop - task.days.start]

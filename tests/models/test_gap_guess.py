@@ -11,7 +11,7 @@ import torch
 from smcloud.models.gap_guess import GapGuess, Guess, guess_reach, reach_of
 from smcloud.models.seamless_rules import SPREADS
 
-DAYS = 2
+DAYS, NORMAL = 2, 0.25
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +19,11 @@ def guess():
     return GapGuess(DAYS)
 
 
-def made(guess, stack, weight=None):
+def made(guess, stack, weight=None, normal=NORMAL):
     """Return the guess of a stack (2 d + 1, rows, cols) that is NaN where it is unknown."""
     weight = np.isfinite(stack).astype(np.float32) if weight is None else weight
-    parts = (np.nan_to_num(stack).astype(np.float32), weight.astype(np.float32))
+    usual = np.full((1, *stack.shape[1:]), normal, np.float32)
+    parts = (np.nan_to_num(stack).astype(np.float32), weight.astype(np.float32), usual)
     with torch.no_grad():
         return guess(*(torch.from_numpy(part)[None] for part in parts))
 
@@ -52,7 +53,21 @@ def test_a_pixel_without_other_days_takes_them_from_around_it(guess):
     stack[1], stack[1, 25:35, 25:35] = 0.1, np.nan
     found = made(guess, stack).level[0, 0].numpy()
     assert found[30, 30] == pytest.approx(0.1, abs=5e-3)
-    assert (made(guess, np.full((5, 9, 9), np.nan)).value == guess.mean).all()
+    nothing = made(guess, np.full((5, 9, 9), np.nan), normal=0.33)
+    np.testing.assert_allclose(nothing.value, 0.33, rtol=1e-6)
+    assert (nothing.basis == 0).all()
+
+
+def test_there_is_more_to_go_by_the_more_is_known(guess):
+    stack = np.full((5, 60, 60), 0.2)
+    stack[:, :, :30] = np.nan
+    stack[1, :, 10:30] = 0.2
+    basis = made(guess, stack).basis[0, 0].numpy()
+    assert (basis[:, 35:] == 1).all()
+    assert (basis[30, :10] < 0.05).all()
+    assert 0.05 < basis[30, 15] < 1
+    faint = made(guess, stack, 0.1 * np.isfinite(stack)).basis[0, 0].numpy()
+    assert faint[30, 15] < 0.2 * basis[30, 15]
 
 
 def test_what_is_new_today_is_carried_into_the_gap(guess):

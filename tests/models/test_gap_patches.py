@@ -8,6 +8,7 @@ import pytest
 from benchmarks.gap_world import gap_world
 from smcloud.core.errors import ModelError, UserError
 from smcloud.core.objects import open_objects
+from smcloud.models.gap_normals import Normals
 from smcloud.models.gap_patches import (
     FILLED_WEIGHT,
     HidingRules,
@@ -36,7 +37,9 @@ def patches(world):
 
 
 def cut(world, days, rules=RULES):
-    return cut_patches(world.days[days], world.observed[days], world.land, world.rain[days], rules)
+    observed, rain = world.observed[days], world.rain[days]
+    normals = Normals.of(world.observed, world.land)
+    return cut_patches(world.days[days], observed, world.land, rain, rules, normals)
 
 
 def test_patches_are_all_the_complete_squares_that_a_plain_search_finds(world, patches):
@@ -64,6 +67,34 @@ def test_slabs_of_the_record_give_the_patches_of_the_whole(world, patches):
     found = joined(parts)
     np.testing.assert_array_equal(found.place, patches.place)
     np.testing.assert_array_equal(found.moisture, patches.moisture)
+    np.testing.assert_array_equal(found.normal, patches.normal)
+
+
+def test_the_normal_of_a_square_does_not_know_its_middle_day(world, patches):
+    day, row, col = patches.place[5]
+    day, square = day - world.days[0].astype(int), np.s_[row : row + 12, col : col + 12]
+    others = np.delete(world.observed, day, axis=0)[:, *square]
+    days_known = np.isfinite(others).sum(axis=0)
+    around = Normals.of(world.observed, world.land).around[square]
+    wanted = (np.nansum(others, axis=0) + 2 * around) / (days_known + 2)
+    np.testing.assert_allclose(patches.normal[5], wanted, rtol=1e-5)
+    turned = hide(patches, np.ones((1, 12, 12), bool), np.random.default_rng(0), PLAIN)
+    np.testing.assert_array_equal(turned.normal[:, 0], patches.normal)
+
+
+def test_normals_are_those_around_where_a_cell_was_never_known(world):
+    observed = world.observed.copy()
+    observed[:, 10:13, 20:23] = np.nan
+    found = Normals.of(observed, world.land)
+    own = found.field()
+    np.testing.assert_allclose(own[10:13, 20:23], found.around[10:13, 20:23], rtol=1e-6)
+    ring = np.nanmean(observed[:, 5:18, 15:28])
+    assert abs(own[11, 21] - ring) < 0.03
+    turned = Normals.of(np.roll(observed, 9, -1), np.roll(world.land, 9, -1), circular=True)
+    whole = Normals.of(observed, world.land, circular=True).field()
+    np.testing.assert_allclose(np.roll(turned.field(), -9, -1), whole, atol=1e-6)
+    nothing = Normals.of(np.full_like(observed, np.nan), world.land)
+    assert np.isfinite(nothing.field()).all()
 
 
 def test_places_draw_what_is_kept_whatever_else_is_cut(world, patches):
@@ -139,7 +170,11 @@ def test_days_before_are_filled_as_the_recursion_leaves_them(patches):
     before, known = slice(0, 2), np.isfinite(patches.moisture)
     filled = ~known[:, before] & np.isfinite(batch.stack[:, before])
     assert filled.any()
-    assert (batch.weight[:, before][filled] == FILLED_WEIGHT).all()
+    trust = np.where(filled, batch.weight[:, before], np.nan)
+    assert np.nanmax(trust) <= FILLED_WEIGHT
+    assert np.nanmin(trust) < 0.3 * FILLED_WEIGHT < 0.7 * FILLED_WEIGHT < np.nanmax(trust)
+    one = trust.reshape(len(trust), -1)
+    np.testing.assert_array_equal(np.nanmin(one, 1), np.nanmax(one, 1))
     assert (batch.weight[known & ~np.isnan(batch.stack)] == 1).all()
     assert (batch.weight[np.isnan(batch.stack)] == 0).all()
     np.testing.assert_array_equal(batch.stack[:, 3:], patches.moisture[:, 3:])

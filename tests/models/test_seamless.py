@@ -13,6 +13,8 @@ import torch
 from benchmarks.gap_world import gap_world
 from smcloud.core.errors import MissingExtraError, UserError
 from smcloud.models import seamless
+from smcloud.models.gap_normals import Normals
+from smcloud.models.gap_patches import FILLED_WEIGHT
 from smcloud.models.seamless import (
     HIGHEST,
     PartialConv2d,
@@ -46,6 +48,10 @@ def net():
 @pytest.fixture(scope="module")
 def filled(net, world):
     return fill(net, world, circular=True)
+
+
+def normal_of(world, **rules):
+    return Normals.of(world.observed, world.land, **rules).field()
 
 
 def fill(net, world, **rules):
@@ -121,7 +127,8 @@ def test_a_network_that_learned_nothing_is_its_first_guess(world):
     seen = torch.from_numpy(np.where(world.land, world.observed, np.nan)[:3])
     stack[0, 2:], weight[0, 2:] = seen.nan_to_num(), seen.isfinite().float()
     with torch.no_grad():
-        wanted = plain.guess(stack, weight).value[0, 0].numpy()
+        usual = torch.from_numpy(normal_of(world))[None, None]
+        wanted = plain.guess(stack, weight, usual).value[0, 0].numpy()
     gaps = np.isnan(world.observed[0]) & world.land
     assert gaps.any()
     np.testing.assert_allclose(found[0][gaps], wanted[gaps], atol=1e-6)
@@ -172,17 +179,25 @@ def test_the_globe_has_no_first_column(net, world, filled):
     assert np.nanmax(np.abs(fill(net, world, circular=False) - filled)) > 1e-4
 
 
-def test_a_day_is_whole_before_the_next_sees_it(net, world):
+def test_a_day_is_whole_before_the_next_sees_it(net, world, monkeypatch):
+    trust, plain = [], seamless._day
+
+    def noting(*args):
+        estimates, basis = plain(*args)
+        trust.append(FILLED_WEIGHT * basis)
+        return estimates, basis
+
+    monkeypatch.setattr(seamless, "_day", noting)
     day, filled = 4, fill(net, world)
     seen = world.observed[day - 2 : day + 3].copy()
     seen[:2] = filled[day - 2 : day]
     weight = np.isfinite(world.observed[day - 2 : day + 3]).astype(np.float32)
-    weight[:2] = np.where(weight[:2] == 0, 0.5, 1) * world.land
+    weight[:2] = np.where(weight[:2] == 0, trust[day - 2 : day], 1) * world.land
     seen[:, ~world.land] = np.nan
-    around = seen, weight, world.rain[day - 2 : day + 3]
-    stack, mask, rain = (torch.from_numpy(one)[None] for one in around)
+    around = seen, weight, world.rain[day - 2 : day + 3], normal_of(world)[None]
+    stack, mask, rain, usual = (torch.from_numpy(one)[None] for one in around)
     with torch.no_grad():
-        found = seamless.estimated(net, stack, mask, rain)[0, 0].numpy()
+        found = seamless.estimated(net, stack, mask, rain, usual)[0, 0].numpy()
     inside = np.zeros_like(world.land)
     inside[SHAPE.reach : -SHAPE.reach, SHAPE.reach : -SHAPE.reach] = True
     gaps = inside & world.land & np.isnan(world.observed[day])
@@ -192,12 +207,24 @@ def test_a_day_is_whole_before_the_next_sees_it(net, world):
 
 def test_two_starts_are_forgotten(net):
     world = gap_world(8, n_days=26, rows=24, cols=30)
-    late = fill_days(net, world.observed[6:], world.land, world.rain[6:])
+    usual = normal_of(world)
+    late = fill_days(net, world.observed[6:], world.land, world.rain[6:], normal=usual)
     early = fill(net, world)[6:]
     error = [np.abs(a - b)[world.land].mean() for a, b in zip(early, late, strict=True)]
     assert error[0] > 1e-3, "the start is not the same"
     assert error[10] < 0.05 * error[0]
     assert np.mean(error[12:16]) < 0.2 * np.mean(error[4:8])
+
+
+def test_a_gap_without_end_returns_to_what_is_usual(net, world):
+    observed, rain = (np.repeat(one[:1], 50, axis=0) for one in (world.observed, world.rain))
+    observed[3:] = np.nan
+    usual = np.full(world.land.shape, 0.1, np.float32)
+    found = fill_days(net, observed, world.land, rain, normal=usual)
+    off = np.abs(found - usual)[:, world.land].max(axis=1)
+    assert off[1] > 0.1
+    assert off[30] < 0.3 * off[4]
+    assert off[40] < 0.01
 
 
 def test_segments_keep_every_day_once_and_read_what_they_need():
