@@ -20,6 +20,7 @@ from smcloud.features.derived import schema_named
 from smcloud.grids.grid import GLOBAL025, Window
 from smcloud.grids.tiles import GLOBE, TileYear
 from smcloud.models.base import content_hash
+from smcloud.models.gap_normals import Normals
 from smcloud.models.gap_reasons import GapReason
 from smcloud.production.block_map import run_listed
 from smcloud.production.coarse_year import CoarseBlock, shard_blocks
@@ -213,6 +214,22 @@ def inputs_of(config: RunConfig, client: Client | None, listener: Listener) -> R
     states = {k: v for one in found.values() for k, v in one.items() if v != "absent"}
     region = _region_of(config, fields, found[GAPS], client, listener)
     return RunInputs(fields, region, states)
+
+
+def year_normals(fields: GapFields, region: Region, year: int) -> Normals:
+    """Return what the cells of a region usually have in a calendar year.
+
+    Few days are in memory at a time. Segments, slabs and parts of a year all get the same.
+    """
+    land, days = region.land(), SCHEMA.times(year)
+    total, count = np.zeros(land.shape), np.zeros(land.shape)
+    step = SCHEMA.chunks[0]
+    for first in range(0, len(days), step):
+        part = fields.observed(days[first : first + step], region.window)
+        known = np.isfinite(part) & land
+        count += known.sum(axis=0)
+        total += np.where(known, part, np.float32(0)).sum(axis=0, dtype=np.float64)
+    return Normals.of_sums(total, count, circular=region.circular)
 
 
 def _has(states: dict[str, str], year: int) -> bool:
