@@ -10,6 +10,7 @@ from smcloud.production.freeze_thaw_year import GroundPlan
 from smcloud.production.report_freeze_thaw import (
     RULE_WORDS,
     confusion_rows,
+    gain_lines,
     headline_of,
     score_lines,
     strata_rows,
@@ -31,6 +32,8 @@ def show_forest(made: FreezeThawSummary) -> None:
     card = made.card
     _show_headline(made)
     _show_scores(f"{card.name}: states told on rows apart", score_lines(card, made.scores))
+    for line in gain_lines(made.scores):
+        console.print(f"  {line}", markup=False)
     console.print(
         "  random rows are no result: the cells and days beside them were fitted", markup=False
     )

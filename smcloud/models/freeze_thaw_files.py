@@ -32,7 +32,7 @@ from smcloud.models.forest_trees import Tree
 from smcloud.models.freeze_thaw import FreezeThawModel, Partly, merged_trees
 from smcloud.models.tree_sums import TreeSums
 
-FORMAT = "freeze-thaw 2"
+FORMAT = "freeze-thaw 3"
 """Raised when equal rows and rules give other files."""
 TREES, SCORES = "trees.npz", "scores.json"
 _PREPARED = ("kept", "medians", "lows", "highs", "means", "scales")

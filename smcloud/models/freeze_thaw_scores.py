@@ -94,7 +94,7 @@ class StateScores:
     otherwise : Confusion
         States decided the other way: by probability times class weight where the most probable one
         is taken, and the reverse.
-    beside_rule, rule : Confusion
+    beside_blocks, rule_blocks : Confusion (n_blocks, ...)
         The forest and the plain rule, on the rows for which the rule has an answer.
     reliability : Reliability
         Of the probability of frozen ground.
@@ -104,8 +104,8 @@ class StateScores:
     strata: Mapping[str, Confusion]
     rule_strata: Mapping[str, Confusion]
     otherwise: Confusion
-    beside_rule: Confusion
-    rule: Confusion
+    beside_blocks: Confusion
+    rule_blocks: Confusion
     reliability: Reliability
 
     def __add__(self, other: StateScores) -> StateScores:
@@ -115,8 +115,8 @@ class StateScores:
             {name: found + other.strata[name] for name, found in self.strata.items()},
             {name: found + other.rule_strata[name] for name, found in self.rule_strata.items()},
             self.otherwise + other.otherwise,
-            self.beside_rule + other.beside_rule,
-            self.rule + other.rule,
+            self.beside_blocks + other.beside_blocks,
+            self.rule_blocks + other.rule_blocks,
             self.reliability + other.reliability,
         )
 
@@ -124,6 +124,16 @@ class StateScores:
     def whole(self) -> Confusion:
         """Return the counts over all rows."""
         return self.blocks.total()
+
+    @property
+    def beside_rule(self) -> Confusion:
+        """Return the counts of the forest over all rows for which the rule has an answer."""
+        return self.beside_blocks.total()
+
+    @property
+    def rule(self) -> Confusion:
+        """Return the counts of the plain rule over all rows."""
+        return self.rule_blocks.total()
 
     def summary(self) -> dict[str, float]:
         """Return every score over all rows by name; those of the plain rule after ``rule ``."""
@@ -137,7 +147,7 @@ class StateScores:
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts as JSON can hold them."""
-        parts = ("blocks", "otherwise", "beside_rule", "rule")
+        parts = ("blocks", "otherwise", "beside_blocks", "rule_blocks")
         found: dict[str, Any] = {name: getattr(self, name).to_lists() for name in parts}
         for parts_of in ("strata", "rule_strata"):
             counts = getattr(self, parts_of)
@@ -158,8 +168,8 @@ class StateScores:
             {name: counts(part) for name, part in found["strata"].items()},
             {name: counts(part) for name, part in found["rule_strata"].items()},
             counts(found["otherwise"]),
-            counts(found["beside_rule"]),
-            counts(found["rule"]),
+            counts(found["beside_blocks"]),
+            counts(found["rule_blocks"]),
             Reliability.from_lists(found["reliability"]),
         )
 
@@ -191,6 +201,9 @@ def score_rows(
     has_rule = np.where(rule >= 0, found, -1)
     rule = np.where(found >= 0, rule, -1)
 
+    def by_blocks(told: Classes) -> Confusion:
+        return Confusion.grouped(true, told, blocks[rows], n_blocks, words)
+
     def by_strata(told: Classes) -> dict[str, Confusion]:
         return {
             one.name: Confusion.grouped(true, told, one.codes[rows], len(one.classes), words)
@@ -200,12 +213,12 @@ def score_rows(
     frozen = probabilities[:, words.index("frozen")]
     stated = np.where(true >= 0, frozen, np.nan)
     return StateScores(
-        Confusion.grouped(true, found, blocks[rows], n_blocks, words),
+        by_blocks(found),
         by_strata(found),
         by_strata(rule),
         Confusion.of(true, otherwise, words),
-        Confusion.of(true, has_rule, words),
-        Confusion.of(true, rule, words),
+        by_blocks(has_rule),
+        by_blocks(rule),
         Reliability.of(stated, true == words.index("frozen")),
     )
 

@@ -34,6 +34,8 @@ class StationFinding:
     stations : int
     maps, rule : Confusion
         The maps, and the plain rule on the land model, on the days on which both tell a state.
+    labels : Confusion
+        What the forest learned from, on the days on which the maps tell a state.
     seasons, transition : Confusion
         The maps by season, and by months in which the ground at the station changes its state.
     """
@@ -41,6 +43,7 @@ class StationFinding:
     stations: int
     maps: Confusion
     rule: Confusion
+    labels: Confusion
     seasons: Confusion
     transition: Confusion
 
@@ -89,6 +92,7 @@ def _counted(
     state = cube.read_points(STATE, steps, window, points, required=False)[number, cell]
     told = classes_of(state.astype(np.uint8), "frozen")
     rule = _rule(config, product, year, window, points)[number, cell]
+    taught = _labels(config, product, year, window, points)[number, cell]
     true = (rows["temperature"].to_numpy() < FREEZING_C).astype(np.int64)
     names = (rows["network"] + "/" + rows["station"]).to_numpy(str)
     station = np.unique(names, return_inverse=True)[1]
@@ -104,6 +108,7 @@ def _counted(
         count,
         Confusion.of(true, np.where(has_rule | ~has_rule.any(), told, -1), WORDS),
         Confusion.of(true, np.where(known, rule, -1), WORDS),
+        Confusion.of(true, np.where(known, taught, -1), WORDS),
         Confusion.grouped(true, told, season, len(SEASONS), WORDS),
         Confusion.grouped(true, told, changes, len(TRANSITION), WORDS),
     )
@@ -120,3 +125,12 @@ def _rule(
     if name not in reader.sources.columns:
         return np.full(columns.shape[1:], -1, np.int8)
     return frozen_by_temperature(columns[reader.sources.columns.index(name)], "frozen")
+
+
+def _labels(
+    config: RunConfig, product: Product, year: int, window: Window, points: Points
+) -> Classes:
+    """Return the class of the label of cells and days, partly frozen being frozen."""
+    overpass = OVERPASSES[config.ground.overpasses[0]]
+    reader = reader_of(config, product)
+    return classes_of(reader.labels(product.label, window, points, year, overpass), "frozen")

@@ -17,7 +17,7 @@ from smcloud.cube.schema import CubeSchema
 from smcloud.cube.store import open_cube
 from smcloud.features.derived import schema_named
 from smcloud.features.spec import CubeSet
-from smcloud.grids.grid import Window
+from smcloud.grids.grid import Grid, Window, bounding_window
 from smcloud.grids.regrid import nearest
 from smcloud.models.freeze_thaw import STATE_WORDS, Partly, classes_of, words_of
 from smcloud.models.freeze_thaw_files import (
@@ -43,9 +43,11 @@ from smcloud.production.runner import Task
 from smcloud.production.versions import published_store, read_pointer
 from smcloud.products.base import Product
 from smcloud.products.freeze_thaw import FLAG, FLAGS, SECOND, STATE
+from smcloud.publish.cell_map import cell_picture
+from smcloud.publish.map import Panel, Style
 from smcloud.validation import report
 from smcloud.validation.confusion import Confusion, all_scores
-from smcloud.validation.frost_figures import frozen_days_picture, months_picture
+from smcloud.validation.frost_figures import months_picture
 from smcloud.validation.frost_strata import SEASONS, by_season, months_of
 
 REPORT, SCORES_FILE = "report.html", "scores.json"
@@ -127,6 +129,8 @@ class YearFinding:
     year : int
     store : str
     counts : YearCounts
+    window : Window
+        Of the blocks.
     frozen_days : float64 (rows, cols)
         NaN outside the region.
     stations : StationFinding or None
@@ -136,6 +140,7 @@ class YearFinding:
     year: int
     store: str
     counts: YearCounts
+    window: Window
     frozen_days: NDArray[np.float64]
     stations: StationFinding | None
 
@@ -203,8 +208,8 @@ def examined(
         counts += one
     windows = [block.window for block in blocks]
     stations = against_stations(config, product, year, listener)
-    frozen = _mosaic(windows, [days for _, days in found])
-    return YearFinding(year, store, counts, frozen, stations)
+    outer, frozen = _mosaic(windows, [days for _, days in found])
+    return YearFinding(year, store, counts, outer, frozen, stations)
 
 
 def examine_block(task: ExamineTask) -> tuple[YearCounts, NDArray[np.float64]]:
@@ -254,20 +259,27 @@ def _second(
     return Confusion.grouped(theirs, own, season, len(SEASONS), words)
 
 
-def _mosaic(windows: Sequence[Window], parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return blocks side by side, cut to what is known."""
-    outer = Window(
-        min(one.row0 for one in windows),
-        max(one.row1 for one in windows),
-        min(one.col0 for one in windows),
-        max(one.col1 for one in windows),
-    )
+def _mosaic(
+    windows: Sequence[Window], parts: Sequence[NDArray[np.float64]]
+) -> tuple[Window, NDArray[np.float64]]:
+    """Return blocks side by side, and the window that they fill."""
+    outer = bounding_window(windows)
     whole = np.full(outer.shape, np.nan)
     for window, part in zip(windows, parts, strict=True):
         whole[window.within(outer)] = part
-    known = np.isfinite(whole)
-    rows, cols = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
-    return whole[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    return outer, whole
+
+
+def _map(grid: Grid, found: YearFinding) -> bytes:
+    """Return the frozen days of a year on longitude and latitude."""
+    return cell_picture(
+        grid,
+        found.window,
+        np.isfinite(found.frozen_days),
+        [Panel(f"frozen days of {found.year}", found.frozen_days)],
+        Style("days a year", 0.0, 366.0, "YlGnBu"),
+        inches=6.6,
+    )
 
 
 def _written(
@@ -281,7 +293,7 @@ def _written(
 ) -> str:
     """Write page and scores below a folder, and return the URL of the page."""
     what = "the forest" if found is None else str(found.year)
-    sections = [*_year_sections(found), *model_sections(product, card, scores)]
+    sections = [*_year_sections(product, found), *model_sections(product, card, scores)]
     page = report.Report(
         title=f"{product.name} {what}: how good is it?",
         subtitle=product.title,
@@ -298,7 +310,7 @@ def _written(
     return join(folder, REPORT)
 
 
-def _year_sections(found: YearFinding | None) -> list[report.Section]:
+def _year_sections(product: Product, found: YearFinding | None) -> list[report.Section]:
     if found is None:
         return []
     states, flags = found.counts.states, found.counts.flags
@@ -314,7 +326,7 @@ def _year_sections(found: YearFinding | None) -> list[report.Section]:
         for word, count in zip(FLAGS.values(), flags.tolist(), strict=True)
     }
     pictures = (
-        report.Picture(frozen_days_picture(found.frozen_days), "Frozen days of the year.", "Map"),
+        report.Picture(_map(product.schema.on, found), "Frozen days of the year.", "Map"),
         report.Picture(months_picture(states, words), "States by month.", "Bars by month"),
     )
     pieces = [report.facts(rows), report.side_by_side([report.figure(one) for one in pictures])]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smcloud.models.freeze_thaw_files import FreezeThawCard
 from smcloud.models.freeze_thaw_scores import RANDOM_SETS, SET_WORDS, AllScores, StateScores
@@ -14,6 +15,7 @@ from smcloud.validation.confusion import (
     Ends,
     all_scores,
     f1,
+    gain_interval,
     interval,
     kappa,
     overall_accuracy,
@@ -53,6 +55,7 @@ RANDOM_WARNING = (
     "years that the forest has never seen."
 )
 STATION_WORDS = "soil temperature at stations"
+TEACHER_WORDS = "labels that taught"
 NO_STATION = (
     "No station of the run's archive measured soil temperature in this region and year, so the "
     "maps have no independent check here."
@@ -60,7 +63,7 @@ NO_STATION = (
 POINT_WARNING = (
     "Soil temperature of {stations} stations within an hour of the overpass, below 0 °C being "
     "frozen. A station is a point in a cell of 25 km, and ground at 0 °C may be either: even a "
-    "perfect map would not agree everywhere."
+    "perfect map would not agree everywhere. The labels are those of the same cells and days."
 )
 OTHER_DATA = (
     "The figure of the data set that this product follows is of other labels, years and a random "
@@ -92,6 +95,22 @@ def score_rows(card: FreezeThawCard, scores: AllScores) -> list[list[str]]:
         if both.rule.n:
             rows.append(_row(f"{name}: {RULE_WORDS}", both.rule, None))
     return rows
+
+
+def gain_lines(scores: AllScores) -> list[str]:
+    """Return by how much the forest beats the plain rule on each set that was not fitted."""
+    lines = []
+    for name in ordered_sets(scores):
+        found = scores.scores[name]["all"]
+        if name == RANDOM_SETS[0] or not found.rule.n:
+            continue
+        gains = [
+            f"{word} {ends.value:+.3f} (95 % {ends.low:+.3f} to {ends.high:+.3f})"
+            for word, score in (("accuracy", overall_accuracy), ("kappa", kappa))
+            for ends in [gain_interval(found.beside_blocks, found.rule_blocks, score)]
+        ]
+        lines.append(f"{name}: forest less plain rule: {', '.join(gains)}")
+    return lines
 
 
 def otherwise_of(card: FreezeThawCard) -> str:
@@ -132,7 +151,7 @@ def confusion_table(caption: str, found: Confusion) -> str:
 
 def confusion_rows(found: Confusion) -> tuple[list[str], list[list[str]]]:
     """Return heads and rows of a confusion matrix with producer's and user's accuracies."""
-    heads = ["true state", *(f"told {word}" for word in found.classes), "producer's", "F1"]
+    heads = ["reference", *(f"told {word}" for word in found.classes), "producer's", "F1"]
     producers, scores = producers_accuracy(found), f1(found)
     rows = [
         [
@@ -158,20 +177,30 @@ def strata_table(
 def strata_rows(
     classes: Sequence[str], found: Confusion, rule: Confusion | None
 ) -> tuple[list[str], list[list[str]]]:
-    """Return heads and rows of the scores of each class of a stratum that has rows."""
-    scores = (overall_accuracy, kappa)
-    words = ["accuracy", "kappa", *(f"F1 {word}" for word in found.classes)]
+    """Return heads and rows of the scores of each class of a stratum that has rows.
+
+    Where only one state occurs there is no agreement beyond chance, and no F1 of the others.
+    """
     ways = [found] if rule is None or not rule.n.sum() else [found, rule]
-    heads = ["", "rows", *words]
-    heads += [f"rule: {word}" for word in words] if len(ways) > 1 else []
-    columns = [np.column_stack([score(way) for score in scores] + [f1(way)]) for way in ways]
-    values = np.concatenate(columns, axis=1)
+    words = ["accuracy", "kappa", *(f"F1 {word}" for word in found.classes)]
+    heads = ["", "rows"]
+    for word in words:
+        heads += [word, "rule's"][: len(ways)]
+    values = np.stack([_scores_of(way) for way in ways], axis=2)
     rows = [
-        [word, f"{int(found.n[k]):,}", *(_number(one) for one in values[k])]
+        [word, f"{int(found.n[k]):,}", *(_number(one) for one in values[k].ravel())]
         for k, word in enumerate(classes)
         if found.n[k]
     ]
     return heads, rows
+
+
+def _scores_of(found: Confusion) -> NDArray[np.float64]:
+    """Return accuracy, kappa and F1 of each class by group, (groups, scores); NaN without sense."""
+    occurs = found.counts.sum(axis=-1) > 0
+    agreement = np.where(occurs.sum(axis=-1) > 1, kappa(found), np.nan)
+    each = np.where(occurs, f1(found), np.nan)
+    return np.column_stack([overall_accuracy(found), agreement, each])
 
 
 def model_sections(
@@ -197,8 +226,9 @@ def _scores_section(product: Product, card: FreezeThawCard, scores: AllScores) -
         report.paragraph(f"Labelled rows: {counted}. Partly frozen counts as: {card.partly}."),
         *(report.paragraph(note, is_warning=True) for note in card.notes),
         report.text_table(
-            "Scores on rows that were not fitted", SCORE_HEADS, score_rows(card, scores)
+            "Scores by what the forest had not seen", SCORE_HEADS, score_rows(card, scores)
         ),
+        *(report.paragraph(line) for line in gain_lines(scores)),
         report.paragraph(RANDOM_WARNING),
     ]
     if product.published:
@@ -229,10 +259,7 @@ def _matrices(card: FreezeThawCard, scores: AllScores) -> list[str]:
         )
         if found.n
     ]
-    return [
-        report.side_by_side(pieces),
-        report.folded("The other tested sets", report.side_by_side(tables)),
-    ]
+    return [*pieces, report.folded("The other tested sets", "".join(tables))]
 
 
 def _strata(scores: AllScores, found: StateScores) -> list[str]:
@@ -290,6 +317,8 @@ def station_lines(year: int, found: StationFinding | None) -> dict[str, dict[str
     if found is None:
         return {}
     lines = {f"{year} maps: {STATION_WORDS}": all_scores(found.maps)}
+    if found.labels.n:
+        lines[f"{year} {TEACHER_WORDS}: {STATION_WORDS}"] = all_scores(found.labels)
     if found.rule.n:
         lines[f"{year} {RULE_WORDS}: {STATION_WORDS}"] = all_scores(found.rule)
     return lines
@@ -302,9 +331,9 @@ def station_section(found: StationFinding | None) -> report.Section:
         return report.Section("stations", heading, [report.paragraph(NO_STATION)])
     pieces = [
         report.paragraph(POINT_WARNING.format(stations=found.stations)),
-        report.side_by_side(
-            [confusion_table("Maps", found.maps), confusion_table(RULE_WORDS, found.rule)]
-        ),
+        confusion_table("Maps", found.maps),
+        confusion_table("The labels that the forest learned from", found.labels),
+        confusion_table(RULE_WORDS, found.rule),
         strata_table("Maps by season", SEASONS, found.seasons),
         strata_table(f"Maps by {STRATUM_WORDS['transition']}", TRANSITION, found.transition),
     ]

@@ -222,14 +222,44 @@ def interval(
     score
         One of `WHOLE_SCORES`.
     """
-    value = float(score(blocks.total()))
-    some = blocks.at(blocks.n > 0)
-    n_blocks = len(some.counts)
+    return _bootstrapped((blocks,), lambda ways: score(ways[0]), level, draws, seed)
+
+
+def gain_interval(
+    blocks: Confusion,
+    others: Confusion,
+    score: Callable[[Confusion], Floats],
+    *,
+    level: float = 0.95,
+    draws: int = 500,
+    seed: int = 0,
+) -> Ends:
+    """Return by how much a score is larger than another way's on the same pairs, as `interval`.
+
+    Both ways are drawn by the same blocks, so that what makes a block hard for both cancels out.
+    """
+    return _bootstrapped(
+        (blocks, others), lambda ways: score(ways[0]) - score(ways[1]), level, draws, seed
+    )
+
+
+def _bootstrapped(
+    ways: tuple[Confusion, ...],
+    score: Callable[[Sequence[Confusion]], Floats],
+    level: float,
+    draws: int,
+    seed: int,
+) -> Ends:
+    value = float(score([way.total() for way in ways]))
+    used = np.any([way.n > 0 for way in ways], axis=0)
+    n_blocks = int(used.sum())
     if n_blocks < 2:
         return Ends(value, np.nan, np.nan)
     rng = np.random.default_rng([seed, 7])
     times = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=draws)
-    drawn = score(Confusion(blocks.classes, np.tensordot(times, some.counts, axes=1)))
+    drawn = score(
+        [Confusion(way.classes, np.tensordot(times, way.counts[used], axes=1)) for way in ways]
+    )
     low, high = np.nanquantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
     return Ends(value, float(low), float(high))
 

@@ -65,25 +65,6 @@ def probability_picture(curves: Mapping[str, Reliability]) -> bytes:
     return png_bytes(figure)
 
 
-def frozen_days_picture(days: NDArray[np.float64]) -> bytes:
-    """Return a map of how many days of a year cells are frozen.
-
-    Parameters
-    ----------
-    days
-        (rows, cols) of a window of the grid, NaN outside the region.
-    """
-    rows, cols = days.shape
-    figure = new_figure(6.6, max(2.6, 6.0 * rows / max(cols, 1)))
-    axes = figure.subplots()
-    shown = axes.imshow(days, cmap="YlGnBu", vmin=0.0, vmax=366.0, interpolation="nearest")
-    bar = figure.colorbar(shown, ax=axes, shrink=0.8)
-    bar.set_label("days a year", color=INK)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    return png_bytes(figure)
-
-
 def months_picture(counts: NDArray[np.int64], words: Sequence[str]) -> bytes:
     """Return the share of each state by month.
 
@@ -92,17 +73,21 @@ def months_picture(counts: NDArray[np.int64], words: Sequence[str]) -> bytes:
     counts
         (12, states): cell-days of each state in each month.
     """
-    figure = new_figure(6.6, 3.0)
+    figure = new_figure(6.6, 3.3)
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     below = np.zeros(12)
     for colour, word, column in zip(STATE_COLOURS, words, share.T, strict=True):
+        if not column.any():
+            continue
         axes.bar(np.arange(1, 13), column, bottom=below, color=colour, label=word, width=0.85)
         below += column
     axes.set_xticks(range(1, 13))
     axes.set_xlabel("month", color=INK)
     axes.set_ylabel("share of cell-days", color=INK)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.legend(frameon=False, fontsize=8.5, ncols=len(words), loc="lower center")
+    axes.legend(
+        frameon=False, fontsize=8.5, ncols=len(words), loc="lower center", bbox_to_anchor=(0.5, 1.0)
+    )
     tidy(axes)
     return png_bytes(figure)

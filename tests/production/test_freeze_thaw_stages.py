@@ -205,7 +205,7 @@ def test_the_report_tells_of_splits_rule_and_second_opinion(ground_produced) -> 
         "unseen regions in unseen years: forest without the land model",
         "plain rule: soil of the land model below 0",
         "forest, states weighed alike",
-        "rule: F1 frozen",
+        "rule&#x27;s",
         "is a reference and not a result",
         "0.86 or more",
         "no independent check",
@@ -240,6 +240,9 @@ def test_stations_check_the_maps_and_teach_nothing(ground_produced, monkeypatch)
     assert int(found.maps.n) == int(found.rule.n) == 2 * 364  # nothing saw the ground on one day
     assert overall_accuracy(found.maps) > 0.85
     assert found.seasons.n.sum() == found.maps.n
+    # A label of one night is that of the next morning: the last one of a year has none.
+    assert int(found.labels.n) == 2 * 363
+    assert overall_accuracy(found.labels) > overall_accuracy(found.maps)
     page = Path(run_validate(known, FREEZE_THAW, None, Silent()).reports[0].removeprefix("file://"))
     assert "Soil temperature of 2 stations" in page.read_text()
 

@@ -50,6 +50,13 @@ def flags_of(config):
     return cube.read("quality_flag", slice(0, 365), WEST_PART)
 
 
+def moisture_of(config):
+    """Return the stored moisture of the run's year over its part, (days, rows, cols)."""
+    year = published_year(config, YEAR)
+    cube = open_cube(year.store_url, year.schema, YEAR)
+    return cube.read("soil_moisture", slice(0, 365), WEST_PART)
+
+
 def test_the_bit_is_raised_in_cells_that_are_frozen(world, tmp_path) -> None:
     config = config_of(write_run(beside(world, tmp_path)))
     run(config, None, Silent())
@@ -67,6 +74,20 @@ def test_the_bit_is_raised_in_cells_that_are_frozen(world, tmp_path) -> None:
     np.testing.assert_array_equal(after[60:], before[60:])
     np.testing.assert_array_equal(after[:, ~told], before[:, ~told])
     assert type(masked.reader).__name__ == "MaskedReader"
+
+
+def test_a_downscaled_product_has_the_bit_and_the_same_estimates(downscaling, downscaled) -> None:
+    before, moisture = flags_of(downscaled), moisture_of(downscaled)
+    publish_ground(downscaling)
+    run(downscaling, None, Silent())
+    after = flags_of(downscaling)
+    bit = np.uint16(Quality.FROZEN_OR_SNOW)
+    np.testing.assert_array_equal(after & ~bit, before & ~bit)
+    np.testing.assert_array_equal(moisture_of(downscaling), moisture)
+    row, _ = SCHEMA.on.pixel_of(*SIN1KM.lonlat(WEST_PART))
+    told = ((row % 45) % 2 == 1) & ((before[0] != 0) | (after[0] != 0))
+    assert (after[FROZEN_DAYS][:, told] & bit).all()
+    np.testing.assert_array_equal(after[60:], before[60:])
 
 
 def test_it_is_left_out_where_it_is_not_wanted_or_not_published(world, tmp_path) -> None:

@@ -12,6 +12,7 @@ from smcloud.validation.confusion import (
     all_scores,
     balanced_accuracy,
     f1,
+    gain_interval,
     interval,
     kappa,
     merged,
@@ -102,3 +103,17 @@ def test_other_classes_and_codes_beyond_the_last_are_refused() -> None:
         Confusion.grouped(np.zeros(2), np.zeros(1), np.zeros(2), 1, WORDS)
     with pytest.raises(UserError, match="cannot be added"):
         _ = Confusion.zero(WORDS) + Confusion.zero(WORDS[:2])
+
+
+def test_a_gain_is_surer_than_both_scores_where_blocks_are_hard_for_both() -> None:
+    rng = np.random.default_rng(1)
+    hard = rng.integers(10, 60, 30)
+    better, worse = (
+        Confusion(WORDS[:2], np.array([[[100 - n, n], [n, 100 - n]] for n in wrong]))
+        for wrong in (hard, hard + rng.integers(1, 4, 30))
+    )
+    gain = gain_interval(better, worse, overall_accuracy)
+    assert gain.value == overall_accuracy(better.total()) - overall_accuracy(worse.total())
+    assert 0.0 < gain.low < gain.value < gain.high < 0.03
+    alone = interval(better, overall_accuracy)
+    assert alone.high - alone.low > 5 * (gain.high - gain.low)
