@@ -53,7 +53,7 @@ all-weather: $(VENV)/.demo ## all-weather on a simulated Earth, no cloud gaps, i
 	$(BIN)/smcloud run examples/all-weather.toml
 
 freeze-thaw: $(VENV)/.demo ## Frozen ground on a simulated Earth, 25 km, in ./frost
-	$(BIN)/smcloud simulate --product freeze-thaw --tiles h25v05 --window 480x480+300+400 --year 2014,2015 --seed 7 --out frost
+	$(BIN)/smcloud simulate --product freeze-thaw --tiles h23v05 --window 480x480+0+300 --year 2014,2015 --seed 7 --out frost
 	$(BIN)/smcloud run examples/freeze-thaw.toml
 
 seamless: $(VENV)/.deep ## Soil moisture without gaps on a simulated Earth, 0.25 degree, in ./seamless
