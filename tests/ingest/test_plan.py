@@ -19,7 +19,7 @@ from smcloud.ingest.plan import (
 )
 from smcloud.sources.base import Granule
 from smcloud.sources.registry import SOURCES
-from smcloud.sources.terrain import STATIC_DAY
+from smcloud.sources.static_maps import STATIC_DAY
 from tests.ingest.fakes import (
     COARSE,
     DAILY,
