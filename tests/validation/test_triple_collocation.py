@@ -419,21 +419,20 @@ def moisture_of_the_earth():
     return np.stack([state.soil_moisture for state in states], axis=1).astype(np.float64)
 
 
-@settings(max_examples=5, deadline=None)
-@given(
-    st.integers(0, 1000),
-    st.lists(st.floats(0.01, 0.06), min_size=3, max_size=3),
-    st.lists(st.floats(0.4, 2.0), min_size=3, max_size=3),
-)
-def test_known_errors_on_the_simulated_earth_lie_in_their_intervals(
-    moisture_of_the_earth, seed, errors, slopes
-):
+def test_known_errors_on_the_simulated_earth_lie_in_their_intervals(moisture_of_the_earth):
+    """Of five draws of noise, judged together: one alone varies more than the intervals do."""
+    inside = [are_inside(moisture_of_the_earth, seed) for seed in range(5)]
+    assert np.concatenate(inside).mean() > 0.9
+
+
+def are_inside(moisture, seed):
+    """Return whether the intervals of judged places hold the errors that were put in."""
     rng = np.random.default_rng(seed)
-    truth, errors, slopes = moisture_of_the_earth[:, None], np.array(errors), np.array(slopes)
+    truth, errors, slopes = moisture[:, None], rng.uniform(0.01, 0.06, 3), rng.uniform(0.4, 2.0, 3)
     noise = remembering(rng, (len(truth), 3, truth.shape[-1]), 0.5) * errors[:, None]
     values = with_gaps(0.1 + slopes[:, None] * truth + noise, seed)
     found = bootstrap(values, seed=seed, draws=200, few=100)
     judged = found.status == Status.OK
     assert judged.sum() >= 10
     inside = (found.error_std_low <= errors) & (errors <= found.error_std_high)
-    assert inside[judged].mean() > 0.85
+    return inside[judged].ravel()
