@@ -84,14 +84,14 @@ def test_patches_are_the_same_however_days_are_cut(
     np.testing.assert_array_equal(thinned.place, expected.place[::step])
 
 
-def test_tiles_of_a_day_leave_no_seam(produced, inputs, monkeypatch) -> None:
+def test_tiles_of_a_day_leave_no_seam(produced, inputs, tmp_path, monkeypatch) -> None:
     config, _ = produced
     card = load_net_card(open_objects(config.layout.model("")), "seamless")
     task = fill_tasks(config, inputs, card, YEAR)[1]
 
     def filled(tile: int) -> np.ndarray:
         monkeypatch.setattr(seamless_year, "TILE", tile)
-        own = replace(task, folder=f"{task.folder}-{tile}")
+        own = replace(task, folder=str(tmp_path / str(tile)))
         create_store(own.store, own.schema, YEAR)
         fill_segment(own)
         return np.asarray(open_cube(own.store, own.schema, YEAR).read(MOISTURE, own.days, CELLS))

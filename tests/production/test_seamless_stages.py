@@ -129,7 +129,7 @@ def test_a_second_run_does_nothing_and_damage_is_restored_from_days_that_are_fil
 
 
 def test_cutting_time_changes_nothing_where_the_recursion_has_begun_at_the_same_day(
-    produced,
+    produced, tmp_path
 ) -> None:
     config, _ = produced
     card = load_net_card(open_objects(config.layout.model("")), "seamless")
@@ -140,6 +140,7 @@ def test_cutting_time_changes_nothing_where_the_recursion_has_begun_at_the_same_
         said = {"segment_days": segment_days, "spin_up_days": 46}
         own = config.model_copy(update={"seamless": config.seamless.model_copy(update=said)})
         task = fill_tasks(own, alone, card, YEAR)[slab]
+        task = replace(task, folder=str(tmp_path / str(segment_days)))
         create_store(task.store, task.schema, YEAR)
         fill_segment(task)
         cube = open_cube(task.store, task.schema, YEAR)
