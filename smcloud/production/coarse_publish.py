@@ -20,9 +20,9 @@ from smcloud.production.coarse_year import CoarseBlock
 from smcloud.production.runner import Task
 from smcloud.production.versions import published_store
 from smcloud.products.base import Product
-from smcloud.publish.cell_map import cell_picture
 from smcloud.publish.map import Panel, Style
 from smcloud.publish.netcdf import NetcdfTask, write_netcdf
+from smcloud.publish.point_map import cell_map
 
 MAP = "map.png"
 
@@ -65,18 +65,33 @@ class MapTask:
     year: int
     window: Window
     draw: Draw
-    folder: str
+
+    def picture(self) -> bytes:
+        """Return the map as a PNG."""
+        found = self.draw(open_cube(self.store, self.schema, self.year), self.window)
+        grid = self.schema.on
+        return cell_map(grid, self.window, found.panels, found.style, asked=found.asked)
 
 
-def write_map(task: MapTask) -> str:
-    """Draw the map of a year and return its URL: the task of a worker."""
-    cube = open_cube(task.store, task.schema, task.year)
-    found = task.draw(cube, task.window)
-    # A year that knows nothing is shown as a gap.
-    asked = found.asked if found.asked.any() else np.ones(task.window.shape, np.bool_)
-    picture = cell_picture(task.schema.on, task.window, asked, found.panels, found.style)
-    open_objects(task.folder).put(MAP, picture)
-    return join(task.folder, MAP)
+def map_of(
+    config: RunConfig, product: Product, held: Sequence[CoarseBlock], draw: Draw, year: int
+) -> MapTask:
+    """Return what the map of a published year is drawn of.
+
+    Raises
+    ------
+    NotFoundError
+        If the year is not published.
+    """
+    store = published_store(config.layout, product.name, year)
+    outer = bounding_window([block.window for block in held])
+    return MapTask(store, product.schema, year, outer, draw)
+
+
+def write_map(task: MapTask, folder: str) -> str:
+    """Draw the map of a year below a folder and return its URL: the task of a worker."""
+    open_objects(folder).put(MAP, task.picture())
+    return join(folder, MAP)
 
 
 def of_day(cube: Cube, name: str, day: np.datetime64, window: Window) -> NDArray[np.float32]:
@@ -113,9 +128,9 @@ def write_years(
         folder = config.layout.published(product.name, year)
         below = join(folder, "netcdf")
         file = NetcdfTask(store, product.schema, year, GLOBE, outer, blocks, below)
-        picture = MapTask(store, product.schema, year, outer, draw, folder)
+        picture = map_of(config, product, held, draw, year)
         files.append(Task(f"netcdf-{year}", write_netcdf, (file,)))
-        maps.append(Task(f"map-{year}", write_map, (picture,)))
+        maps.append(Task(f"map-{year}", write_map, (picture, folder)))
     return YearFiles(
         tuple(run_listed(files, "netcdf", "files", client, listener)),
         tuple(run_listed(maps, "map", "files", client, listener)),

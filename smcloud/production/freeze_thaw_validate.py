@@ -43,8 +43,8 @@ from smcloud.production.runner import Task
 from smcloud.production.versions import published_store, read_pointer
 from smcloud.products.base import Product
 from smcloud.products.freeze_thaw import FLAG, FLAGS, SECOND, STATE
-from smcloud.publish.cell_map import cell_picture
 from smcloud.publish.map import Panel, Style
+from smcloud.publish.point_map import cell_map
 from smcloud.validation import report
 from smcloud.validation.confusion import Confusion, all_scores
 from smcloud.validation.frost_figures import months_picture
@@ -272,10 +272,9 @@ def _mosaic(
 
 def _map(grid: Grid, found: YearFinding) -> bytes:
     """Return the frozen days of a year on longitude and latitude."""
-    return cell_picture(
+    return cell_map(
         grid,
         found.window,
-        np.isfinite(found.frozen_days),
         [Panel(f"frozen days of {found.year}", found.frozen_days)],
         Style("days a year", 0.0, 366.0, "YlGnBu"),
         inches=6.6,

@@ -130,13 +130,23 @@ def truth_rows(truth: Mapping[str, PairStats]) -> list[list[str]]:
 TRUTH_HEADS = ("values", "cell-days", *SHOWN)
 
 
-def write_page(config: RunConfig, product: Product, card: SeamlessCard, found: YearScores) -> str:
-    """Write page and scores of a year, and return the URL of the page."""
+def write_page(
+    config: RunConfig,
+    product: Product,
+    card: SeamlessCard,
+    found: YearScores,
+    picture: bytes | None,
+) -> str:
+    """Write page and scores of a year, and return the URL of the page.
+
+    `picture` shows days with gaps and without, as a PNG; None where the year was not produced.
+    """
     folder = join(config.layout.reports(product.name), str(found.year))
     page = report.Report(
         title=f"{product.name} {found.year}: how good is it?",
         subtitle=product.title,
         sections=[
+            *_days_section(picture),
             _gaps_section(found),
             *_station_section(product, found),
             *_truth_section(found),
@@ -175,6 +185,14 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _days_section(picture: bytes | None) -> list[report.Section]:
+    if picture is None:
+        return []
+    text = "Two days as they were observed, and without their gaps. Grey is land without a value."
+    shown = report.Picture(picture, text, "maps of soil moisture on two days")
+    return [report.Section("days", "With gaps and without", [report.figure(shown)])]
 
 
 def _gaps_section(found: YearScores) -> report.Section:

@@ -27,9 +27,11 @@ from smcloud.models.seamless_files import SeamlessCard, load_net, load_net_card,
 from smcloud.models.seamless_rules import Device
 from smcloud.production.block_map import run_listed
 from smcloud.production.cluster import refuse_memory_urls
+from smcloud.production.coarse_publish import map_of
 from smcloud.production.report_seamless import NETWORK, YearScores, verdict, write_page
 from smcloud.production.runner import Task
 from smcloud.production.seamless_inputs import GapFields, Region, RunInputs, inputs_of
+from smcloud.production.seamless_publish import draw_days
 from smcloud.production.seamless_year import TILE
 from smcloud.production.versions import published_store, read_pointer
 from smcloud.products.base import Product
@@ -116,7 +118,11 @@ def run_validate(
         found = _year(config, product, inputs, card, year, client, listener)
         years.append(found)
         told += found.told
-        reports.append(write_page(config, product, card, found))
+        picture = None
+        if year in config.produced_years:
+            blocks = inputs.region.blocks()
+            picture = map_of(config, product, blocks, draw_days, year).picture()
+        reports.append(write_page(config, product, card, found, picture))
     return SeamlessResult(tuple(years), tuple(reports), tuple(told))
 
 

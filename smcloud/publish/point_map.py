@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from smcloud.grids.grid import Floats, Grid, Window
+from smcloud.grids.grid import EASE2_NORTH_25KM, Floats, Grid, Window
 from smcloud.publish.map import (
     Panel,
     Style,
@@ -22,6 +22,8 @@ from smcloud.validation.figures import INK, new_figure, png_bytes
 REGION_GAP_DEGREES = 12.0
 """Stations that no chain of shorter steps links lie in different regions."""
 MOST_REGIONS, PANEL_COLUMNS = 9, 3
+TURNED_HALF_CELL = 0.25
+"""Degrees around cells whose sides are turned against the meridians."""
 MARGIN_DEGREES = 1.5
 """Room around the outermost stations, so that their coast can be recognised."""
 
@@ -108,15 +110,21 @@ def cell_map(
     panels: Sequence[Panel],
     style: Style,
     *,
+    asked: NDArray[np.bool_] | None = None,
     columns: int = 2,
     inches: float = 9.2,
 ) -> bytes:
-    """Return maps of cell values (rows, cols) of `window` of a coarse grid; NaN is a gap."""
+    """Return maps of cell values (rows, cols) of `window` of a coarse grid; NaN is a gap.
+
+    `asked` (rows, cols) tells which cells could have a value: the pictures show these. By default
+    those that have one in any panel.
+    """
     known = np.any([np.isfinite(panel.values) for panel in panels], axis=0)
+    known = known if asked is None else asked
     lon, lat = grid.lonlat(window)
     lon = (lon + 180.0) % 360.0 - 180.0  # some grids count from Greenwich eastwards
-    shown = known if known.any() else np.ones(known.shape, bool)
-    half = _half_cell(lon, lat)
+    shown = (known if known.any() else np.ones(known.shape, bool)) & np.isfinite(lon)
+    half = TURNED_HALF_CELL if grid.name == EASE2_NORTH_25KM.name else _half_cell(lon, lat)
     edges = (
         float(lon[shown].min() - half),
         float(lon[shown].max() + half),

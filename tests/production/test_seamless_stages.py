@@ -179,6 +179,7 @@ def test_scores_stand_beside_plain_ways_and_the_verdict_is_said(produced, capsys
     assert any("ended the training" in line for line in found.told)
     page = Path(found.reports[0].removeprefix("file://"))
     assert "Gaps simulated in complete areas" in page.read_text()
+    assert page.read_text().count("data:image/png") == 1
     scores = json.loads((page.parent / "scores.json").read_text())
     assert {row["filler"] for row in scores["simulated_gaps"]} == set(year.gaps.found)
 
