@@ -30,12 +30,7 @@ from smcloud.ingest.plan import PROCESS_BYTES
 from smcloud.models.gap_reasons import GapReason
 from smcloud.models.seamless_files import SeamlessCard, load_net, load_net_card, require_torch
 from smcloud.models.seamless_rules import Device, SeamlessShape, segments
-from smcloud.production.block import (
-    BlockReceipt,
-    Clock,
-    read_receipt,
-    write_receipt,
-)
+from smcloud.production.block import BlockReceipt, Clock, read_receipt, write_receipt
 from smcloud.production.cluster import refuse_memory_urls, smallest_worker_bytes, worker_threads
 from smcloud.production.coarse_year import (
     CoarseSummary,
